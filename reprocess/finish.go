@@ -30,6 +30,9 @@ type results struct {
 	builder *report.Builder
 	// places are where the rows of a stream come from, in the order of their numbers.
 	places map[string][]place
+	// owners are the inputs of streams, and passing the shards that failed for a reason that may not come again.
+	owners  map[string]int
+	passing map[string]bool
 	// outputs are the files made so far.
 	outputs []OutputFile
 }
@@ -42,12 +45,11 @@ type place struct {
 	piece Piece
 }
 
-// finish writes the table of results, the rejected rows, the report and the manifest, and removes parts that are not
-// needed. before are the shards that an earlier run has done.
-func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*results, error) {
+// derive writes the tables of results and the rejected rows. before are the shards that an earlier run has done.
+func (j *Job) derive(ctx context.Context, p *Plan, before map[string]bool) (*results, error) {
 	f := &results{
 		job: j, plan: p, before: before, files: make([]FileResult, len(p.Inputs)), labels: make([]labelled, len(p.Inputs)),
-		places: map[string][]place{},
+		places: map[string][]place{}, owners: map[string]int{}, passing: map[string]bool{},
 		builder: report.NewBuilder(report.Options{
 			Title: "Results of " + j.Settings.Model.Name, Model: j.Settings.Model, Classes: j.Classes, Examples: examples,
 		}),
@@ -62,18 +64,11 @@ func (j *Job) finish(ctx context.Context, p *Plan, before map[string]bool) (*res
 		}
 	}
 	for i, name := range j.tables() {
-		use := f.add
-		if i > 0 {
-			use = func(Piece, *PieceOutcome, []record.Classification) {} // counted already
-		}
-		if err := f.put(ctx, name, f.table(ctx, j.Formats[i], use)); err != nil {
+		if err := f.put(ctx, name, f.table(ctx, j.Formats[i], i == 0)); err != nil {
 			return nil, err
 		}
 	}
-	if err := f.rejected(ctx); err != nil {
-		return nil, err
-	}
-	return f, j.putJSON(ctx, manifestName, j.manifest(p, f.outputs))
+	return f, f.rejected(ctx)
 }
 
 // examples is the number of volumes of each kind that the report draws.
@@ -103,10 +98,8 @@ func (f *results) put(ctx context.Context, name string, write func(path string) 
 	return nil
 }
 
-// table returns a function that writes the table of results in a format, and calls use for each piece.
-func (f *results) table(ctx context.Context, format *table.Format,
-	use func(Piece, *PieceOutcome, []record.Classification),
-) func(path string) error {
+// table returns a function that writes the table of results in a format, and counts what it writes if count is set.
+func (f *results) table(ctx context.Context, format *table.Format, count bool) func(path string) error {
 	return func(path string) error {
 		w, err := format.Create(path, optionsOf(format))
 		if err != nil {
@@ -116,7 +109,14 @@ func (f *results) table(ctx context.Context, format *table.Format,
 			s := &f.plan.Shards[i]
 			err = f.job.load(ctx, s, func(piece Piece, o *PieceOutcome, rows []record.Classification) error {
 				o.done = f.before[s.Key]
-				use(piece, o, rows)
+				if other := f.clash(piece.Input, rows); other != "" {
+					*o = PieceOutcome{Rows: o.Rows, Error: clash(other), done: o.done}
+					rows = nil
+				}
+				if count {
+					f.add(piece, o, rows)
+					f.passing[s.Key] = f.passing[s.Key] || o.Passing
+				}
 				return w.Write(rows)
 			})
 			if err != nil {
@@ -125,6 +125,22 @@ func (f *results) table(ctx context.Context, format *table.Format,
 		}
 		return errors.Join(err, w.Close())
 	}
+}
+
+// clash returns the input that rows of an input have their stream, and therefore their IDs, from. It is empty if the
+// streams belong to no other input.
+func (f *results) clash(input int, rows []record.Classification) (other string) {
+	for i := range rows {
+		if i > 0 && rows[i].Stream == rows[i-1].Stream {
+			continue
+		}
+		owner, known := f.owners[rows[i].Stream]
+		if known && owner != input {
+			return f.plan.Inputs[owner].File
+		}
+		f.owners[rows[i].Stream] = input
+	}
+	return ""
 }
 
 // add counts the results of a piece.
@@ -207,8 +223,12 @@ func (f *results) rejected(ctx context.Context) error {
 	})
 }
 
-// clean removes what an earlier job has made and this one has not, and the parts that do not belong to the plan.
-func (f *results) clean(ctx context.Context, made []OutputFile) error {
+// complete removes what an earlier job has made and this one has not, stores the manifest, and removes the parts that do
+// not belong to the plan or must be made again. made are the files that may be there.
+func (f *results) complete(ctx context.Context, made []OutputFile) error {
+	if err := f.job.current(ctx, f.plan); err != nil {
+		return err
+	}
 	for _, old := range made {
 		if slices.ContainsFunc(f.outputs, func(o OutputFile) bool { return o.Name == old.Name }) {
 			continue
@@ -217,9 +237,12 @@ func (f *results) clean(ctx context.Context, made []OutputFile) error {
 			return err
 		}
 	}
+	if err := f.job.putJSON(ctx, manifestName, f.job.manifest(f.plan, f.outputs)); err != nil {
+		return err
+	}
 	needed := map[string]bool{}
 	for _, s := range f.plan.Shards {
-		needed[s.Key] = true
+		needed[s.Key] = !f.passing[s.Key]
 	}
 	files, err := f.job.Store.List(ctx, partPrefix)
 	if err != nil {

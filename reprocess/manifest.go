@@ -32,7 +32,8 @@ type Manifest struct {
 	Complete bool    `json:"complete"`
 	Inputs   []Input `json:"inputs"`
 	Shards   []Shard `json:"shards"`
-	// Outputs are the files that the job has made.
+	// Outputs are the files that the job has made or, until it is complete, those that it or an earlier one may have
+	// made.
 	Outputs []OutputFile `json:"outputs,omitempty"`
 }
 
@@ -78,9 +79,8 @@ func (j *Job) tables() []string {
 // continued returns an error if a job does not continue the one of the manifest: other settings, or inputs that are
 // missing now.
 func (m *Manifest) continued(j *Job, p *Plan) error {
-	if m.Version != manifestVersion {
-		return fmt.Errorf("%s: %w: found a manifest of version %d, want %d", j.Store, ErrOther, m.Version,
-			manifestVersion)
+	if err := m.version(j); err != nil {
+		return err
 	}
 	if what := m.Settings.differ(&j.Settings); what != "" {
 		return fmt.Errorf("%s: %w: it was made with another %s; use another --out, or --force to discard it", j.Store,
@@ -105,6 +105,14 @@ func (m *Manifest) continued(j *Job, p *Plan) error {
 			"or --force to discard them", j.Store, ErrOther, count(gone, "file"), isAre(gone), first)
 	}
 	return nil
+}
+
+// version returns an error if the manifest is of another version.
+func (m *Manifest) version(j *Job) error {
+	if m.Version == manifestVersion {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: found a manifest of version %d, want %d", j.Store, ErrOther, m.Version, manifestVersion)
 }
 
 func count(n int, noun string) string {

@@ -36,6 +36,8 @@ type PieceOutcome struct {
 	// Error is the reason for which the input could not be opened, or ended early. Notes are remarks of the reader.
 	Error string   `json:"error,omitempty"`
 	Notes []string `json:"notes,omitempty"`
+	// Passing reports that a failure is not one of the content. The part is made again when the command is repeated.
+	Passing bool `json:"passing,omitempty"`
 
 	done bool // by an earlier run
 }
@@ -103,14 +105,17 @@ func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *PieceOutcome,
 			return fmt.Errorf("part %s: %w", s.Key, err)
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()
+		var rows []record.Classification
 		for i, piece := range s.Pieces {
-			rows := make([]record.Classification, o.Pieces[i].Classified)
-			for n := 0; n < len(rows); {
+			rows = rows[:0]
+			for want := o.Pieces[i].Classified; len(rows) < want; {
+				n := len(rows)
+				rows = append(rows, make([]record.Classification, min(want-n, readRows))...)
 				more, err := r.Read(rows[n:])
 				if err != nil {
-					return fmt.Errorf("part %s: found %d of %d rows: %w", s.Key, n, len(rows), err)
+					return fmt.Errorf("part %s: found %d of %d rows: %w", s.Key, n, want, err)
 				}
-				n += more
+				rows = rows[:n+more]
 			}
 			if err := use(piece, &o.Pieces[i], rows); err != nil {
 				return err
@@ -122,6 +127,12 @@ func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *PieceOutcome,
 		return nil
 	})
 }
+
+// readRows is the number of rows of a part that are read at once. The memory grows with what is there.
+const readRows = 4096
+
+// errJSON means that a file is not the JSON that it should be.
+var errJSON = errors.New("found damaged JSON")
 
 // putJSON stores a value as a JSON file.
 func (j *Job) putJSON(ctx context.Context, name string, v any) error {
@@ -140,7 +151,7 @@ func (j *Job) getJSON(ctx context.Context, name string, v any) error {
 			return err
 		}
 		if err := json.Unmarshal(b, v); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w: %w", name, errJSON, err)
 		}
 		return nil
 	})

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -29,15 +30,17 @@ type Input struct {
 	Stream string `json:"stream,omitempty"`
 	Digest string `json:"digest,omitempty"`
 	Bytes  int64  `json:"bytes,omitempty"`
-	// Modified is the time of the last change in Unix nanoseconds, for a file whose digest covers only a part of it.
+	// Modified is the time of the last change in Unix nanoseconds of the files whose digest covers only a part of them.
 	Modified int64 `json:"modified,omitempty"`
 	// Rows is the number of rows, or unknown.
 	Rows int `json:"rows"`
 	// Skipped is the reason for which it is left out, Error that for which it cannot be read.
 	Skipped string `json:"skipped,omitempty"`
 	Error   string `json:"error,omitempty"`
-	// Repeats is an earlier input with the same name and content, whose rows have the same ids. It is read instead.
+	// Repeats is an earlier input with the same name and content, whose rows have the same IDs. It is read instead.
 	Repeats string `json:"repeats,omitempty"`
+
+	folder bool
 }
 
 // unknown is the number of rows of an input that must be read to count them.
@@ -70,6 +73,79 @@ type Plan struct {
 	Rows, Bytes int64
 	// Uncounted is the number of inputs whose rows are unknown.
 	Uncounted int
+
+	mu sync.Mutex
+	// seen are the states of the inputs when this process identified them, by index.
+	seen map[int]state
+}
+
+// see notes the state of an input.
+func (p *Plan) see(input int, s state) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.seen == nil {
+		p.seen = map[int]state{}
+	}
+	p.seen[input] = s
+}
+
+// saw returns the state that an input had when this process identified it.
+func (p *Plan) saw(input int) (s state, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, ok = p.seen[input]
+	return s, ok
+}
+
+// errChanged is why the rows of an input are not used that was written to while it was read.
+var errChanged = errors.New("the file has changed since the job began; repeat the command to read it again")
+
+// unchanged returns an error if an input has changed since this process identified it.
+func (p *Plan) unchanged(input int) error {
+	before, _ := p.saw(input)
+	now, err := stateOf(p.Inputs[input].File)
+	if err != nil || now != before {
+		return errChanged
+	}
+	return nil
+}
+
+// Verify returns an error if an input of a shard is not as the plan says, on this machine and now.
+func (p *Plan) Verify(s *Shard) error {
+	for _, piece := range s.Pieces {
+		in := &p.Inputs[piece.Input]
+		if _, known := p.saw(piece.Input); known {
+			continue // what has changed since is found after reading
+		}
+		now, err := identify(in.File)
+		switch {
+		case err != nil:
+			return err
+		case now.digest != in.Digest:
+			return fmt.Errorf("%s: found other content than that of the plan", in.File)
+		case now.modified != in.Modified:
+			return fmt.Errorf("%s: found another time of the last change than that of the plan; copy files with their "+
+				"times, as cp -p and rsync -t do", in.File)
+		}
+		p.see(piece.Input, now.state)
+	}
+	return nil
+}
+
+// check returns an error if the plan, read from a manifest, is not one that the job would make.
+func (p *Plan) check(j *Job) error {
+	for _, s := range p.Shards {
+		for _, piece := range s.Pieces {
+			if piece.Input < 0 || piece.Input >= len(p.Inputs) || piece.First < 0 || piece.Rows < unknown {
+				return fmt.Errorf("shard %s: found rows %d and more of input %d, want one of %d inputs", s.Key,
+					piece.First, piece.Input, len(p.Inputs))
+			}
+		}
+		if key, err := p.key(j, s); err != nil || key != s.Key {
+			return errors.Join(fmt.Errorf("shard %s: found inputs and settings with the key %s", s.Key, key), err)
+		}
+	}
+	return nil
 }
 
 // Limits of a shard that holds several inputs. Such a shard also ends after an input whose digest says so, on average
@@ -95,7 +171,11 @@ func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 	g.SetLimit(j.Workers)
 	for i := range p.Inputs {
 		if in := &p.Inputs[i]; in.Used() {
-			g.Go(func() error { return j.look(ctx, in) })
+			g.Go(func() error {
+				now, err := j.look(ctx, in)
+				p.see(i, now)
+				return err
+			})
 		}
 	}
 	if err := errors.Join(g.Wait(), ctx.Err()); err != nil {
@@ -114,23 +194,22 @@ func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 	return p, p.divide(j)
 }
 
-// look identifies an input and counts its rows.
-func (j *Job) look(ctx context.Context, in *Input) (err error) {
-	fail := func(err error) error {
+// look identifies an input and counts its rows. It returns the state that the input had at first.
+func (j *Job) look(ctx context.Context, in *Input) (now state, err error) {
+	fail := func(err error) (state, error) {
 		in.Error = reason(in.File, err)
-		return ctx.Err()
+		return now, ctx.Err()
 	}
-	if in.Digest, in.Bytes, err = digest(in.File); err != nil {
+	id, err := identify(in.File)
+	if err != nil {
 		return fail(err)
 	}
-	in.Stream = filepath.Base(in.File)
-	if info, err := os.Stat(in.File); err == nil && !info.IsDir() {
-		if in.Stream, err = ingest.StreamName(in.File); err != nil {
-			return fail(err)
-		}
-		if in.Bytes > sampleBytes*samples {
-			in.Modified = info.ModTime().UnixNano()
-		}
+	now = id.state
+	in.Digest, in.Bytes, in.Modified = id.digest, id.bytes, id.modified
+	if in.folder = id.folder; in.folder {
+		in.Stream = filepath.Base(in.File)
+	} else if in.Stream, err = ingest.StreamName(in.File); err != nil {
+		return fail(err)
 	}
 	src, err := formats.OpenSingle(ctx, in.File, j.quiet())
 	if err != nil {
@@ -143,25 +222,47 @@ func (j *Job) look(ctx context.Context, in *Input) (err error) {
 	if err := src.Close(); err != nil {
 		return fail(err)
 	}
-	return nil
+	return now, nil
 }
 
-// unique finds inputs whose rows would have the ids of an earlier one.
+// unique finds inputs whose rows would have the IDs of an earlier one. Of those with the same content, only the first is
+// read. Others are errors. Recordings in folders have streams that are only known when they are read, so that only the
+// same content is found here.
 func (p *Plan) unique() {
-	type content struct{ stream, digest string }
-	first := map[content]string{}
+	first := map[string]*Input{}
 	for i := range p.Inputs {
 		in := &p.Inputs[i]
 		if !in.Used() {
 			continue
 		}
-		c := content{in.Stream, in.Digest}
-		if earlier, again := first[c]; again {
-			in.Repeats = earlier
+		name := in.Stream
+		if in.folder {
+			name += "/" + in.Digest
+		}
+		earlier := first[name]
+		if earlier == nil {
+			first[name] = in
 			continue
 		}
-		first[c] = in.File
+		same := in.Digest == earlier.Digest
+		var err error
+		if same && in.Modified != 0 && !in.folder {
+			same, err = ingest.SameContent(earlier.File, in.File) // the digest does not cover all
+		}
+		switch {
+		case err != nil:
+			in.Error = reason(in.File, err)
+		case same:
+			in.Repeats = earlier.File
+		default:
+			in.Error = clash(earlier.File)
+		}
 	}
+}
+
+// clash is the error of an input whose rows have the IDs of those of another one.
+func clash(other string) string {
+	return "its rows would have the same IDs as those of " + other + ", which has the same name; rename one of them"
 }
 
 // divide makes the shards: of a large input several, of small inputs one.
@@ -260,48 +361,91 @@ const (
 	samples     = 256
 )
 
-// digest returns the SHA-256 of a file's size and content, in hexadecimal, and its size. Of a large file, it covers
-// samples of the content. The digest of a folder is that of the files in it, with their names.
-func digest(path string) (text string, size int64, err error) {
-	h := sha256.New()
-	err = filepath.WalkDir(path, func(file string, e fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case e.IsDir():
-			return nil
-		case file != path && !e.Type().IsRegular():
-			return nil
+// state is what changes when an input is written to: its size, and the time of the last change of any file in it, in
+// Unix nanoseconds.
+type state struct{ bytes, changed int64 }
+
+func (s *state) add(info fs.FileInfo) {
+	s.bytes += info.Size()
+	s.changed = max(s.changed, info.ModTime().UnixNano())
+}
+
+// stateOf returns the state of an input.
+func stateOf(path string) (s state, err error) {
+	err = eachFile(path, func(file, _ string) error {
+		info, err := os.Stat(file)
+		if err == nil {
+			s.add(info)
 		}
-		rel, err := filepath.Rel(path, file)
+		return err
+	})
+	return s, err
+}
+
+// identity says what an input is.
+type identity struct {
+	state
+	// digest is the SHA-256 of the sizes and the content of the files, with their names in a folder, in hexadecimal.
+	digest string
+	// modified is the time of the last change of the files of which the digest covers only samples; 0 without such.
+	modified int64
+	folder   bool
+}
+
+// identify reads a file or the files of a folder. Of large files, it reads samples.
+func identify(path string) (id identity, err error) {
+	h := sha256.New()
+	err = eachFile(path, func(file, name string) error {
+		info, err := digestFile(h, file, name)
 		if err != nil {
 			return err
 		}
-		n, err := digestFile(h, file, filepath.ToSlash(rel))
-		size += n
-		return err
+		id.folder = id.folder || name != "."
+		id.add(info)
+		if info.Size() > sampleBytes*samples {
+			id.modified = max(id.modified, info.ModTime().UnixNano())
+		}
+		return nil
 	})
-	return hex.EncodeToString(h.Sum(nil)), size, err
+	id.digest = hex.EncodeToString(h.Sum(nil))
+	return id, err
 }
 
-func digestFile(h hash.Hash, path, name string) (size int64, err error) {
-	f, err := os.Open(path)
+// eachFile calls use with a file and the name ".", or with the regular files of a folder and their names in it. Links
+// to files count as files.
+func eachFile(path string, use func(file, name string) error) error {
+	root, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	return filepath.WalkDir(root, func(file string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		if file != root && !e.Type().IsRegular() {
+			if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+				return nil //nolint:nilerr // a link to nothing
+			}
+		}
+		name, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		return use(file, filepath.ToSlash(name))
+	})
+}
+
+func digestFile(h hash.Hash, path, name string) (fs.FileInfo, error) {
+	f, info, err := ingest.OpenRegular(path)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("found %s, want a regular file", info.Mode().Type())
-	}
-	size = info.Size()
+	size := info.Size()
 	fmt.Fprintf(h, "%d %s\n%d\n", len(name), name, size)
 	if size <= sampleBytes*samples {
 		_, err := io.Copy(h, io.NewSectionReader(f, 0, size))
-		return size, err
+		return info, err
 	}
 	for i := range int64(samples) {
 		at := (size - sampleBytes) / (samples - 1) * i
@@ -309,10 +453,10 @@ func digestFile(h hash.Hash, path, name string) (size int64, err error) {
 			at = size - sampleBytes
 		}
 		if _, err := io.Copy(h, io.NewSectionReader(f, at, sampleBytes)); err != nil {
-			return size, err
+			return nil, err
 		}
 	}
-	return size, nil
+	return info, nil
 }
 
 // reason returns the text of an error without the path of the file that it is about.

@@ -128,18 +128,18 @@ func (j *Job) open(ctx context.Context, path string, piece Piece, o ingest.Optio
 // be called again.
 func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
-	old, err := j.begin(ctx, p)
+	if j.Strict {
+		if err := p.strict(); err != nil {
+			return nil, err
+		}
+	}
+	made, err := j.begin(ctx, p)
 	if err != nil {
 		return nil, err
 	}
 	done, err := j.done(ctx)
 	if err != nil {
 		return nil, err
-	}
-	if j.Strict {
-		if err := p.strict(); err != nil {
-			return nil, err
-		}
 	}
 	var stages Stages
 	if j.Dispatch != nil {
@@ -151,16 +151,23 @@ func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 		return nil, err
 	}
 	finish := time.Now()
-	f, err := j.finish(ctx, p, done)
+	if err := j.current(ctx, p); err != nil {
+		return nil, err
+	}
+	f, err := j.derive(ctx, p, done)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.clean(ctx, old); err != nil {
+	r := f.result()
+	r.Seconds = time.Since(start).Seconds()
+	if err := f.report(ctx, r); err != nil {
 		return nil, err
 	}
-	r := f.result()
+	if err := f.complete(ctx, made); err != nil {
+		return nil, err
+	}
 	r.Stages, r.Finish, r.Seconds = stages, time.Since(finish), time.Since(start).Seconds()
-	return r, f.report(ctx, r)
+	return r, nil
 }
 
 // Missing returns the shards that are not done.
@@ -220,10 +227,16 @@ func (j *Job) Join(ctx context.Context) (p *Plan, id string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
+	if err := m.version(j); err != nil {
+		return nil, "", err
+	}
 	if what := m.Settings.differ(&j.Settings); what != "" {
 		return nil, "", fmt.Errorf("%s: %w: it has another %s", j.Store, ErrOther, what)
 	}
 	p = &Plan{Inputs: m.Inputs, Shards: m.Shards}
+	if err := p.check(j); err != nil {
+		return nil, "", fmt.Errorf("%s: %s: %w", j.Store, manifestName, err)
+	}
 	return p, p.ID(), nil
 }
 
@@ -236,44 +249,59 @@ func (p *Plan) ID() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// Verify returns an error if an input of a shard is not as the plan says, on this machine and now.
-func (p *Plan) Verify(s *Shard) error {
-	for _, piece := range s.Pieces {
-		in := &p.Inputs[piece.Input]
-		now, _, err := digest(in.File)
-		if err != nil {
-			return err
-		}
-		if now != in.Digest {
-			return fmt.Errorf("%s: found other content than that of the plan", in.File)
-		}
+// Check returns an error if the store holds something that the job may not continue or replace.
+func (j *Job) Check(ctx context.Context, p *Plan) error {
+	_, err := j.earlier(ctx, p)
+	return err
+}
+
+// earlier returns the manifest of the earlier job in the store, which is empty if there is none. It returns an error if
+// the job may not continue or replace what is there.
+func (j *Job) earlier(ctx context.Context, p *Plan) (old Manifest, err error) {
+	err = j.getJSON(ctx, manifestName, &old)
+	switch missing := errors.Is(err, fs.ErrNotExist); {
+	case j.Force && (err == nil || missing || errors.Is(err, errJSON)):
+		return old, nil
+	case err == nil:
+		return old, old.continued(j, p)
+	case errors.Is(err, errJSON):
+		return old, fmt.Errorf("%s: %w: %w; use another --out, or --force to discard it", j.Store, ErrOther, err)
+	case !missing:
+		return old, fmt.Errorf("%s: %w", j.Store, err)
+	case j.Resume:
+		return old, fmt.Errorf("%s: %w: found no %s", j.Store, ErrOther, manifestName)
 	}
-	return nil
+	return old, j.foreign(ctx)
 }
 
 // begin compares the job with the earlier one in the store, if there is one, and stores its manifest. It returns the
-// files that the earlier job has made.
+// files that the earlier job has made, and those that this one may make.
 func (j *Job) begin(ctx context.Context, p *Plan) (made []OutputFile, err error) {
-	var old Manifest
-	err = j.getJSON(ctx, manifestName, &old)
-	switch {
-	case err == nil && !j.Force:
-		if err := old.continued(j, p); err != nil {
-			return nil, err
-		}
-	case err == nil:
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: %w", j.Store, err)
-	case j.Resume:
-		return nil, fmt.Errorf("%s: %w: found no %s", j.Store, ErrOther, manifestName)
-	case !j.Force:
-		if err := j.foreign(ctx); err != nil {
-			return nil, err
-		}
+	old, err := j.earlier(ctx, p)
+	if err != nil {
+		return nil, err
 	}
 	m := j.manifest(p, nil)
 	m.Outputs = old.Outputs // they are there until the job is complete
-	return old.Outputs, j.putJSON(ctx, manifestName, m)
+	for _, name := range append(j.tables(), rejectedName) {
+		if !slices.ContainsFunc(m.Outputs, func(o OutputFile) bool { return o.Name == name }) {
+			m.Outputs = append(m.Outputs, OutputFile{Name: name})
+		}
+	}
+	return m.Outputs, j.putJSON(ctx, manifestName, m)
+}
+
+// current returns an error if another process has begun another job in the store meanwhile.
+func (j *Job) current(ctx context.Context, p *Plan) error {
+	var m Manifest
+	if err := j.getJSON(ctx, manifestName, &m); err != nil {
+		return err
+	}
+	if other := (&Plan{Shards: m.Shards}); other.ID() != p.ID() {
+		return fmt.Errorf("%s: %w: another process has begun another job there meanwhile; use another --out", j.Store,
+			ErrOther)
+	}
+	return nil
 }
 
 // foreign returns an error if the store has a file that the job would replace.

@@ -8,10 +8,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -105,10 +107,41 @@ func (w *Worker) Do(ctx context.Context, p *Plan, s *Shard) error {
 	if err := w.pass(ctx); err != nil {
 		return err
 	}
+	if err := w.dropChanged(p, s, &o); err != nil {
+		return err
+	}
 	begin := time.Now()
 	err := w.job.save(ctx, s.Key, &o, w.rows)
 	w.stages.Store += time.Since(begin)
 	return err
+}
+
+// dropChanged removes the rows of inputs that were written to while they were read.
+func (w *Worker) dropChanged(p *Plan, s *Shard, o *Outcome) error {
+	from, to := 0, 0 // in w.rows
+	for i := range o.Pieces {
+		piece := &o.Pieces[i]
+		rows := w.rows[from : from+piece.Classified]
+		from += len(rows)
+		input := s.Pieces[i].Input
+		if err := p.unchanged(input); err != nil {
+			if w.job.Strict {
+				return fmt.Errorf("%s: %w", p.Inputs[input].File, err)
+			}
+			*piece = PieceOutcome{Error: err.Error(), Passing: true}
+			continue
+		}
+		to += copy(w.rows[to:], rows)
+	}
+	w.rows = w.rows[:to]
+	return nil
+}
+
+// passing reports whether an error may not come again: it is the operating system's, or the worker process that reads
+// HDF5 files has died.
+func passing(err error) bool {
+	_, system := errors.AsType[syscall.Errno](err)
+	return system || errors.Is(err, h5.ErrWorker)
 }
 
 // piece classifies a piece. What concerns the input is part of the outcome; an error ends the job.
@@ -127,7 +160,7 @@ func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutc
 		case w.job.Strict:
 			return fmt.Errorf("%s: %w", in.File, err)
 		}
-		o.Error = reason(in.File, err)
+		o.Error, o.Passing = reason(in.File, err), o.Passing || passing(err)
 		return nil
 	}
 	src, err := w.job.open(ctx, in.File, piece, reading)
@@ -139,7 +172,7 @@ func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutc
 		err = cerr
 	}
 	if want := piece.Rows; err == nil && want != unknown && o.Rows != want {
-		err = fmt.Errorf("found %d rows from row %d on, want %d: the file has changed", o.Rows, piece.First, want)
+		err = fmt.Errorf("found %d rows from row %d on, want %d", o.Rows, piece.First, want)
 	}
 	if stop, ok := errors.AsType[*stopError](err); ok {
 		return stop.error
@@ -229,6 +262,7 @@ func (w *Worker) reject(o *PieceOutcome, id record.ID, err error) error {
 	if w.job.Strict {
 		return &stopError{fmt.Errorf("%v: %w", id, err)}
 	}
+	o.Passing = o.Passing || passing(err)
 	o.Rejected = append(o.Rejected, Rejected{
 		EventID: id.String(), Error: strings.TrimPrefix(err.Error(), id.String()+": "),
 	})

@@ -98,10 +98,7 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%w; repeat the command to continue", app.ErrInterrupted)
 		}
-		if errors.Is(err, reprocess.ErrOther) {
-			err = app.Usage(err)
-		}
-		return nil, err
+		return nil, refused(err)
 	}
 	out := &Result{
 		Rows: r.Rows, Classified: r.Classified, Failed: r.Failed, Skipped: r.Resumed, Seconds: r.Seconds,
@@ -130,6 +127,14 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 			app.Count(failed, "file"))
 	}
 	return out, nil
+}
+
+// refused makes the error of a store that has other results one of usage.
+func refused(err error) error {
+	if errors.Is(err, reprocess.ErrOther) {
+		return app.Usage(err)
+	}
+	return err
 }
 
 // outcome converts the outcome of an input.
@@ -166,6 +171,9 @@ func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, 
 		}
 		out.Files++
 	}
+	if err := j.Check(ctx, p); err != nil {
+		return nil, refused(err)
+	}
 	if out.Remaining, err = j.Remaining(ctx, p); err != nil {
 		return nil, err
 	}
@@ -182,15 +190,12 @@ func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, 
 func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *reprocess.Job, _ *reprocess.Plan,
 	err error,
 ) {
-	inputs, err := input.Parse(paths)
+	inputs, err := input.ParseFiles(paths)
 	if err != nil {
 		return nil, nil, err
 	}
 	var files []string
 	for _, in := range inputs {
-		if in.Live() {
-			return nil, nil, app.Usage(fmt.Errorf("%v: found a live source, want a file or a folder", in))
-		}
 		files = append(files, in.Path())
 	}
 	j, err := newJob(ctx, a, o)
@@ -289,12 +294,15 @@ func settings(a *app.Env, m record.Model, j *reprocess.Job) reprocess.Settings {
 	s.Config["model.top_k"] = fmt.Sprint(a.Config.Model.TopK)
 	s.Config["model.input_shape"] = string(a.Config.Model.InputShape)
 	s.Config["model.exact"] = fmt.Sprint(a.Config.Model.Exact)
-	s.Config["model.classes"] = strings.Join(j.Classes, ",")
+	s.Config["model.classes"] = fmt.Sprintf("%q", j.Classes)
 	return s
 }
 
 // formatsOf returns the formats with some names.
 func formatsOf(names []string) ([]*table.Format, error) {
+	if len(names) == 0 {
+		return nil, fmt.Errorf("--format: found none, want one of %s", strings.Join(Formats(), ", "))
+	}
 	var out []*table.Format
 	for _, name := range names {
 		i := slices.Index(Formats(), name)

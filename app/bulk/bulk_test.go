@@ -1,6 +1,7 @@
 package bulk_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,40 +9,81 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/bulk"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/files"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/reprocess"
 	"github.com/voxelstream/voxelstream/sinks/arrow"
 )
 
-// archives makes a folder with archives of drawn digits of 40, 100 and 30 rows, the last in a folder of its own.
-func archives(t *testing.T) string {
-	t.Helper()
-	apptest.NeedHDF5(t)
-	dir := t.TempDir()
-	for i, rows := range []int{40, 100, 30} {
-		path := filepath.Join(dir, fmt.Sprintf("%c.h5", 'a'+i))
-		if i == 2 {
-			path = filepath.Join(dir, "sub", "c.h5")
+// generated is the folder of the archives that [archives] copies.
+var generated string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if generated, err = os.MkdirTemp("", "bulk-"); err != nil {
+			log.Print(err)
+			return 1
 		}
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
+		defer os.RemoveAll(generated) //nolint:errcheck // temporary
+		return m.Run()
+	}())
+}
+
+// generate makes archives of drawn digits of 40, 100 and 30 rows, the last in a folder of its own, once as HDF5 files
+// and once as NumPy archives.
+var generate = sync.OnceValue(func() error {
+	l, err := config.Load("", nil, nil)
+	if err != nil {
+		return err
+	}
+	a := &app.Env{Config: l, Log: slog.New(slog.DiscardHandler)}
+	for name, rows := range map[string]int{"a": 40, "b": 100, "sub/c": 30} {
+		h5, npz := filepath.Join(generated, "h5", name+".h5"), filepath.Join(generated, "npz", name+".npz")
+		for _, path := range []string{h5, npz} {
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				return err
+			}
 		}
-		_, err := files.Generate(t.Context(), apptest.New(t, "seed", fmt.Sprint(i)), files.GenerateOptions{
-			Out: path, Layout: "vectors", Count: rows, Grid: 16,
+		_, err := files.Generate(context.Background(), a, files.GenerateOptions{
+			Out: h5, Layout: "vectors", Count: rows, Grid: 16,
 		})
 		if err != nil {
-			t.Fatal(err)
+			return err
 		}
+		if _, err := files.Convert(context.Background(), a, h5, npz); err != nil {
+			return err
+		}
+	}
+	return nil
+})
+
+// archives returns a new folder with the archives that generate makes, in format h5 or npz.
+func archives(t *testing.T, format string) string {
+	t.Helper()
+	apptest.NeedHDF5(t)
+	if err := generate(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join(generated, format))); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
@@ -115,7 +157,8 @@ func reprocessed(t *testing.T, a *app.Env, in []string, o bulk.Options) *bulk.Re
 }
 
 func TestReprocess(t *testing.T) {
-	dir := archives(t)
+	t.Parallel()
+	dir := archives(t, "h5")
 	out := t.TempDir()
 	first := filepath.Join(out, "1")
 	r := reprocessed(t, apptest.New(t), []string{dir}, options(first))
@@ -192,7 +235,8 @@ func TestReprocess(t *testing.T) {
 
 // TestReprocessInterrupted: runs that are interrupted again and again end with the result of one that is not.
 func TestReprocessInterrupted(t *testing.T) {
-	dir := archives(t)
+	t.Parallel()
+	dir := archives(t, "npz")
 	out := t.TempDir()
 	whole := filepath.Join(out, "whole")
 	reprocessed(t, apptest.New(t, "threads", "2"), []string{dir}, options(whole))
@@ -203,7 +247,7 @@ func TestReprocessInterrupted(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		a := apptest.New(t, "threads", "2")
-		a.Progress = &cancelling{after: 50, cancel: cancel}
+		a.Progress = &acting{after: 50, act: cancel}
 		_, err := bulk.Reprocess(ctx, a, []string{dir}, options(broken))
 		cancel()
 		if err == nil {
@@ -218,33 +262,35 @@ func TestReprocessInterrupted(t *testing.T) {
 	}
 }
 
-// cancelling is progress that cancels after some rows.
-type cancelling struct {
-	after  int64
-	cancel func()
+// acting is progress that does something once, after some rows.
+type acting struct {
+	after int64
+	act   func()
+	once  sync.Once
 }
 
-func (c *cancelling) Bar(string) app.Bar { return c }
-func (*cancelling) Line(string)          {}
-func (*cancelling) Done()                {}
-func (c *cancelling) Set(done, _ int64, _ string) {
-	if done >= c.after {
-		c.cancel()
+func (a *acting) Bar(string) app.Bar { return a }
+func (*acting) Line(string)          {}
+func (*acting) Done()                {}
+func (a *acting) Set(done, _ int64, _ string) {
+	if done >= a.after {
+		a.once.Do(a.act)
 	}
 }
 
 // TestReprocessMore: a repeated run with more files does only these, and one with fewer or other settings is refused.
 func TestReprocessMore(t *testing.T) {
-	dir := archives(t)
+	t.Parallel()
+	dir := archives(t, "npz")
 	out := filepath.Join(t.TempDir(), "out")
 	a := apptest.New(t)
-	one := []string{filepath.Join(dir, "b.h5")}
+	one := []string{filepath.Join(dir, "b.npz")}
 	reprocessed(t, a, one, options(out))
 	r := reprocessed(t, a, []string{dir}, options(out))
 	if r.Rows != 170 || r.Skipped != 100 {
 		t.Errorf("found %+v, want 100 of 170 rows resumed", r)
 	}
-	if rows := read(t, out); len(rows) != 170 || !strings.HasPrefix(rows[0].Stream, "a.h5") {
+	if rows := read(t, out); len(rows) != 170 || !strings.HasPrefix(rows[0].Stream, "a.npz") {
 		t.Errorf("found %d rows, %s first", len(rows), rows[0].Stream)
 	}
 	_, err := bulk.Reprocess(t.Context(), a, one, options(out))
@@ -266,15 +312,159 @@ func TestReprocessMore(t *testing.T) {
 	}
 }
 
+// TestReprocessChanged: rows of files that change or vanish during the job are not used, and the next run reads them
+// again.
+func TestReprocessChanged(t *testing.T) {
+	t.Parallel()
+	dir := archives(t, "npz")
+	kept := filepath.Join(t.TempDir(), "c.npz")
+	o := options(filepath.Join(t.TempDir(), "out"))
+	a := apptest.New(t, "threads", "1")
+	a.Progress = &acting{after: 1, act: func() {
+		later := time.Now().Add(time.Hour)
+		err := errors.Join(os.Chtimes(filepath.Join(dir, "b.npz"), later, later),
+			os.Rename(filepath.Join(dir, "sub", "c.npz"), kept))
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	r, err := bulk.Reprocess(t.Context(), a, []string{dir}, o)
+	if !errors.Is(err, app.ErrSkipped) {
+		t.Fatalf("found %v", err)
+	}
+	for i, want := range []app.FileStatus{app.FileDone, app.FileFailed, app.FileFailed} {
+		f := r.Files[i]
+		if f.Status != want || (want == app.FileFailed) != strings.Contains(f.Error, "has changed") {
+			t.Errorf("%s: found status %s, %q; want %s", f.File, f.Status, f.Error, want)
+		}
+	}
+	if rows := read(t, o.Out); len(rows) != 40 {
+		t.Errorf("found %d rows, want those of the file that is as it was", len(rows))
+	}
+	if err := os.Rename(kept, filepath.Join(dir, "sub", "c.npz")); err != nil {
+		t.Fatal(err)
+	}
+	r = reprocessed(t, apptest.New(t), []string{dir}, o)
+	if rows := read(t, o.Out); r.Classified != 170 || r.Skipped != 40 || len(rows) != 170 {
+		t.Errorf("found %+v, want 130 of 170 rows read again", r)
+	}
+	o.Out = filepath.Join(t.TempDir(), "fresh")
+	reprocessed(t, apptest.New(t), []string{dir}, o)
+	if err := os.Chtimes(filepath.Join(dir, "b.npz"), time.Now(), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if r := reprocessed(t, apptest.New(t), []string{dir}, o); r.Skipped != 170 {
+		t.Errorf("found %+v, want all of a small file with another time, but the same content, resumed", r)
+	}
+}
+
+// TestReprocessTwice: a job that begins while another one is at work replaces it as a whole.
+func TestReprocessTwice(t *testing.T) {
+	t.Parallel()
+	dir := archives(t, "npz")
+	o := options(filepath.Join(t.TempDir(), "out"))
+	a := apptest.New(t)
+	second := apptest.New(t, "model.top_k", "1")
+	files := map[string][]byte{"results.arrow": nil, "manifest.json": nil, "report.json": nil}
+	a.Progress = &acting{after: 1, act: func() {
+		other := o
+		other.Force = true
+		_, err := bulk.Reprocess(t.Context(), second, []string{dir}, other)
+		for name := range files {
+			b, readErr := os.ReadFile(filepath.Join(o.Out, name))
+			files[name] = b
+			err = errors.Join(err, readErr)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}}
+	_, err := bulk.Reprocess(t.Context(), a, []string{dir}, o)
+	if !errors.Is(err, reprocess.ErrOther) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("found %v", err)
+	}
+	for name, want := range files {
+		if b, err := os.ReadFile(filepath.Join(o.Out, name)); err != nil || !bytes.Equal(b, want) {
+			t.Errorf("%s of the second job was replaced by the first (%v)", name, err)
+		}
+	}
+}
+
+// TestReprocessSameIDs: files with the same name, whose ends are the same, do not give rows with the same IDs.
+func TestReprocessSameIDs(t *testing.T) {
+	t.Parallel()
+	dir := archives(t, "npz")
+	for i, values := range [][]float32{make([]float32, 16*16*16*16), make([]float32, 16*16*16*16)} {
+		values[len(values)/2] = float32(i)
+		path := filepath.Join(dir, fmt.Sprintf("%d", i), "x.npy")
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		err := ingest.WriteFile(path, func(w io.Writer) error {
+			return array.WriteFloat32(w, []int{16, 16, 16, 16}, values)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := options(filepath.Join(t.TempDir(), "out"))
+	r, err := bulk.Reprocess(t.Context(), apptest.New(t), []string{dir}, o)
+	if !errors.Is(err, app.ErrSkipped) || r == nil || r.Rows != 186 {
+		t.Fatalf("found %+v, %v; want 186 rows", r, err)
+	}
+	if f := r.Files[1]; f.Status != app.FileFailed || !strings.Contains(f.Error, "same IDs") {
+		t.Errorf("found %+v, want the second of two files refused", f)
+	}
+}
+
+// TestReprocessLeftovers: what interrupted runs have left does not remain, and damaged manifests can be discarded.
+func TestReprocessLeftovers(t *testing.T) {
+	t.Parallel()
+	one := []string{filepath.Join(archives(t, "npz"), "a.npz")}
+	o := options(filepath.Join(t.TempDir(), "out"))
+	ctx, cancel := context.WithCancel(t.Context())
+	a := apptest.New(t)
+	a.Progress = &acting{after: 1, act: cancel}
+	if _, err := bulk.Reprocess(ctx, a, one, o); !errors.Is(err, app.ErrInterrupted) {
+		t.Fatalf("found %v", err)
+	}
+	// The same, a moment later.
+	if err := os.WriteFile(filepath.Join(o.Out, "results.arrow"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o.Formats = []string{"csv"}
+	reprocessed(t, apptest.New(t), one, o)
+	if _, err := os.Stat(filepath.Join(o.Out, "results.arrow")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the table of an interrupted run remains (%v)", err)
+	}
+	if err := os.WriteFile(filepath.Join(o.Out, "manifest.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := bulk.Reprocess(t.Context(), apptest.New(t), one, o)
+	if !app.IsUsage(err) || !strings.Contains(err.Error(), "manifest.json") || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("a damaged manifest: found %v", err)
+	}
+	if _, err := bulk.PlanOf(t.Context(), apptest.New(t), one, o); !app.IsUsage(err) {
+		t.Errorf("a plan with a damaged manifest: found %v", err)
+	}
+	o.Force = true
+	reprocessed(t, apptest.New(t), one, o)
+	o.Formats = nil
+	if _, err := bulk.Reprocess(t.Context(), apptest.New(t), one, o); !app.IsUsage(err) {
+		t.Errorf("no format: found %v", err)
+	}
+}
+
 // TestReprocessBad: every file is accounted for.
 func TestReprocessBad(t *testing.T) {
-	dir := archives(t)
-	whole, err := os.ReadFile(filepath.Join(dir, "a.h5"))
+	t.Parallel()
+	dir := archives(t, "npz")
+	whole, err := os.ReadFile(filepath.Join(dir, "a.npz"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{
-		"cut.h5": whole[:100], "empty.h5": nil, "foreign.bin": []byte("hello"), "sub/again/a.h5": whole, ".hidden.h5": whole,
+		"cut.npz": whole[:100], "empty.npz": nil, "foreign.bin": []byte("hello"), "sub/again/a.npz": whole, ".hidden.npz": whole,
 	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
@@ -288,9 +478,9 @@ func TestReprocessBad(t *testing.T) {
 		t.Fatalf("found %v", err)
 	}
 	want := map[string]app.FileStatus{
-		".hidden.h5": app.FileSkipped, "a.h5": app.FileDone, "b.h5": app.FileDone, "cut.h5": app.FileFailed,
-		"empty.h5": app.FileFailed, "foreign.bin": app.FileFailed, "sub/again/a.h5": app.FileRepeated,
-		"sub/c.h5": app.FileDone,
+		".hidden.npz": app.FileSkipped, "a.npz": app.FileDone, "b.npz": app.FileDone, "cut.npz": app.FileFailed,
+		"empty.npz": app.FileFailed, "foreign.bin": app.FileFailed, "sub/again/a.npz": app.FileRepeated,
+		"sub/c.npz": app.FileDone,
 	}
 	found := map[string]app.FileStatus{}
 	for _, f := range r.Files {
@@ -311,14 +501,15 @@ func TestReprocessBad(t *testing.T) {
 	if _, err := bulk.Reprocess(t.Context(), a, []string{dir}, o); err == nil || errors.Is(err, app.ErrSkipped) {
 		t.Errorf("strict: found %v", err)
 	}
-	_, err = bulk.Reprocess(t.Context(), a, []string{filepath.Join(dir, "cut.h5")}, options(filepath.Join(t.TempDir(), "x")))
-	if err == nil || !strings.Contains(err.Error(), "cut.h5") {
+	_, err = bulk.Reprocess(t.Context(), a, []string{filepath.Join(dir, "cut.npz")}, options(filepath.Join(t.TempDir(), "x")))
+	if err == nil || !strings.Contains(err.Error(), "cut.npz") {
 		t.Errorf("nothing usable: found %v", err)
 	}
 }
 
 func TestPlan(t *testing.T) {
-	dir := archives(t)
+	t.Parallel()
+	dir := archives(t, "npz")
 	out := filepath.Join(t.TempDir(), "out")
 	p, err := bulk.PlanOf(t.Context(), apptest.New(t), []string{dir}, options(out))
 	if err != nil {
@@ -333,16 +524,17 @@ func TestPlan(t *testing.T) {
 }
 
 func TestDiff(t *testing.T) {
-	dir := archives(t)
+	t.Parallel()
+	dir := archives(t, "npz")
 	out := t.TempDir()
 	before, after := filepath.Join(out, "before"), filepath.Join(out, "after")
 	reprocessed(t, apptest.New(t), []string{dir}, options(before))
 	o := options(after)
 	o.Formats = []string{"csv", "arrow"}
-	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.h5"), filepath.Join(dir, "b.h5")}, o)
+	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.npz"), filepath.Join(dir, "b.npz")}, o)
 	page := filepath.Join(out, "diff.html")
 	o.Formats = []string{"csv"} // the other table must not remain beside it
-	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.h5"), filepath.Join(dir, "b.h5")}, o)
+	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.npz"), filepath.Join(dir, "b.npz")}, o)
 	if _, err := os.Stat(filepath.Join(after, "results.arrow")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a table of an earlier run remains (%v)", err)
 	}
@@ -363,7 +555,7 @@ func TestDiff(t *testing.T) {
 	if _, err := bulk.Diff(t.Context(), before, dir, ""); err == nil || !strings.Contains(err.Error(), "manifest.json") {
 		t.Errorf("no results: found %v", err)
 	}
-	if _, err := bulk.Diff(t.Context(), before, filepath.Join(dir, "b.h5"), ""); err == nil {
+	if _, err := bulk.Diff(t.Context(), before, filepath.Join(dir, "b.npz"), ""); err == nil {
 		t.Error("compared with an archive")
 	}
 }

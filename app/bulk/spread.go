@@ -242,7 +242,7 @@ func Join(ctx context.Context, a *app.Env, o Options) (_ *Joined, err error) {
 	defer j.Store.Close() //nolint:errcheck // everything in it is durable
 	p, id, err := j.Join(ctx)
 	if err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
 	s, err := newSpread(ctx, a, j, p, id)
 	if err != nil {
@@ -253,7 +253,9 @@ func Join(ctx context.Context, a *app.Env, o Options) (_ *Joined, err error) {
 	if err := s.work(ctx); err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
-	return &Joined{Shards: s.done.Load(), Total: len(p.Shards), Seconds: time.Since(start).Seconds(), Out: j.Store.String()}, nil
+	return &Joined{
+		Shards: s.done.Load(), Total: len(p.Shards), Seconds: time.Since(start).Seconds(), Out: j.Store.String(),
+	}, nil
 }
 
 // dispatch returns the function that has shards done by this process and those that join.

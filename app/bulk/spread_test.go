@@ -5,9 +5,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/bulk"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
@@ -15,7 +17,8 @@ import (
 
 // TestSpread: two members of a job make the same results as a single process.
 func TestSpread(t *testing.T) {
-	dir := archives(t)
+	t.Parallel()
+	dir := archives(t, "npz")
 	broker, err := embedded.Start(embedded.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +57,8 @@ func TestSpread(t *testing.T) {
 		t.Errorf("found\n%v, want\n%v", b, a)
 	}
 	// Another model is not the job's.
-	if _, err := bulk.Join(t.Context(), apptest.New(t, "kafka.brokers", broker.Addr(), "model.top_k", "1"), o); err == nil {
-		t.Error("joined a job with other settings")
+	_, err = bulk.Join(t.Context(), apptest.New(t, "kafka.brokers", broker.Addr(), "model.top_k", "1"), o)
+	if !app.IsUsage(err) || !strings.Contains(err.Error(), "model.top_k") {
+		t.Errorf("joined a job with other settings: found %v", err)
 	}
 }

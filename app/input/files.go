@@ -1,13 +1,10 @@
 package input
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"os"
 	"sync"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -116,7 +113,7 @@ func (o *owners) claimFile(path string, tally *app.FileTally) (other string, err
 	if owner == tally {
 		return "", nil
 	}
-	same, err := sameContent(owner.Path(), path)
+	same, err := ingest.SameContent(owner.Path(), path)
 	switch {
 	case err != nil:
 		return "", err
@@ -126,36 +123,3 @@ func (o *owners) claimFile(path string, tally *app.FileTally) (other string, err
 	return "", fmt.Errorf("found the name, the size, and the first and last 64 KiB of %s, but other content: their rows "+
 		"would have the same IDs; rename one of them", owner.Path())
 }
-
-// sameContent reports whether two files of the same size have the same content.
-func sameContent(a, b string) (bool, error) {
-	x, infoX, err := ingest.OpenRegular(a)
-	if err != nil {
-		return false, err
-	}
-	defer x.Close() //nolint:errcheck // opened for reading
-	y, infoY, err := ingest.OpenRegular(b)
-	if err != nil {
-		return false, err
-	}
-	defer y.Close() //nolint:errcheck // opened for reading
-	if os.SameFile(infoX, infoY) {
-		return true, nil
-	}
-	const block = 1 << 20
-	bufX, bufY := make([]byte, block), make([]byte, block)
-	for {
-		n, errX := io.ReadFull(x, bufX)
-		m, errY := io.ReadFull(y, bufY)
-		switch {
-		case !bytes.Equal(bufX[:n], bufY[:m]):
-			return false, nil
-		case isEnd(errX) && isEnd(errY):
-			return true, nil
-		case errX != nil || errY != nil:
-			return false, errors.Join(errX, errY)
-		}
-	}
-}
-
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
