@@ -25,7 +25,7 @@ import (
 type Options struct {
 	// Out is a folder, or the URL of an object store.
 	Out string
-	// Formats are the names of the formats of the table of results; see [Formats].
+	// Formats are the names of the formats of the table of results, or their extensions; see [Formats].
 	Formats   []string
 	ShardRows int
 	// Strict ends the job at the first row or file that cannot be classified. Force discards what other jobs have left
@@ -305,7 +305,9 @@ func formatsOf(names []string) ([]*table.Format, error) {
 	}
 	var out []*table.Format
 	for _, name := range names {
-		i := slices.Index(Formats(), name)
+		i := slices.IndexFunc(all.Formats, func(f *table.Format) bool {
+			return f.Name == name || slices.Contains(f.Extensions, "."+name)
+		})
 		if i < 0 {
 			return nil, fmt.Errorf("--format: found %q%s, want one of %s", name, option.DidYouMean(name, Formats()),
 				strings.Join(Formats(), ", "))

@@ -294,7 +294,8 @@ func TestReprocessMore(t *testing.T) {
 		t.Errorf("found %d rows, %s first", len(rows), rows[0].Stream)
 	}
 	_, err := bulk.Reprocess(t.Context(), a, one, options(out))
-	if !errors.Is(err, reprocess.ErrOther) || !app.IsUsage(err) || !strings.Contains(err.Error(), "2 files that are not") {
+	if !errors.Is(err, reprocess.ErrOther) || !app.IsUsage(err) ||
+		!strings.Contains(err.Error(), "2 files that are not") {
 		t.Errorf("fewer files: found %v", err)
 	}
 	_, err = bulk.Reprocess(t.Context(), apptest.New(t, "model.top_k", "1"), []string{dir}, options(out))
@@ -441,7 +442,8 @@ func TestReprocessLeftovers(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := bulk.Reprocess(t.Context(), apptest.New(t), one, o)
-	if !app.IsUsage(err) || !strings.Contains(err.Error(), "manifest.json") || !strings.Contains(err.Error(), "--force") {
+	if !app.IsUsage(err) || !strings.Contains(err.Error(), "manifest.json: ") ||
+		!strings.Contains(err.Error(), "--force") {
 		t.Errorf("a damaged manifest: found %v", err)
 	}
 	if _, err := bulk.PlanOf(t.Context(), apptest.New(t), one, o); !app.IsUsage(err) {
@@ -464,7 +466,8 @@ func TestReprocessBad(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, content := range map[string][]byte{
-		"cut.npz": whole[:100], "empty.npz": nil, "foreign.bin": []byte("hello"), "sub/again/a.npz": whole, ".hidden.npz": whole,
+		"cut.npz": whole[:100], "empty.npz": nil, "foreign.bin": []byte("hello"), "sub/again/a.npz": whole,
+		".hidden.npz": whole,
 	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, content, 0o600)); err != nil {
@@ -501,7 +504,8 @@ func TestReprocessBad(t *testing.T) {
 	if _, err := bulk.Reprocess(t.Context(), a, []string{dir}, o); err == nil || errors.Is(err, app.ErrSkipped) {
 		t.Errorf("strict: found %v", err)
 	}
-	_, err = bulk.Reprocess(t.Context(), a, []string{filepath.Join(dir, "cut.npz")}, options(filepath.Join(t.TempDir(), "x")))
+	o = options(filepath.Join(t.TempDir(), "x"))
+	_, err = bulk.Reprocess(t.Context(), a, []string{filepath.Join(dir, "cut.npz")}, o)
 	if err == nil || !strings.Contains(err.Error(), "cut.npz") {
 		t.Errorf("nothing usable: found %v", err)
 	}
@@ -530,7 +534,7 @@ func TestDiff(t *testing.T) {
 	before, after := filepath.Join(out, "before"), filepath.Join(out, "after")
 	reprocessed(t, apptest.New(t), []string{dir}, options(before))
 	o := options(after)
-	o.Formats = []string{"csv", "arrow"}
+	o.Formats = []string{"csv", "h5", "arrow"} // h5 is the extension of hdf5
 	reprocessed(t, apptest.New(t), []string{filepath.Join(dir, "a.npz"), filepath.Join(dir, "b.npz")}, o)
 	page := filepath.Join(out, "diff.html")
 	o.Formats = []string{"csv"} // the other table must not remain beside it
@@ -542,7 +546,8 @@ func TestDiff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Identical || d.OnlyA.Rows != 30 || d.OnlyB.Rows != 0 || d.Both != 140 || d.Changed != 0 || d.Scores.Changed != 0 {
+	if d.Identical || d.OnlyA.Rows != 30 || d.OnlyB.Rows != 0 || d.Both != 140 || d.Changed != 0 ||
+		d.Scores.Changed != 0 {
 		t.Errorf("found %+v", d)
 	}
 	if b, err := os.ReadFile(page); err != nil || !strings.Contains(string(b), "before") {
@@ -552,7 +557,8 @@ func TestDiff(t *testing.T) {
 	if err != nil || !d.Identical {
 		t.Errorf("the same results: found %+v, %v", d, err)
 	}
-	if _, err := bulk.Diff(t.Context(), before, dir, ""); err == nil || !strings.Contains(err.Error(), "manifest.json") {
+	_, err = bulk.Diff(t.Context(), before, dir, "")
+	if err == nil || !strings.Contains(err.Error(), "manifest.json") {
 		t.Errorf("no results: found %v", err)
 	}
 	if _, err := bulk.Diff(t.Context(), before, filepath.Join(dir, "b.npz"), ""); err == nil {

@@ -128,13 +128,13 @@ func (s *spread) work(ctx context.Context) error {
 		defer close(watched)
 		stop(s.watch(soft))
 	}()
+	do := func(ctx context.Context, m transport.Message) ([]string, error) { return nil, s.task(ctx, m.EventID()) }
 	p := &pipeline.Pipeline[transport.Message, string, string]{
 		Source: consumer, SourceName: "tasks", StageName: "reprocess", Workers: s.job.Workers,
-		Stage: pipeline.StageFunc[transport.Message, string](func(ctx context.Context, m transport.Message) ([]string, error) {
-			return nil, s.task(ctx, m.EventID())
-		}),
-		Work: pipeline.Pass[string](), Outputs: []pipeline.Output[string]{{Name: "none", Sink: none{}, Queue: 1}},
-		Retry: pipeline.Retry{Attempts: 1}, Drain: s.app.Config.Pipeline.Drain, Abort: s.app.Abort,
+		Stage:   pipeline.StageFunc[transport.Message, string](do),
+		Work:    pipeline.Pass[string](),
+		Outputs: []pipeline.Output[string]{{Name: "none", Sink: none{}, Queue: 1}},
+		Retry:   pipeline.Retry{Attempts: 1}, Drain: s.app.Config.Pipeline.Drain, Abort: s.app.Abort,
 		Observer: s.app.Observer,
 	}
 	err = p.Run(soft)

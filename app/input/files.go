@@ -120,6 +120,6 @@ func (o *owners) claimFile(path string, tally *app.FileTally) (other string, err
 	case same:
 		return owner.Path(), nil
 	}
-	return "", fmt.Errorf("found the name, the size, and the first and last 64 KiB of %s, but other content: their rows "+
-		"would have the same IDs; rename one of them", owner.Path())
+	return "", fmt.Errorf("found the name, the size, and the first and last 64 KiB of %s, but other content: their "+
+		"rows would have the same IDs; rename one of them", owner.Path())
 }

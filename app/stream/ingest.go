@@ -98,7 +98,9 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	if err != nil {
 		return IngestSummary{}, err
 	}
-	out := &volumes{topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar}
+	out := &volumes{
+		topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar,
+	}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
 		Source: src,
 		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
@@ -121,8 +123,8 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	err = p.Run(ctx)
 	dead.done()
 	s := IngestSummary{
-		Inputs: len(o.inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(), DeadLetters: dead.count.Load(),
-		Seconds: time.Since(start).Seconds(), Files: o.files.List(),
+		Inputs: len(o.inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(),
+		DeadLetters: dead.count.Load(), Seconds: time.Since(start).Seconds(), Files: o.files.List(),
 	}
 	var nothing bool
 	s.Failed, nothing = src.unreadable()

@@ -24,9 +24,9 @@ func openerOf(a *app.Env) opener {
 	return func(ctx context.Context, in input.Input) (ingest.Source, error) { return in.Open(ctx, a) }
 }
 
-// sequence is a source that reads one file or live source after the other. An item or a file that cannot be read becomes
-// a dead letter, and reading continues after it. A live source that cannot be opened is an error, because no item would
-// report it.
+// sequence is a source that reads one file or live source after the other. An item or a file that cannot be read
+// becomes a dead letter, and reading continues after it. A live source that cannot be opened is an error, because no
+// item would report it.
 type sequence struct {
 	files *input.Files
 	next  func() (input.Input, *app.FileTally, bool)

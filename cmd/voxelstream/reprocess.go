@@ -42,14 +42,14 @@ Exit code 3 means that some files or rows could not be classified.`
 	f := cmd.Flags()
 	o := bulk.Options{}
 	jobFlags(f, &o)
-	f.StringSliceVar(&o.Formats, "format", []string{"parquet"}, "Formats of the table of results, separated by commas: "+
-		strings.Join(bulk.Formats(), ", ")+".")
+	f.StringSliceVar(&o.Formats, "format", []string{"parquet"},
+		"Formats of the table of results, separated by commas: "+strings.Join(bulk.Formats(), ", ")+".")
 	f.BoolVar(&o.Strict, "strict", false, "Stop at the first file or row that cannot be classified.")
 	f.BoolVar(&o.Force, "force", false, "Discard the results of other inputs, models or settings in the output.")
 	_ = cmd.RegisterFlagCompletionFunc("format", // the flag exists
 		cobra.FixedCompletions(bulk.Formats(), cobra.ShellCompDirectiveNoFileComp))
-	resume := f.Bool("resume", false, "Continue an earlier run; it is an error if there is none. Without this flag, an "+
-		"earlier run is continued if there is one.")
+	resume := f.Bool("resume", false, "Continue an earlier run; it is an error if there is none. Without this flag, "+
+		"an earlier run is continued if there is one.")
 	plan := f.Bool("plan", false, "Only show what would be done, with an estimate of the time.")
 	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, args []string) error {
 		if *plan {
@@ -66,7 +66,8 @@ Exit code 3 means that some files or rows could not be classified.`
 
 // jobFlags adds the flags that every process of a job needs.
 func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
-	f.StringVarP(&o.Out, "out", "o", "", "Folder or object store for the results: a path, s3://BUCKET/PREFIX, gs://... or azblob://... (required)")
+	f.StringVarP(&o.Out, "out", "o", "",
+		"Folder or object store for the results: a path, s3://BUCKET/PREFIX, gs://... or azblob://... (required)")
 	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard.")
 }
 

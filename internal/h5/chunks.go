@@ -12,10 +12,8 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"unsafe"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/voxelstream/voxelstream/internal/h5/filter"
 )
@@ -189,34 +187,55 @@ func (s *server) assemble(d *openDataset, part span, as form, dst []byte) error 
 	b := box{facts: f, as: as, from: from, to: to, dst: dst}
 	// An unpacker holds a stored chunk, the values, and what two filters return on the way.
 	parallel := min(runtime.GOMAXPROCS(0), max(1, maxUnpacking/(4*int(f.chunkBytes()))))
-	idle := s.idle(parallel + 1)
-	var work errgroup.Group
-	work.SetLimit(parallel)
-	var failed atomic.Bool
-	for !failed.Load() {
+	idle := s.idle(parallel + 1) // one of them holds the chunk being read
+	var work sync.WaitGroup
+	var failed failures
+	for n := 0; !failed.any(); n++ {
 		start, u := slices.Clone(at), <-idle
 		mask, err := d.fetch(u, start)
 		if err != nil {
-			_ = work.Wait() // this error is the one to report
-			return f.damaged(start, part.axis, err)
+			failed.add(n, f.damaged(start, part.axis, err))
+			break
 		}
-		work.Go(func() error {
+		work.Go(func() {
 			err := b.put(u, start, mask)
-			idle <- u
-			switch {
-			case err == nil:
-				return nil
-			case !errors.Is(err, errRange):
+			if err != nil && !errors.Is(err, errRange) {
 				err = f.damaged(start, part.axis, err)
 			}
-			failed.Store(true)
-			return err
+			failed.add(n, err)
+			idle <- u
 		})
 		if !f.advance(at, from, to) {
 			break
 		}
 	}
-	return work.Wait()
+	work.Wait()
+	return failed.first()
+}
+
+// failures keeps the first error of several pieces of work, by their order and not by time, so that the same file always
+// gives the same error. Work must begin in that order.
+type failures struct {
+	mu  sync.Mutex
+	at  int
+	err error
+}
+
+// add notes the result of piece n.
+func (f *failures) add(n int, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil && (f.err == nil || n < f.at) {
+		f.at, f.err = n, err
+	}
+}
+
+func (f *failures) any() bool { return f.first() != nil }
+
+func (f *failures) first() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 // advance moves to the next chunk of a box, last dimension first, and reports whether there is one.

@@ -5,9 +5,8 @@ package h5
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // pieceBytes is how much of a contiguous dataset is read at once: it stays in the processor's cache until it is
@@ -23,14 +22,15 @@ func (s *server) contiguous(d *openDataset, part span, as form, dst []byte) erro
 	parallel := min(runtime.GOMAXPROCS(0), (n+step-1)/step)
 	idle := s.idle(parallel)
 	var next atomic.Int64
-	var work errgroup.Group
+	var work sync.WaitGroup
+	var failed failures
 	for range parallel {
-		work.Go(func() error {
+		work.Go(func() {
 			u := <-idle
-			for {
+			for !failed.any() {
 				at := int(next.Add(int64(step))) - step
 				if at >= n {
-					return nil
+					return
 				}
 				k := min(step, n-at)
 				to := dst[at*as.size(f) : (at+k)*as.size(f)]
@@ -41,13 +41,13 @@ func (s *server) contiguous(d *openDataset, part span, as form, dst []byte) erro
 				}
 				from := start + int64(at)*int64(size)
 				if _, err := s.plain.ReadAt(values, from); err != nil {
-					return fmt.Errorf("values at byte %d of the file: %w", from, err)
-				}
-				if as == narrowed && narrow(to, values) {
-					return errRange
+					failed.add(at, fmt.Errorf("values at byte %d of the file: %w", from, err))
+				} else if as == narrowed && narrow(to, values) {
+					failed.add(at, errRange)
 				}
 			}
 		})
 	}
-	return work.Wait()
+	work.Wait()
+	return failed.first()
 }

@@ -3,7 +3,10 @@
 package h5
 
 import (
+	"bytes"
+	"compress/zlib"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -140,5 +143,47 @@ func compare(t *testing.T, r *rand.Rand, f *File, o Object, want []float64) {
 			equal("columns", at, v, want[at])
 		}
 		col += k
+	}
+}
+
+// TestFirstDamage reads a row of two damaged chunks, of which the second one fails sooner.
+func TestFirstDamage(t *testing.T) {
+	const n = 1 << 18
+	r := rand.New(rand.NewPCG(3, 4))
+	values := make([]float64, 2*n)
+	for i := range values {
+		values[i] = r.Float64()
+	}
+	w, path := create(t)
+	must(t, WriteDataset(w, "/d", Layout{Dims: []int{1, 2 * n}, Chunks: []int{1, n}, Gzip: 1}, values))
+	must(t, w.Close())
+	data, err := os.ReadFile(path)
+	must(t, err)
+	var streams [][2]int // beginning and length of the stored chunks
+	for at := 0; at < len(data); at++ {
+		if data[at] != 0x78 {
+			continue
+		}
+		rest := bytes.NewReader(data[at:])
+		if z, err := zlib.NewReader(rest); err == nil {
+			if k, err := io.Copy(io.Discard, z); err == nil && k == 8*n {
+				length := len(data) - at - rest.Len()
+				streams = append(streams, [2]int{at, length})
+				at += length - 1
+			}
+		}
+	}
+	if len(streams) != 2 {
+		t.Fatalf("found %d stored chunks, want 2", len(streams))
+	}
+	data[streams[0][0]+streams[0][1]-1] ^= 1 // of the checksum
+	data[streams[1][0]] = 0
+	must(t, os.WriteFile(path, data, 0o600))
+	f := reopen(t, path)
+	for range 5 {
+		err := f.ReadFloat64(t.Context(), "/d", 0, 1, values)
+		if err == nil || !strings.Contains(err.Error(), "chunk at [0 0]") {
+			t.Fatalf("found %v, want the damage of the first chunk", err)
+		}
 	}
 }

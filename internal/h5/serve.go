@@ -802,8 +802,8 @@ func (s *server) readable(d *openDataset, part span) bool {
 	if policyOff {
 		return false
 	}
-	contiguous := f.layout == dContiguous && f.offset != nowhere && f.rank > 0 && part.axis == 0 && !f.vlen && s.plain != nil
-	return f.own() || contiguous && f.class != tCompound
+	contiguous := f.layout == dContiguous && f.offset != nowhere && f.rank > 0 && part.axis == 0 && s.plain != nil
+	return f.own() || contiguous && !f.vlen && f.class != tCompound
 }
 
 // direct reads a part of a dataset without libhdf5's conversion.
