@@ -32,11 +32,11 @@ func (j *Job) Estimate(ctx context.Context, p *Plan) (float64, error) {
 	defer w.Close()
 	// The first rows include the start of everything.
 	rows := min(sample.Rows, estimateRows)
-	var o PieceOutcome
+	var o pieceOutcome
 	var begin time.Time
 	for range 2 {
 		begin = time.Now()
-		o = PieceOutcome{}
+		o = pieceOutcome{}
 		piece := Piece{Input: sample.Input, First: sample.First, Rows: rows}
 		if err := errors.Join(w.piece(ctx, &p.Inputs[sample.Input], piece, &o), w.pass(ctx)); err != nil {
 			return 0, err

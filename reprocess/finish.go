@@ -34,7 +34,7 @@ type results struct {
 	owners  map[string]int
 	passing map[string]bool
 	// outputs are the files made so far.
-	outputs []OutputFile
+	outputs []outputFile
 }
 
 type labelled struct{ rows, correct int }
@@ -76,7 +76,7 @@ const examples = 12
 
 // put stores a file and notes its digest.
 func (f *results) put(ctx context.Context, name string, write func(path string) error) error {
-	out := OutputFile{Name: name}
+	out := outputFile{Name: name}
 	err := f.job.Store.Put(ctx, name, func(path string) error {
 		if err := write(path); err != nil {
 			return err
@@ -107,10 +107,10 @@ func (f *results) table(ctx context.Context, format *table.Format, count bool) f
 		}
 		for i := range f.plan.Shards {
 			s := &f.plan.Shards[i]
-			err = f.job.load(ctx, s, func(piece Piece, o *PieceOutcome, rows []record.Classification) error {
+			err = f.job.load(ctx, s, func(piece Piece, o *pieceOutcome, rows []record.Classification) error {
 				o.done = f.before[s.Key]
 				if other := f.clash(piece.Input, rows); other != "" {
-					*o = PieceOutcome{Rows: o.Rows, Error: clash(other), done: o.done}
+					*o = pieceOutcome{Rows: o.Rows, Error: clash(other), done: o.done}
 					rows = nil
 				}
 				if count {
@@ -144,7 +144,7 @@ func (f *results) clash(input int, rows []record.Classification) (other string) 
 }
 
 // add counts the results of a piece.
-func (f *results) add(piece Piece, o *PieceOutcome, rows []record.Classification) {
+func (f *results) add(piece Piece, o *pieceOutcome, rows []record.Classification) {
 	file, labels := &f.files[piece.Input], &f.labels[piece.Input]
 	if o.done {
 		f.resumed += int64(o.Rows)
@@ -203,15 +203,15 @@ func (f *results) rejected(ctx context.Context) error {
 		defer func() { err = errors.Join(err, file.Close()) }()
 		lines := json.NewEncoder(file)
 		for _, s := range f.plan.Shards {
-			var o Outcome
-			if err := f.job.getJSON(ctx, partPrefix+s.Key+storyExtension, &o); err != nil {
+			var o outcome
+			if err := f.job.getJSON(ctx, partPrefix+s.Key+outcomeExtension, &o); err != nil {
 				return err
 			}
 			for i, piece := range o.Pieces {
 				for _, x := range piece.Rejected {
 					line := struct {
 						File string `json:"file"`
-						Rejected
+						rejected
 					}{f.plan.Inputs[s.Pieces[i].Input].File, x}
 					if err := lines.Encode(line); err != nil {
 						return err
@@ -225,12 +225,12 @@ func (f *results) rejected(ctx context.Context) error {
 
 // complete removes what an earlier job has made and this one has not, stores the manifest, and removes the parts that do
 // not belong to the plan or must be made again. made are the files that may be there.
-func (f *results) complete(ctx context.Context, made []OutputFile) error {
+func (f *results) complete(ctx context.Context, made []outputFile) error {
 	if err := f.job.current(ctx, f.plan); err != nil {
 		return err
 	}
 	for _, old := range made {
-		if slices.ContainsFunc(f.outputs, func(o OutputFile) bool { return o.Name == old.Name }) {
+		if slices.ContainsFunc(f.outputs, func(o outputFile) bool { return o.Name == old.Name }) {
 			continue
 		}
 		if err := f.job.Store.Remove(ctx, old.Name); err != nil {

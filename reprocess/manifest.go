@@ -24,8 +24,8 @@ var ErrOther = errors.New("the output is not from an earlier run of the same job
 // manifestVersion is the version of the manifest.
 const manifestVersion = 1
 
-// Manifest describes a job. It lies beside the results.
-type Manifest struct {
+// manifest describes a job. It lies beside the results.
+type manifest struct {
 	Version  int      `json:"manifest"`
 	Settings Settings `json:"settings"`
 	// Complete reports that the results are complete.
@@ -34,11 +34,11 @@ type Manifest struct {
 	Shards   []Shard `json:"shards"`
 	// Outputs are the files that the job has made or, until it is complete, those that it or an earlier one may have
 	// made.
-	Outputs []OutputFile `json:"outputs,omitempty"`
+	Outputs []outputFile `json:"outputs,omitempty"`
 }
 
-// OutputFile is a file in the store.
-type OutputFile struct {
+// outputFile is a file in the store.
+type outputFile struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
@@ -46,7 +46,7 @@ type OutputFile struct {
 
 // Table returns the name of the table of results in the store of a job, which must be complete.
 func Table(ctx context.Context, s store.Store) (string, error) {
-	var m Manifest
+	var m manifest
 	j := &Job{Store: s}
 	err := j.getJSON(ctx, manifestName, &m)
 	switch {
@@ -60,8 +60,8 @@ func Table(ctx context.Context, s store.Store) (string, error) {
 	return m.Outputs[0].Name, nil
 }
 
-func (j *Job) manifest(p *Plan, outputs []OutputFile) *Manifest {
-	return &Manifest{
+func (j *Job) manifest(p *Plan, outputs []outputFile) *manifest {
+	return &manifest{
 		Version: manifestVersion, Settings: j.Settings, Complete: outputs != nil, Inputs: p.Inputs, Shards: p.Shards,
 		Outputs: outputs,
 	}
@@ -78,7 +78,7 @@ func (j *Job) tables() []string {
 
 // continued returns an error if a job does not continue the one of the manifest: other settings, or inputs that are
 // missing now.
-func (m *Manifest) continued(j *Job, p *Plan) error {
+func (m *manifest) continued(j *Job, p *Plan) error {
 	if err := m.version(j); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (m *Manifest) continued(j *Job, p *Plan) error {
 }
 
 // version returns an error if the manifest is of another version.
-func (m *Manifest) version(j *Job) error {
+func (m *manifest) version(j *Job) error {
 	if m.Version == manifestVersion {
 		return nil
 	}

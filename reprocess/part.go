@@ -19,20 +19,20 @@ import (
 const (
 	partPrefix     = "parts/"
 	rowsExtension  = ".arrow"
-	storyExtension = ".json"
+	outcomeExtension = ".json"
 )
 
-// Outcome says what happened to the pieces of a shard.
-type Outcome struct {
-	Pieces []PieceOutcome `json:"pieces"`
+// outcome says what happened to the pieces of a shard.
+type outcome struct {
+	Pieces []pieceOutcome `json:"pieces"`
 }
 
-// PieceOutcome says what happened to a piece.
-type PieceOutcome struct {
+// pieceOutcome says what happened to a piece.
+type pieceOutcome struct {
 	// Rows is the number of rows read, Classified that of the classifications in the part.
 	Rows       int        `json:"rows"`
 	Classified int        `json:"classified"`
-	Rejected   []Rejected `json:"rejected,omitempty"`
+	Rejected   []rejected `json:"rejected,omitempty"`
 	// Error is the reason for which the input could not be opened, or ended early. Notes are remarks of the reader.
 	Error string   `json:"error,omitempty"`
 	Notes []string `json:"notes,omitempty"`
@@ -42,8 +42,8 @@ type PieceOutcome struct {
 	done bool // by an earlier run
 }
 
-// Rejected is a row that could not be classified.
-type Rejected struct {
+// rejected is a row that could not be classified.
+type rejected struct {
 	EventID string `json:"event_id"`
 	Error   string `json:"error"`
 }
@@ -70,8 +70,8 @@ func (j *Job) Done(ctx context.Context, s *Shard) (bool, error) {
 }
 
 // save stores a part.
-func (j *Job) save(ctx context.Context, key string, o *Outcome, rows []record.Classification) error {
-	if err := j.putJSON(ctx, partPrefix+key+storyExtension, o); err != nil {
+func (j *Job) save(ctx context.Context, key string, o *outcome, rows []record.Classification) error {
+	if err := j.putJSON(ctx, partPrefix+key+outcomeExtension, o); err != nil {
 		return err
 	}
 	return j.Store.Put(ctx, partPrefix+key+rowsExtension, func(path string) error {
@@ -91,9 +91,9 @@ func optionsOf(f *table.Format) any {
 }
 
 // load reads a part and calls use for each of its pieces with the classifications, which use may not keep.
-func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *PieceOutcome, []record.Classification) error) error {
-	var o Outcome
-	if err := j.getJSON(ctx, partPrefix+s.Key+storyExtension, &o); err != nil {
+func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome, []record.Classification) error) error {
+	var o outcome
+	if err := j.getJSON(ctx, partPrefix+s.Key+outcomeExtension, &o); err != nil {
 		return err
 	}
 	if len(o.Pieces) != len(s.Pieces) {

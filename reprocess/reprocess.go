@@ -219,7 +219,7 @@ func (p *Plan) strict() error {
 // Join returns the plan of the job that another process has begun in the store, and its identity. The settings must be
 // the same.
 func (j *Job) Join(ctx context.Context) (p *Plan, id string, err error) {
-	var m Manifest
+	var m manifest
 	err = j.getJSON(ctx, manifestName, &m)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", fmt.Errorf("%s: found no %s: start the job first", j.Store, manifestName)
@@ -257,7 +257,7 @@ func (j *Job) Check(ctx context.Context, p *Plan) error {
 
 // earlier returns the manifest of the earlier job in the store, which is empty if there is none. It returns an error if
 // the job may not continue or replace what is there.
-func (j *Job) earlier(ctx context.Context, p *Plan) (old Manifest, err error) {
+func (j *Job) earlier(ctx context.Context, p *Plan) (old manifest, err error) {
 	err = j.getJSON(ctx, manifestName, &old)
 	switch missing := errors.Is(err, fs.ErrNotExist); {
 	case j.Force && (err == nil || missing || errors.Is(err, errJSON)):
@@ -276,7 +276,7 @@ func (j *Job) earlier(ctx context.Context, p *Plan) (old Manifest, err error) {
 
 // begin compares the job with the earlier one in the store, if there is one, and stores its manifest. It returns the
 // files that the earlier job has made, and those that this one may make.
-func (j *Job) begin(ctx context.Context, p *Plan) (made []OutputFile, err error) {
+func (j *Job) begin(ctx context.Context, p *Plan) (made []outputFile, err error) {
 	old, err := j.earlier(ctx, p)
 	if err != nil {
 		return nil, err
@@ -284,8 +284,8 @@ func (j *Job) begin(ctx context.Context, p *Plan) (made []OutputFile, err error)
 	m := j.manifest(p, nil)
 	m.Outputs = old.Outputs // they are there until the job is complete
 	for _, name := range append(j.tables(), rejectedName) {
-		if !slices.ContainsFunc(m.Outputs, func(o OutputFile) bool { return o.Name == name }) {
-			m.Outputs = append(m.Outputs, OutputFile{Name: name})
+		if !slices.ContainsFunc(m.Outputs, func(o outputFile) bool { return o.Name == name }) {
+			m.Outputs = append(m.Outputs, outputFile{Name: name})
 		}
 	}
 	return m.Outputs, j.putJSON(ctx, manifestName, m)
@@ -293,7 +293,7 @@ func (j *Job) begin(ctx context.Context, p *Plan) (made []OutputFile, err error)
 
 // current returns an error if another process has begun another job in the store meanwhile.
 func (j *Job) current(ctx context.Context, p *Plan) error {
-	var m Manifest
+	var m manifest
 	if err := j.getJSON(ctx, manifestName, &m); err != nil {
 		return err
 	}

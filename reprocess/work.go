@@ -33,7 +33,7 @@ type Worker struct {
 	voxelize *voxelize.Voxelizer
 	network  *classify.Classifier
 	batch    []classify.Item
-	owners   []*PieceOutcome // of the batch
+	owners   []*pieceOutcome // of the batch
 	rows     []record.Classification
 	stages   Stages
 }
@@ -96,7 +96,7 @@ func (w *Worker) Close() { w.network.Close() }
 
 // Do does a shard and stores its part.
 func (w *Worker) Do(ctx context.Context, p *Plan, s *Shard) error {
-	o := Outcome{Pieces: make([]PieceOutcome, len(s.Pieces))}
+	o := outcome{Pieces: make([]pieceOutcome, len(s.Pieces))}
 	w.rows = w.rows[:0]
 	w.batch, w.owners = w.batch[:0], w.owners[:0] // of a shard that failed
 	for i, piece := range s.Pieces {
@@ -117,7 +117,7 @@ func (w *Worker) Do(ctx context.Context, p *Plan, s *Shard) error {
 }
 
 // dropChanged removes the rows of inputs that were written to while they were read.
-func (w *Worker) dropChanged(p *Plan, s *Shard, o *Outcome) error {
+func (w *Worker) dropChanged(p *Plan, s *Shard, o *outcome) error {
 	from, to := 0, 0 // in w.rows
 	for i := range o.Pieces {
 		piece := &o.Pieces[i]
@@ -128,7 +128,7 @@ func (w *Worker) dropChanged(p *Plan, s *Shard, o *Outcome) error {
 			if w.job.Strict {
 				return fmt.Errorf("%s: %w", p.Inputs[input].File, err)
 			}
-			*piece = PieceOutcome{Error: err.Error(), Passing: true}
+			*piece = pieceOutcome{Error: err.Error(), Passing: true}
 			continue
 		}
 		to += copy(w.rows[to:], rows)
@@ -145,7 +145,7 @@ func passing(err error) bool {
 }
 
 // piece classifies a piece. What concerns the input is part of the outcome; an error ends the job.
-func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *PieceOutcome) error {
+func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *pieceOutcome) error {
 	reading := w.job.quiet()
 	reading.Notes = nil
 	reading.Noted = func(_ string, notes []ingest.Note) {
@@ -188,7 +188,7 @@ type stopError struct{ error }
 
 // classify classifies the rows of a source, but for those of the last batch. Any error but a *stopError concerns the
 // input.
-func (w *Worker) classify(ctx context.Context, src ingest.Source, o *PieceOutcome) error {
+func (w *Worker) classify(ctx context.Context, src ingest.Source, o *pieceOutcome) error {
 	for {
 		begin := time.Now()
 		s, err := src.Read(ctx)
@@ -258,12 +258,12 @@ func (w *Worker) pass(ctx context.Context) error {
 }
 
 // reject notes a row that cannot be classified.
-func (w *Worker) reject(o *PieceOutcome, id record.ID, err error) error {
+func (w *Worker) reject(o *pieceOutcome, id record.ID, err error) error {
 	if w.job.Strict {
 		return &stopError{fmt.Errorf("%v: %w", id, err)}
 	}
 	o.Passing = o.Passing || passing(err)
-	o.Rejected = append(o.Rejected, Rejected{
+	o.Rejected = append(o.Rejected, rejected{
 		EventID: id.String(), Error: strings.TrimPrefix(err.Error(), id.String()+": "),
 	})
 	w.job.progress(1)
