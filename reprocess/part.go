@@ -17,8 +17,8 @@ import (
 // The results of a shard are a part: an Arrow file with the classifications, and a JSON file with the outcome. The
 // outcome is stored first, so a part whose classifications exist is complete.
 const (
-	partPrefix     = "parts/"
-	rowsExtension  = ".arrow"
+	partPrefix       = "parts/"
+	rowsExtension    = ".arrow"
 	outcomeExtension = ".json"
 )
 
