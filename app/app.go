@@ -37,6 +37,8 @@ type Env struct {
 	Progress Progress
 	// Screen shows live tables; nil means none.
 	Screen *screen.Screen
+	// Force allows commands to overwrite existing files; see [Env.CheckOutputs].
+	Force bool
 	// Stdout receives classifications written to standard output. It may be nil.
 	Stdout io.Writer
 	// Abort requests a stop without draining when it is closed. It may be nil.

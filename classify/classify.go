@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/voxelstream/voxelstream/nn"
@@ -218,9 +217,7 @@ func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) 
 		box := *v.Box // results must not refer to the memory of the batch
 		out.Box = &box
 	}
-	if names := c.model.Classes; out.Class < len(names) && names[out.Class] != strconv.Itoa(out.Class) {
-		out.Name = names[out.Class]
-	}
+	out.Name = c.model.ClassName(out.Class)
 	if v.Label >= 0 {
 		label := v.Label
 		out.Label = &label

@@ -99,6 +99,21 @@ type Sized interface {
 	Len() int
 }
 
+// Classed is a source that may know the names of classes.
+type Classed interface {
+	Source
+	// Classes returns the names of the classes that labels number; nil if the source does not know them.
+	Classes(ctx context.Context) []string
+}
+
+// ClassesOf returns the names of classes that a source knows, or nil.
+func ClassesOf(ctx context.Context, src Source) []string {
+	if c, ok := src.(Classed); ok {
+		return c.Classes(ctx)
+	}
+	return nil
+}
+
 // ItemError means that one item of a stream could not be read, but the stream continues.
 type ItemError struct {
 	record.ID

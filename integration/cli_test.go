@@ -237,7 +237,7 @@ func TestTrainAndEvaluate(t *testing.T) {
 		t.Errorf("history has %d lines, want 4", n)
 	}
 	// The same seed gives the same numbers, also with another number of threads.
-	again := w.json(append(train, "--out", "again.keras", "--threads", "1")...)
+	again := w.json(append(train, "--out", "again.keras", "--threads", "1", "--force")...)
 	if a, b := must(json.Marshal(h))(t), must(json.Marshal(again["history"]))(t); !bytes.Equal(a, b) {
 		t.Errorf("the history is not repeated with 1 thread:\n%s\n%s", a, b)
 	}

@@ -188,7 +188,7 @@ func TestContributingExamples(t *testing.T) {
 	}
 	for thickness, want := range map[string]string{"0": "2", "2": "3"} {
 		toy("voxelize", at("scan.cm"), "--method", "surface", "--thickness", thickness, "--edge", "0.5", "--grid",
-			"8", "--out", at("scan.npy"), "--format", "density")
+			"8", "--out", at("scan.npy"), "--format", "density", "--force")
 		out := toy("inspect", at("scan.npy"), "--json")
 		data, err := os.ReadFile(at("scan.npy"))
 		if err != nil {

@@ -365,7 +365,7 @@ func (w *world) write(name string, content []byte) string {
 func (w *world) digits(name string, count, seed int, more ...string) string {
 	w.t.Helper()
 	w.do(0, append([]string{
-		"generate", "-q", "--count", strconv.Itoa(count), "--seed", strconv.Itoa(seed), "--out",
+		"generate", "-q", "--force", "--count", strconv.Itoa(count), "--seed", strconv.Itoa(seed), "--out",
 		w.path(name),
 	}, more...)...)
 	return w.path(name)

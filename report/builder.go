@@ -195,7 +195,8 @@ func (b *Builder) evaluated() *Labelled {
 	scores, macro := train.ScoreClasses(l.Confusion)
 	l.MacroF1 = macro
 	for _, s := range scores {
-		l.PerClass = append(l.PerClass, ClassScore{ClassScore: s, Name: b.names[s.Class]})
+		s.Name = b.names[s.Class]
+		l.PerClass = append(l.PerClass, s)
 	}
 	for i, bin := range b.calibration.Bins {
 		n := float64(len(b.calibration.Bins))

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 	"unicode"
+
+	"github.com/voxelstream/voxelstream/nn/train"
 )
 
 //go:embed style.css *.tmpl
@@ -231,7 +233,7 @@ type classRow struct {
 	Class, Rows        int
 	Name               string
 	Share, Width, Mark float64
-	Score              *ClassScore
+	Score              *train.ClassScore
 }
 
 func (p *page) addClasses() {

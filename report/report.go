@@ -144,19 +144,13 @@ type Labelled struct {
 	ECE         float64 `json:"ece"`
 	Calibration []Bin   `json:"calibration"`
 	// PerClass has the scores of each class, in the order of the rows and columns of Confusion.
-	PerClass []ClassScore `json:"per_class"`
+	PerClass []train.ClassScore `json:"per_class"`
 	// Confusion counts rows by true class, then by predicted class.
 	Confusion [][]int `json:"confusion"`
 	// Upright and Rotated are the accuracy of the even and odd rows of files whose rows come in pairs, as generate
 	// --augment makes them. They are nil for other files.
 	Upright *Share `json:"upright,omitempty"`
 	Rotated *Share `json:"rotated,omitempty"`
-}
-
-// ClassScore holds the scores of one class against all others.
-type ClassScore struct {
-	train.ClassScore
-	Name string `json:"name,omitempty"`
 }
 
 // Share is the accuracy of some of the rows.

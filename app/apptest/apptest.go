@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// New returns an environment without progress. overrides are configuration keys and values in alternation. The test
-// fails if the configuration changes.
+// New returns an environment without progress in which existing files may be overwritten. overrides are configuration
+// keys and values in alternation. The test fails if the configuration changes.
 func New(t *testing.T, overrides ...string) *app.Env {
 	t.Helper()
 	var os []config.Override
@@ -30,7 +30,7 @@ func New(t *testing.T, overrides ...string) *app.Env {
 			}
 		}
 	})
-	return &app.Env{Config: l, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return &app.Env{Config: l, Force: true, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 // NeedHDF5 skips a test in a binary that was built without HDF5.

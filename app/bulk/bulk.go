@@ -227,7 +227,7 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	if err != nil {
 		return nil, app.Usage(err)
 	}
-	m, err := models.Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
+	m, err := models.Configured(ctx, a)
 	if err != nil {
 		return nil, err
 	}

@@ -131,6 +131,7 @@ type Model struct {
 	// Weights and InputShape give what some model files leave open.
 	Weights    string `yaml:"weights" flag:"weights" doc:"File of the weights, if the model file is a JSON file with the architecture only."`
 	InputShape Shape  `yaml:"input_shape" flag:"input-shape" doc:"Sizes of the model's input axes, such as 64,64,64, if the model file does not fix them."`
+	Classes    string `yaml:"classes" flag:"classes" doc:"Names of the model's classes, instead of those in its file: a file with one name per line or a JSON list, or names separated by commas."`
 	Exact      bool   `yaml:"exact" flag:"exact" doc:"Compute every convolution as the sum that defines it. The default is faster and rounds differently (by 5e-6 of the output)."`
 }
 

@@ -139,7 +139,7 @@ func checkDisk(name, dir string) Check {
 }
 
 func checkModel(ctx context.Context, a *app.Env) Check {
-	m, err := models.Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
+	m, err := models.Configured(ctx, a)
 	if err != nil {
 		return Check{Name: "model", Found: err.Error(), Advice: "choose another model with --model, or train one"}
 	}

@@ -39,6 +39,9 @@ type Mesh struct {
 // volumes, made according to the configuration. A folder of frames with poses becomes one mesh in a .ply file.
 // Samples that cannot be read are skipped; the result then comes with an error that wraps [app.ErrSkipped].
 func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary, err error) {
+	if err := a.CheckOutputs(out); err != nil {
+		return nil, err
+	}
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}

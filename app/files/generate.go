@@ -56,6 +56,9 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSu
 	if err := o.Validate(); err != nil {
 		return nil, app.Usage(err)
 	}
+	if err := a.CheckOutputs(g.Out); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	archive, err := mnist3d.CreateArchive(g.Out, mnist3d.Layout(g.Layout), o)
 	if err != nil {

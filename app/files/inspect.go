@@ -69,6 +69,9 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 
 // Draw draws the first readable sample to a .png file.
 func Draw(ctx context.Context, a *app.Env, path, png string) (err error) {
+	if err := a.CheckOutputs(png); err != nil {
+		return err
+	}
 	src, err := formats.Open(ctx, path, a.Reading())
 	if err != nil {
 		return err

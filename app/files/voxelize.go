@@ -38,6 +38,9 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	if out == "" {
 		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
 	}
+	if err := a.CheckOutputs(out); err != nil {
+		return nil, err
+	}
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,9 @@ import (
 )
 
 const filesDoc = "Reads a file or a folder in any supported format. " +
-	"The format is detected from the content, not from the file name."
+	"The format is detected from the content, not from the file name. " +
+	"A folder is read with all folders in it. " +
+	"A quoted glob pattern such as 'data/**/*.h5' stands for the files that it matches."
 
 // helpWidth is where lines of the help end.
 const helpWidth = 100
@@ -19,7 +21,7 @@ const helpWidth = 100
 func Help() string {
 	var b strings.Builder
 	b.WriteString("Files and folders are read in order. Live sources are read concurrently.\n\nInputs:\n")
-	entry(&b, 2, "FILE, FOLDER", filesDoc)
+	entry(&b, 2, "FILE, FOLDER, PATTERN", filesDoc)
 	for _, k := range Kinds() {
 		entry(&b, 2, k.Form, k.Doc)
 		for _, f := range options(&k) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/ingest/live/all"
 	"github.com/voxelstream/voxelstream/internal/option"
@@ -18,11 +19,15 @@ import (
 func Kinds() []live.Kind { return append(all.Kinds(), topicKind) }
 
 // Parse parses the inputs on a command line. It reports all problems at once: missing files, invalid addresses and
-// unknown options. Problems with the command line are marked as usage errors.
+// unknown options. Problems with the command line are marked as usage errors. Glob patterns are expanded (see [Expand]).
 func Parse(texts []string) ([]Input, error) {
 	var errs []error
 	inputs := make([]Input, 0, len(texts))
-	for _, text := range texts {
+	expanded, err := Expand(texts)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	for _, text := range expanded {
 		in, problems := parse(text)
 		if in.live != nil && slices.ContainsFunc(inputs, func(other Input) bool { return other.text == in.text }) {
 			problems = append(problems, app.Usage(errors.New("found this live source twice, want once")))
@@ -65,8 +70,12 @@ func parse(text string) (in Input, problems []error) {
 		}
 		return in, problems
 	}
-	_, err := os.Stat(text)
-	if err == nil {
+	info, err := os.Stat(text)
+	switch {
+	case err != nil:
+	case !info.IsDir() && !info.Mode().IsRegular():
+		return Input{text: text}, []error{fmt.Errorf("found %s, want a file or a folder", ingest.KindOf(info.Mode()))}
+	default:
 		return Input{text: text, path: text}, nil
 	}
 	if scheme, _, ok := strings.Cut(text, "://"); ok {

@@ -45,6 +45,8 @@ type dataset struct {
 	// unlabelled and bad count skipped rows.
 	unlabelled, bad int
 	firstBad        error
+	// naming has the names of the classes, as far as the data or the model have any.
+	naming
 	// ranged reports grids with values outside 0..1 that were mapped by their own range.
 	ranged bool
 	// files are the outcomes of the files that were read; nil for a topic.
@@ -53,13 +55,13 @@ type dataset struct {
 	notes map[string][]string
 }
 
-// classes returns one more than the largest label.
+// classes returns the number of names, or one more than the largest label if that is more.
 func (d *dataset) classes() int {
 	most := int32(0)
 	for _, l := range d.labels {
 		most = max(most, l)
 	}
-	return int(most) + 1
+	return max(int(most)+1, len(d.names))
 }
 
 // paired checks that rows come in pairs of one class, with none missing.
@@ -148,8 +150,9 @@ func (d *dataset) empty(from any) error {
 
 // readData reads labelled volumes that a model takes. The voxelizer's options are in o; sizes and values follow the
 // model. From an archive with parts it reads the given split or, if split is empty, the first of prefer that has rows.
+// names are those of the classes.
 func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split, in *classify.Input,
-	o voxelize.Options,
+	o voxelize.Options, names naming,
 ) (*dataset, error) {
 	splits := append(slices.Clone(prefer), h5.All)
 	switch split {
@@ -170,7 +173,7 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 		return nil, err
 	}
 	d := newDataset(a, in)
-	d.parts = map[string]h5.Split{}
+	d.parts, d.naming = map[string]h5.Split{}, names
 	bar := a.Bar("rows read")
 	defer bar.Done()
 	list := &input.Files{}
@@ -405,7 +408,11 @@ func openPart(ctx context.Context, reading ingest.Options, file input.Input, for
 
 func (r *reading) rows(ctx context.Context, src ingest.Source) error {
 	d := r.set
+	names := ingest.ClassesOf(ctx, src)
 	failed, err := ingest.Each(ctx, src, func(s ingest.Sample) error {
+		if err := d.relabel(&s, names); err != nil {
+			return err
+		}
 		vol, err := r.voxelizer.Volume(s)
 		if err == nil {
 			r.progress()

@@ -42,6 +42,9 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 	if ext := filepath.Ext(file); file != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
+	if err := a.CheckOutputs(file); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	m, scored, d, err := scoredData(ctx, a, a.Config.Model.Path, paths, split, h5.Test, h5.Val, h5.Train)
 	if err != nil {
@@ -66,6 +69,9 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 		return nil, app.Interrupted(ctx, err)
 	}
 	r := &EvaluateResult{Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest, Files: d.files}
+	for i := range r.PerClass {
+		r.PerClass[i].Name = scored.ClassName(r.PerClass[i].Class)
+	}
 	page := b.Report()
 	r.Upright, r.Rotated = page.Labelled.Upright, page.Labelled.Rotated
 	if file == "" {
@@ -145,7 +151,12 @@ func (d *dataset) load(_ context.Context, id record.ID) (voxelize.Volume, error)
 func scoredData(ctx context.Context, a *app.Env, path string, data []string, split string,
 	prefer ...h5.Split,
 ) (m *models.Loaded, scored *nn.Model, d *dataset, err error) {
-	if m, err = models.Load(ctx, path, a.Config.Model.Opening()); err != nil {
+	if path == a.Config.Model.Path {
+		m, err = models.Configured(ctx, a)
+	} else {
+		m, err = models.Load(ctx, path, a.Config.Model.Opening())
+	}
+	if err != nil {
 		return nil, nil, nil, err
 	}
 	in, err := classify.InputOf(m.Model, classify.PreferencesIn(a.Config.Voxelize))
@@ -156,6 +167,6 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	if scored, err = classify.Scored(m.Model); err != nil {
 		return nil, nil, nil, err
 	}
-	d, err = readData(ctx, a, data, split, prefer, in, a.Config.Voxelize)
+	d, err = readData(ctx, a, data, split, prefer, in, a.Config.Voxelize, fixedNames(m.Classes))
 	return m, scored, d, err
 }

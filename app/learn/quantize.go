@@ -49,6 +49,9 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 		if err := models.Savable(o.Out); err != nil {
 			return nil, app.Usage(err)
 		}
+		if err := a.CheckOutputs(o.Out); err != nil {
+			return nil, err
+		}
 	}
 	m, scored, d, err := scoredData(ctx, a, path, data, o.Split, h5.Train)
 	if err != nil {

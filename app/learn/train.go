@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -41,6 +42,9 @@ type TrainOptions struct {
 	Resume bool
 	// Classes is the number of outputs; 0 means the largest label plus one.
 	Classes int
+	// Names are the names of the classes, in the order of the labels. Nil means those of the model to start from, or of
+	// the data.
+	Names []string
 	// KeepBest keeps the weights of the best epoch instead of the last.
 	KeepBest bool
 	// Out is the model file. Checkpoint is the file for the training state; empty means Out followed by .checkpoint.
@@ -71,6 +75,11 @@ func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*Tr
 	tr := &training{env: a, settings: a.Config.Train, o: o}
 	if err := tr.check(paths); err != nil {
 		return nil, app.Usage(err)
+	}
+	if !tr.o.Resume {
+		if err := tr.checkOutputs(); err != nil {
+			return nil, err
+		}
 	}
 	a.Started()
 	if err := tr.train(ctx, paths); err != nil && !errors.Is(err, context.Canceled) {
@@ -132,6 +141,12 @@ func (tr *training) check(paths []string) error {
 		}
 		tr.settings.ValidationSplit = 0
 	}
+	if err := nn.CheckClasses(o.Names); err != nil {
+		return fmt.Errorf("--classes: %w", err)
+	}
+	if o.Classes == 0 {
+		o.Classes = len(o.Names)
+	}
 	if err := models.Savable(o.Out); err != nil {
 		return err
 	}
@@ -142,6 +157,19 @@ func (tr *training) check(paths []string) error {
 	}
 	if o.Checkpoint == "" {
 		o.Checkpoint = o.Out + ".checkpoint"
+	}
+	return nil
+}
+
+// checkOutputs returns an error if the training would overwrite a file, or start again where it can be resumed.
+func (tr *training) checkOutputs() error {
+	o := &tr.o
+	if err := tr.env.CheckOutputs(o.Out, o.Best, o.History, o.Plot); err != nil {
+		return err
+	}
+	if _, err := os.Stat(o.Checkpoint); err == nil && !tr.env.Force {
+		return app.Usage(fmt.Errorf("%s: the checkpoint of a training exists; --resume continues it, --force starts again",
+			o.Checkpoint))
 	}
 	return nil
 }
@@ -182,6 +210,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 			return err
 		}
 	}
+	tr.nameClasses(d)
 	if d.ranged && vo.Values == "" && tr.o.Init == "" {
 		tr.env.Log.Warn("each grid was normalised to its own range, so the model cannot tell absolute values apart; " +
 			"--values raw, window:LO:HI or standard keeps them")
@@ -195,6 +224,19 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 		defer v.close() //nolint:errcheck // opened for reading
 	}
 	return tr.fit(ctx, d, v)
+}
+
+// nameClasses writes the names of the data's classes into the model, unless it has its own.
+func (tr *training) nameClasses(d *dataset) {
+	names := d.padded(tr.model.ClassCount())
+	switch {
+	case len(tr.model.Classes) > 0 && !d.fixed, len(d.names) == 0:
+	case names == nil:
+		tr.env.Log.Warn("the model does not get the names of the classes: the data has more classes than the model",
+			"names", len(d.names), "classes", tr.model.ClassCount())
+	default:
+		tr.model.Classes = names
+	}
 }
 
 // initial loads the model to start from. Its input determines how volumes are made, unless the configuration says
@@ -214,7 +256,21 @@ func (tr *training) initial(ctx context.Context, vo voxelize.Options) error {
 		}
 	}
 	tr.model.Metadata = tr.input.Metadata(m.Classes)
+	if tr.o.Names != nil {
+		if err := tr.model.SetClasses(tr.o.Names); err != nil {
+			return app.Usage(fmt.Errorf("--classes: %w", err))
+		}
+	}
 	return format.CanSave(tr.o.Out, tr.model)
+}
+
+// names returns the names of classes that the user or the initial model gives.
+func (tr *training) names() naming {
+	names := tr.o.Names
+	if names == nil && tr.model != nil {
+		names = tr.model.Classes
+	}
+	return fixedNames(names)
 }
 
 func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Options) (*dataset, error) {
@@ -225,7 +281,7 @@ func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Option
 	if split == pairs {
 		split = ""
 	}
-	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, tr.input, vo)
+	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, tr.input, vo, tr.names())
 }
 
 // validationData reads the validation data of the user's own, or else the validation parts of the archives whose
@@ -243,7 +299,9 @@ func (tr *training) validationData(ctx context.Context, d *dataset, vo voxelize.
 	if len(paths) == 0 {
 		return nil, nil
 	}
-	v, err := readData(ctx, tr.env, paths, split, []h5.Split{h5.Val, h5.Test}, tr.input, vo)
+	names := d.naming
+	names.fixed = len(names.names) > 0
+	v, err := readData(ctx, tr.env, paths, split, []h5.Split{h5.Val, h5.Test}, tr.input, vo, names)
 	if err != nil {
 		return nil, fmt.Errorf("validation data: %w", err)
 	}
@@ -262,7 +320,7 @@ func (tr *training) newModel(classes int) (err error) {
 	if tr.model, err = zoo.New(string(tr.settings.Arch), shape, classes); err != nil {
 		return app.Usage(fmt.Errorf("train.arch: %w", err))
 	}
-	tr.model.Metadata = in.Metadata(nil)
+	tr.model.Metadata = in.Metadata(tr.o.Names)
 	tr.model.Init(tr.env.Config.Seed)
 	return nil
 }

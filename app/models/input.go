@@ -84,6 +84,9 @@ func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*Input
 		}
 		m.Metadata = in.Metadata(m.Classes)
 		r.Stated, r.Out = true, cmp.Or(o.Out, path)
+		if err := a.CheckOutputs(r.Out); err != nil {
+			return nil, err
+		}
 		if path == "" {
 			err = format.Save(r.Out, m.Model)
 		} else {

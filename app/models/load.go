@@ -124,6 +124,9 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (*Conversion, erro
 	if err := Savable(out); err != nil {
 		return nil, app.Usage(err)
 	}
+	if err := a.CheckOutputs(out); err != nil {
+		return nil, err
+	}
 	m, err := Load(ctx, in, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ type Summary struct {
 	Input      nn.Shape `json:"input"`
 	Output     nn.Shape `json:"output"`
 	Layers     []Layer  `json:"layers"`
+	Classes    []string `json:"classes,omitempty"`
 	Parameters int      `json:"parameters"`
 	Trainable  int      `json:"trainable"`
 	Precision  string   `json:"precision,omitempty"`
@@ -35,6 +36,9 @@ type Layer struct {
 
 // Summarize describes a model layer by layer. If svg is not empty, the graph is drawn to that file.
 func Summarize(ctx context.Context, a *app.Env, path, svg string) (*Summary, error) {
+	if err := a.CheckOutputs(svg); err != nil {
+		return nil, err
+	}
 	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
@@ -46,8 +50,8 @@ func Summarize(ctx context.Context, a *app.Env, path, svg string) (*Summary, err
 	}
 	s := &Summary{
 		Model: m.Info, Input: m.Inputs()[0].Shape, Output: m.Outputs()[0].Shape, Layers: []Layer{},
-		Precision: m.Precision.Kind,
-		Table:     m.Summary(nn.SummaryWidth),
+		Precision: m.Precision.Kind, Classes: m.Classes,
+		Table: m.Summary(nn.SummaryWidth),
 	}
 	s.Parameters, s.Trainable = m.Count()
 	for _, n := range m.Nodes() {

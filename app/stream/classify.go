@@ -36,9 +36,11 @@ type classifying struct {
 	network  *classify.Pool
 	tally    *tally.Tally
 	model    record.Model
-	drops    drops
-	outputs  []string
-	stdout   bool
+	// className returns the name of a class, or an empty string.
+	className func(class int) string
+	drops     drops
+	outputs   []string
+	stdout    bool
 	// repeats finds the classifications that every required sink holds already.
 	repeats repeats
 	// files are those of this process; nil if it has none.
@@ -143,11 +145,11 @@ func inFlight(configured int, out []pipeline.Output[record.Classification]) int 
 // loadNetwork loads the model and prepares the network.
 func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	a := c.app
-	m, err := models.Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
+	m, err := models.Configured(ctx, a)
 	if err != nil {
 		return err
 	}
-	c.model = m.Info
+	c.model, c.className = m.Info, m.ClassName
 	if a.Metrics != nil {
 		a.Metrics.Model(m.Info.Name, m.Info.Version)
 	}

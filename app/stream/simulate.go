@@ -111,6 +111,9 @@ func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simu
 			if err != nil {
 				return "", nil, err
 			}
+			if err := a.CheckOutputs(o.Metadata); err != nil {
+				return "", nil, err
+			}
 			if err := os.WriteFile(o.Metadata, data, 0o644); err != nil { //nolint:gosec // no secret
 				return "", nil, err
 			}

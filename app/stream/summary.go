@@ -46,6 +46,7 @@ type Summary struct {
 // ClassCount counts the volumes with a label or, for volumes without one, with a predicted class.
 type ClassCount struct {
 	Class     int      `json:"class"`
+	Name      string   `json:"name,omitempty"`
 	Volumes   int      `json:"volumes"`
 	Correct   int      `json:"correct"`
 	Accuracy  *float64 `json:"accuracy,omitempty"`
@@ -75,7 +76,7 @@ func (c *classifying) summary(start time.Time) *Summary {
 	s.Classes = []ClassCount{}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)
 	for class, n := range c.tally.Classes() {
-		s.Classes = append(s.Classes, ClassCount{class, n.Classified, n.Correct, accuracy(n), n.MeanScore()})
+		s.Classes = append(s.Classes, ClassCount{class, c.className(class), n.Classified, n.Correct, accuracy(n), n.MeanScore()})
 	}
 	slices.SortFunc(s.Classes, func(a, b ClassCount) int { return cmp.Compare(a.Class, b.Class) })
 	return s

@@ -79,7 +79,7 @@ func summaryText(w io.Writer, s *stream.Summary) {
 		if c.Accuracy != nil {
 			right, share = fmt.Sprint(c.Correct), fmt.Sprintf("%.1f %%", 100**c.Accuracy)
 		}
-		fmt.Fprintf(t, "%d\t%d\t%s\t%s\t%.3f\n", c.Class, c.Volumes, right, share, c.MeanScore)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%.3f\n", className(c.Class, c.Name), c.Volumes, right, share, c.MeanScore)
 	}
 	t.Flush()
 }

@@ -22,6 +22,7 @@ marching cubes; with --method tsdf, --edge sets the cell size.`
 	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n" +
 		"  voxelstream convert digits.h5 digits.npz\n" +
 		"  voxelstream convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
+	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := files.Convert(ctx, a, args[0], args[1])
 		return show(c, s, err, convertText)

@@ -20,6 +20,7 @@ func (c *cli) evaluate() *cobra.Command {
 	split := cmd.Flags().String("split", "", "Part of an archive (HDF5, .npz) to use: train, val, test or all. "+
 		"(default test, or else val, or else train)")
 	report := cmd.Flags().String("report", "", "Write a report to this .html or .json file.")
+	forceFlag(cmd)
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Evaluate(ctx, a, args, *split, *report)
 		return show(c, r, err, evaluateText)
@@ -45,7 +46,7 @@ func evaluateText(w io.Writer, r *learn.EvaluateResult) {
 		if c.AUC != nil {
 			auc = fmt.Sprintf("%.4f", *c.AUC)
 		}
-		fmt.Fprintf(t, "\n%d\t%d\t%.3f\t%.3f\t%.3f\t%s\t", c.Class, c.Rows, c.Precision, c.Recall, c.F1, auc)
+		fmt.Fprintf(t, "\n%s\t%d\t%.3f\t%.3f\t%.3f\t%s\t", className(c.Class, c.Name), c.Rows, c.Precision, c.Recall, c.F1, auc)
 		for _, n := range r.Confusion[c.Class] {
 			fmt.Fprintf(t, "%d\t", n)
 		}

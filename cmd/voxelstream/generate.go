@@ -28,7 +28,8 @@ func (c *cli) generate() *cobra.Command {
 	f.IntVar(&g.Grid, "grid", 16, "Grid size: number of cells along each axis.")
 	f.StringVar(&g.Layout, "layout", "vectors", "Layout of the archive: vectors stores one row of cells per digit; "+
 		"clouds stores one group per digit, with points, normals and image.")
-	f.StringVar(&g.Out, "out", "", "HDF5 file to write.")
+	f.StringVarP(&g.Out, "out", "o", "", "HDF5 file to write.")
+	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		s, err := files.Generate(ctx, a, g)
 		return show(c, s, err, generateText)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/files"
+	"github.com/voxelstream/voxelstream/app/input"
 )
 
 func (c *cli) inspect() *cobra.Command {
@@ -18,6 +19,7 @@ func (c *cli) inspect() *cobra.Command {
 		"  voxelstream inspect scan.pcd --png scan.png\n" +
 		"  voxelstream inspect model.keras --json"
 	png := cmd.Flags().String("png", "", "Draw the first sample to this PNG file.")
+	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
 		args []string,
 	) error {
@@ -29,6 +31,13 @@ func (c *cli) inspect() *cobra.Command {
 // inspectAll describes each file, and the files in each folder. A file that cannot be read is reported, and the others
 // are still read. If png is not empty, the first readable sample is drawn to it.
 func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png string) error {
+	if err := a.CheckOutputs(png); err != nil {
+		return err
+	}
+	paths, err := input.Expand(paths)
+	if err != nil {
+		return err
+	}
 	shown, unreadable, skipped := 0, 0, 0
 	for _, path := range paths {
 		for in := range files.InspectAll(ctx, a, path) {

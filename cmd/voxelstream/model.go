@@ -25,6 +25,7 @@ func (c *cli) model() *cobra.Command {
 		openFlags)
 	summary.Example = "  voxelstream model summary shapes.keras --svg shapes.svg"
 	svg := summary.Flags().String("svg", "", "Also draw the graph to this SVG file.")
+	forceFlag(summary)
 	summary.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := models.Summarize(ctx, a, first(args), *svg)
 		return show(c, s, err, modelText)
@@ -33,6 +34,7 @@ func (c *cli) model() *cobra.Command {
 	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension", openFlags)
 	convert.Long = convert.Short + ": .keras, .h5, .onnx or .safetensors."
 	convert.Example = "  voxelstream model convert shapes.onnx shapes.keras"
+	forceFlag(convert)
 	convert.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Convert(ctx, a, args[0], args[1])
 		return show(c, r, err, func(w io.Writer, r *models.Conversion) {
@@ -52,6 +54,7 @@ colour map gets colours.`
 		"  voxelstream model predict net.json --weights net.h5 --input x.npy --output y.npy"
 	input := predict.Flags().StringArray("input", nil, ".npy file of inputs, with shape (N, ...).")
 	output := predict.Flags().StringArray("output", nil, ".npy file to write the outputs to.")
+	forceFlag(predict)
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Predict(ctx, a, first(args), *input, *output)
 		return show(c, r, err, func(w io.Writer, r *models.Prediction) {
@@ -91,7 +94,7 @@ colour map gets colours.`
 		return show(c, r, err, verifyText)
 	})
 
-	cmd.AddCommand(summary, convert, predict, c.modelInput(), bench, verify, c.quantize())
+	cmd.AddCommand(summary, convert, predict, c.modelInput(), c.modelLabels(), bench, verify, c.quantize())
 	return cmd
 }
 
@@ -113,17 +116,52 @@ as measured, unless its file or a flag says otherwise. Values for --values:
 
 The file keeps everything else, the weights and the training state included.`
 	cmd.Example = "  voxelstream model input shapes.keras\n" +
-		"  voxelstream model input ct.onnx --values window:-1000:400\n" +
+		"  voxelstream model input ct.onnx --values window:-1000:400 --force\n" +
 		"  voxelstream model input video.keras --values standard:0.43,0.39,0.38:0.23,0.22,0.22 --out video-rgb.keras"
 	var o models.InputOptions
 	cmd.Flags().StringVar(&o.Values, "values", "", "Write these values into the model.")
 	cmd.Flags().StringVar(&o.Colormap, "colormap", "", "Colour map for --values palette.")
-	cmd.Flags().StringVar(&o.Out, "out", "", "File to write, with the model's extension. (default: change MODEL)")
+	cmd.Flags().StringVarP(&o.Out, "out", "o", "", "File to write, with the model's extension. (default: MODEL itself, which needs "+
+		"--force)")
+	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Input(ctx, a, first(args), o)
 		return show(c, r, err, func(w io.Writer, r *models.InputInfo) { fmt.Fprintln(w, r.Text()) })
 	})
 	return cmd
+}
+
+func (c *cli) modelLabels() *cobra.Command {
+	cmd := command("labels MODEL [NAMES]", "Show or set the names of a model's classes")
+	cmd.Long = cmd.Short + `.
+
+NAMES is a file, or the names themselves, separated by commas. A file has one name per line, or is a JSON list, or a JSON
+object of names by class number. There must be one name for each class. The file keeps everything else, the weights and
+the training state included. train writes the names that the data has. --classes of other commands replaces the names
+without changing the file.`
+	cmd.Example = "  voxelstream model labels shapes.keras\n" +
+		"  voxelstream model labels shapes.onnx names.txt --out named.onnx\n" +
+		"  voxelstream model labels shapes.keras chair,table,lamp --force"
+	out := cmd.Flags().StringP("out", "o", "", "File to write, with the model's extension. (default: MODEL itself, which needs "+
+		"--force)")
+	forceFlag(cmd)
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		r, err := models.SetLabels(ctx, a, args[0], first(args[1:]), *out)
+		return show(c, r, err, labelsText)
+	})
+	return cmd
+}
+
+func labelsText(w io.Writer, r *models.Labels) {
+	if len(r.Classes) == 0 {
+		fmt.Fprintln(w, "the model does not name its classes")
+	}
+	for i, name := range r.Classes {
+		fmt.Fprintf(w, "%d\t%s\n", i, name)
+	}
+	if r.Out != "" {
+		fmt.Fprintf(w, "written to %s, version %s\n", r.Out, r.Version)
+	}
 }
 
 func (c *cli) quantize() *cobra.Command {
@@ -141,8 +179,8 @@ the original weights and the precision for inference, which all commands use. Tr
 		"or all if there is no training part)")
 	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "Fraction of the rows to calibrate with.")
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "Maximum accuracy loss in percentage points.")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss.")
-	cmd.Flags().StringVar(&o.Out, "out", "", "Model file to write. (default: only show the report)")
+	cmd.Flags().BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss, also over an existing file.")
+	cmd.Flags().StringVarP(&o.Out, "out", "o", "", "Model file to write. (default: only show the report)")
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Quantize(ctx, a, args[0], args[1:], o)
 		return show(c, r, err, quantizeText)
@@ -171,6 +209,9 @@ func modelText(w io.Writer, s *models.Summary) {
 	fmt.Fprint(w, s.Table)
 	if s.Precision != "" {
 		fmt.Fprintf(w, " Inference precision: %s\n", s.Precision)
+	}
+	if len(s.Classes) > 0 {
+		fmt.Fprintf(w, " Classes: %s\n", strings.Join(s.Classes, ", "))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 
 	"github.com/voxelstream/voxelstream/app/config"
 )
@@ -47,4 +48,12 @@ func logger(c config.Log, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// className returns the number of a class, followed by its name if it has one.
+func className(class int, name string) string {
+	if name == "" {
+		return strconv.Itoa(class)
+	}
+	return fmt.Sprintf("%d %s", class, name)
 }

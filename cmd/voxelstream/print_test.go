@@ -375,6 +375,9 @@ func TestCommandsPrint(t *testing.T) {
 		if code != exitDone || !strings.HasPrefix(out, c.text) {
 			t.Errorf("%s: found exit code %d and %q, want %q", c.line, code, out, c.text)
 		}
+		if strings.Contains(c.text, ": 1 ") || strings.HasPrefix(c.text, "d.") { // the file exists now
+			args = append(args, "--force")
+		}
 		out, code = run(append(args, "--json")...)
 		found := map[string]any{}
 		d := json.NewDecoder(strings.NewReader(out))

@@ -109,6 +109,9 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 			log.Level = max(log.Level, config.Level(slog.LevelWarn))
 		}
 		a := &app.Env{Config: loaded, Log: logger(log, s), Stdout: c.out, Abort: abort}
+		if force := cmd.Flags().Lookup("force"); force != nil {
+			a.Force = force.Value.String() == "true"
+		}
 		if !c.quiet {
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
@@ -246,7 +249,7 @@ var (
 	ingestFlags = config.Flags("ingest")
 	sinkFlags   = config.Flags("sinks", "model.top_k")
 	topKFlag    = config.Flags("model.top_k")
-	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact")
+	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact", "model.classes")
 	openFlags   = config.Flags("model.weights", "model.input_shape", "model.exact")
 	httpFlag    = config.Flags("http")
 )
@@ -258,6 +261,11 @@ func inputFormatFlags() map[string]string {
 	flags["input-format"] = flags["format"]
 	delete(flags, "format")
 	return flags
+}
+
+// forceFlag adds the flag for overwriting files.
+func forceFlag(cmd *cobra.Command) {
+	cmd.Flags().Bool("force", false, "Overwrite existing files.")
 }
 
 // command returns a command with flags that set configuration keys. Its synopsis, use, determines the arguments that it

@@ -28,6 +28,7 @@ func (c *cli) simulate() *cobra.Command {
 	fs.StringVar(&o.Metadata, "metadata", "", "Write the metadata of the simulated Ouster to this file, for the "+
 		"receiver's calibration option.")
 	fs.BoolVar(&o.Legacy, "legacy", false, "Simulate an Ouster with firmware older than 2.2.")
+	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if len(args) > 0 {
 			o.Recording = args[0]

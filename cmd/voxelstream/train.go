@@ -4,16 +4,19 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/learn"
+	"github.com/voxelstream/voxelstream/app/models"
 )
 
 func (c *cli) train() *cobra.Command {
 	var o learn.TrainOptions
+	var classes string
 	cmd := command("train [DATA...] --out MODEL", "Train a network on labelled data",
 		kafkaFlags, httpFlag, voxelFlags, ingestFlags, openFlags, config.Flags("train"))
 	cmd.Long = cmd.Short + `.
@@ -37,17 +40,27 @@ interrupt or a crash, and produces the same model, bit for bit.`
 		"validation part of the archives, or else --validation-split of the rows)")
 	f.StringVar(&o.Init, "init", "", "Model to start from.")
 	f.BoolVar(&o.Resume, "resume", false, "Continue from the checkpoint, if there is one.")
-	f.IntVar(&o.Classes, "classes", 0, "Number of classes. 0 means the largest label plus one.")
+	f.StringVar(&classes, "classes", "", "Number of classes, or their names in the order of the labels: a file with one "+
+		"name per line or a JSON list, or names separated by commas. (default: the names in the data, or the largest label "+
+		"plus one)")
 	f.BoolVar(&o.KeepBest, "keep-best", false, "Keep the weights of the best epoch, by validation accuracy unless "+
 		"--monitor is set.")
-	f.StringVar(&o.Out, "out", "", "Model file to write: .keras, .h5, .onnx or .safetensors.")
+	f.StringVarP(&o.Out, "out", "o", "", "Model file to write: .keras, .h5, .onnx or .safetensors.")
 	f.StringVar(&o.Checkpoint, "checkpoint", "", "Checkpoint file. (default: --out followed by .checkpoint)")
 	f.StringVar(&o.Best, "best", "", "Write the best model so far to this file, as chosen by --keep-best.")
 	f.StringVar(&o.TensorBoard, "tensorboard", "", "Directory for TensorBoard event files.")
 	f.StringVar(&o.History, "history", "", "Write loss and accuracy by epoch to this CSV file.")
 	f.StringVar(&o.Plot, "plot", "", "Plot loss and accuracy to this PNG file.")
 	keyNot(f, "no-shuffle", "train.shuffle", "Train on the rows in their given order.")
+	forceFlag(cmd)
 	cmd.RunE = c.do(collecting(gcKeeping, served(func(ctx context.Context, a *app.Env, args []string) error {
+		if n, err := strconv.Atoi(classes); err == nil {
+			o.Classes = n
+		} else if classes != "" {
+			if o.Names, err = models.ReadClasses(classes); err != nil {
+				return app.Usage(fmt.Errorf("--classes: %w", err))
+			}
+		}
 		r, err := learn.Train(ctx, a, args, o)
 		return show(c, r, err, trainText)
 	})))

@@ -18,7 +18,7 @@ func (c *cli) voxelize() *cobra.Command {
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy\n" +
 		"  voxelstream voxelize --list"
-	out := cmd.Flags().String("out", "", "File to write: .npy, .npz, .h5, .arrow or .binvox.")
+	out := cmd.Flags().StringP("out", "o", "", "File to write: .npy, .npz, .h5, .arrow or .binvox.")
 	format := cmd.Flags().String("format", "index", "Cell values: index (into the palette), rgb (colour), density "+
 		"(before the colour map) or, with method tsdf, distance (to the surface in metres). Does not apply to .arrow "+
 		"and .binvox.")
@@ -29,6 +29,7 @@ func (c *cli) voxelize() *cobra.Command {
 		}
 		return checkArgs(cmd, args)
 	}
+	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if *list {
 			methods := files.Methods()

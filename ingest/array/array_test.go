@@ -261,6 +261,32 @@ func TestOtherArrays(t *testing.T) {
 	}
 }
 
+// TestClassNames finds the names of classes in labels that are names, or in a list of them.
+func TestClassNames(t *testing.T) {
+	x := npy(t, "'<f4'", "False", "(2, 2, 2, 2)", count(16))
+	numbers := npy(t, "'|u1'", "False", "(2,)", []uint8{1, 0})
+	for want, files := range map[string][]any{
+		"[cat dog]": {"x.npy", x, "y.npy", utf32(t, "dog", "cat")},
+		"[emu cat]": {"x.npy", x, "y.npy", numbers, "class_names.npy", utf32(t, "emu", "cat")},
+		"[]":        {"x.npy", x, "y.npy", numbers, "ids.npy", utf32(t, "one", "two")},
+	} {
+		path := filepath.Join(t.TempDir(), "a.npz")
+		if err := os.WriteFile(path, npz(t, files...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		src, err := NPZ.Open(t.Context(), path, ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(ingest.ClassesOf(t.Context(), src)); got != want {
+			t.Errorf("found %s, want %s", got, want)
+		}
+		if err := src.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	x := npy(t, "'<f4'", "False", "(2, 8)", count(16))
 	for name, c := range map[string]struct {

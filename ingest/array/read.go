@@ -90,6 +90,8 @@ type file struct {
 	parts []*part
 	all   []*part
 	close func() error
+	// named reports labels that are names.
+	named bool
 }
 
 func openNPY(path string, o ingest.Options) (*file, error) {
@@ -396,6 +398,7 @@ func (f *file) readLabels(p *part, rows int) (*arrays.Labels, error) {
 		if len(texts) != rows {
 			return nil, fmt.Errorf("found %d names, want one for each of the %d rows", len(texts), rows)
 		}
+		f.named = true
 		return arrays.Texts(texts, names)
 	}
 	data, err := p.readAll(8 * arrays.MaxLabels)
@@ -453,6 +456,22 @@ func (f *file) classNames() ([]string, error) {
 		}
 	}
 	return arrays.ClassNames(order, all...), nil
+}
+
+// Classes implements [ingest.Classed].
+func (s *source) Classes(context.Context) []string {
+	f := s.file
+	if f.named {
+		names, _ := f.classNames() // they were read before
+		return names
+	}
+	for _, p := range f.all {
+		if p.why == "" && p.header.plain() && !p.header.numbers() && arrays.IsClassList(p.name) {
+			names, _ := p.texts() // what cannot be read names nothing
+			return arrays.Distinct(names)
+		}
+	}
+	return nil
 }
 
 func open(list func(string, ingest.Options) (*file, error)) func(context.Context, string,

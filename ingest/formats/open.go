@@ -79,6 +79,9 @@ func (n *noted) Read(ctx context.Context) (ingest.Sample, error) {
 	return s, err
 }
 
+// Classes returns the names that the source knows.
+func (n *noted) Classes(ctx context.Context) []string { return ingest.ClassesOf(ctx, n.Source) }
+
 func (n *noted) Close() error {
 	n.report()
 	return n.Source.Close()

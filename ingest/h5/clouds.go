@@ -48,6 +48,14 @@ func newClouds(ctx context.Context, a *input, stream string, groups []string) (i
 	return c, nil
 }
 
+// Classes implements [ingest.Classed].
+func (c *clouds) Classes(ctx context.Context) []string {
+	if c.names != nil {
+		return c.names
+	}
+	return c.input.classList(ctx, nil, "/")
+}
+
 // cloudGroups returns the groups whose names are numbers, in numerical order: "2" before "10".
 func cloudGroups(members []hdf.Object) []string {
 	var out []string

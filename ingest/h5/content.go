@@ -19,6 +19,8 @@ import (
 type content struct {
 	groups []string
 	tables []*table
+	// classes returns the names of the classes; nil if the archive does not name them.
+	classes func(ctx context.Context) []string
 }
 
 // array is a dataset as it is to be read.
@@ -114,11 +116,13 @@ func (a *input) choose(ctx context.Context, list []array, o arrays.Options) (con
 		return cmp.Compare(order(paths[x.Data]), order(paths[y.Data]))
 	})
 	var c content
+	var labelled *array
 	names := sync.OnceValues(func() ([]string, error) { return a.classNames(ctx, list) })
 	for _, p := range choice.Pairs {
 		var labels *labelReader
 		if p.Labels >= 0 {
-			labels = &labelReader{a, &list[p.Labels], names, o.Labels != ""}
+			labelled = &list[p.Labels]
+			labels = &labelReader{a, labelled, names, o.Labels != ""}
 		}
 		t, err := a.table(ctx, list[p.Data], o.Data != "", labels)
 		if err != nil {
@@ -130,6 +134,15 @@ func (a *input) choose(ctx context.Context, list []array, o arrays.Options) (con
 		choice.Left = slices.DeleteFunc(choice.Left, func(i int) bool {
 			return order(paths[i]) >= 0 && !arrays.InPart(paths[i], string(split))
 		})
+	}
+	if labelled != nil {
+		c.classes = func(ctx context.Context) []string {
+			if labelled.Class == hdf.String {
+				texts, _ := names() // an error is one of the labels
+				return texts
+			}
+			return a.classList(ctx, list, labelled.Path)
+		}
 	}
 	why := func(i int) string {
 		if list[i].why != "" {
@@ -376,6 +389,29 @@ func (a *input) classNames(ctx context.Context, list []array) ([]string, error) 
 		}
 	}
 	return arrays.ClassNames(order, all...), nil
+}
+
+// classList returns the list of the names of classes in a dataset of its own, in an attribute of the root, or in one of
+// the labels. It is nil if there is none, or if the names are not distinct.
+func (a *input) classList(ctx context.Context, list []array, labels string) []string {
+	var names []string
+	for i := range list {
+		if d := &list[i]; names == nil && d.Class == hdf.String && d.Refused == "" && arrays.IsClassList(d.Path) {
+			names, _ = a.texts(ctx, d) // what cannot be read names nothing
+		}
+	}
+	for _, path := range []string{"/", labels} {
+		attrs, err := a.file.Attrs(ctx, path)
+		if err != nil {
+			continue
+		}
+		for _, at := range attrs {
+			if names == nil && arrays.IsClassList(at.Name) {
+				names = at.Strings
+			}
+		}
+	}
+	return arrays.Distinct(names)
 }
 
 // texts reads all texts of a dataset.

@@ -149,5 +149,5 @@ func (a *input) source(ctx context.Context, stream string) (ingest.Source, error
 	if len(c.groups) > 0 {
 		return newClouds(ctx, a, stream, c.groups)
 	}
-	return newRows(ctx, a, stream, c.tables), nil
+	return newRows(ctx, a, stream, c), nil
 }

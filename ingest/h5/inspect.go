@@ -34,7 +34,7 @@ func inspect(ctx context.Context, path string, o ingest.Options) (d ingest.Detai
 		}
 		return arrays.InspectClouds(ctx, src, o)
 	case c.tables[0].view.Columns > 0:
-		return arrays.InspectClouds(ctx, newRows(ctx, a, path, c.tables), o)
+		return arrays.InspectClouds(ctx, newRows(ctx, a, path, c), o)
 	}
 	g := &ingest.Grids{Labels: map[string]int{}}
 	for _, t := range c.tables {

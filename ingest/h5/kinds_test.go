@@ -72,6 +72,34 @@ func TestTextLabels(t *testing.T) {
 	}
 }
 
+// TestClassNames finds the names of classes where archives keep them.
+func TestClassNames(t *testing.T) {
+	labelled := func(more func(w *hdf.Writer)) string {
+		return archive(t, func(w *hdf.Writer) {
+			must(t, hdf.WriteDataset(w, "/x", hdf.Layout{Dims: []int{2, 8}}, make([]float32, 16)))
+			must(t, hdf.WriteDataset(w, "/y", hdf.Layout{Dims: []int{2}}, []uint8{1, 0}))
+			more(w)
+		})
+	}
+	names := []string{"table", "chair"}
+	for path, want := range map[string]string{
+		filepath.Join("testdata", "text.h5"):                                                      "[cat dog emu]",
+		filepath.Join("testdata", "groups.h5"):                                                    "[chair table]",
+		labelled(func(w *hdf.Writer) { must(t, w.SetAttr("/", "class_names", names)) }):           "[table chair]",
+		labelled(func(w *hdf.Writer) { must(t, w.SetAttr("/y", "classes", names)) }):              "[table chair]",
+		labelled(func(w *hdf.Writer) { must(t, w.SetAttr("/y", "classes", []string{"a", "a"})) }): "[]",
+		labelled(func(w *hdf.Writer) { must(t, w.SetAttr("/y", "authors", names)) }):              "[]",
+		labelled(func(*hdf.Writer) {}):                                                            "[]",
+	} {
+		src, err := Open(t.Context(), path, Options{})
+		must(t, err)
+		if got := fmt.Sprint(ingest.ClassesOf(t.Context(), src)); got != want {
+			t.Errorf("%s: found %s, want %s", path, got, want)
+		}
+		must(t, src.Close())
+	}
+}
+
 func TestGroupsOfManyKinds(t *testing.T) {
 	var notes ingest.Notes
 	o := ingest.Options{Notes: &notes}

@@ -31,6 +31,16 @@ type rows struct {
 	stop    context.CancelFunc
 
 	table []float64 // values of the cloud being read
+	// classes returns the names of the classes; nil without labels.
+	classes func(ctx context.Context) []string
+}
+
+// Classes implements [ingest.Classed].
+func (g *rows) Classes(ctx context.Context) []string {
+	if g.classes == nil {
+		return nil
+	}
+	return g.classes(ctx)
 }
 
 // table is one dataset with its labels, and the block of rows last read.
@@ -125,10 +135,10 @@ func reversedNote(d array) string {
 func (d *array) name() string { return cmp.Or(d.alias, d.Path[1:]) }
 
 // newRows makes a source of tables, which it owns.
-func newRows(ctx context.Context, a *input, stream string, tables []*table) ingest.Source {
-	g := &rows{file: a.file, o: a.options.Options, parts: tables}
+func newRows(ctx context.Context, a *input, stream string, c content) ingest.Source {
+	g := &rows{file: a.file, o: a.options.Options, parts: c.tables, classes: c.classes}
 	g.reading, g.stop = context.WithCancel(context.WithoutCancel(ctx))
-	for _, t := range tables {
+	for _, t := range c.tables {
 		t.stream = stream + ":" + t.name()
 		t.End = t.view.Rows
 	}

@@ -29,7 +29,9 @@ type Evaluation struct {
 
 // ClassScore holds the scores of one class against all others.
 type ClassScore struct {
-	Class     int     `json:"class"`
+	Class int `json:"class"`
+	// Name is the name of the class, if the model names its classes.
+	Name      string  `json:"name,omitempty"`
 	Rows      int     `json:"rows"`
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`

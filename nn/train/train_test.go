@@ -336,7 +336,11 @@ func TestEvaluation(t *testing.T) {
 	if want := [][]int{{1, 0, 0}, {1, 1, 1}, {0, 0, 1}}; !slices.EqualFunc(e.Confusion, want, slices.Equal) {
 		t.Errorf("got confusion %v, want %v", e.Confusion, want)
 	}
-	want := []ClassScore{{0, 1, .5, 1, 2. / 3, nil}, {1, 3, 1, 1. / 3, .5, nil}, {2, 1, .5, 1, 2. / 3, nil}}
+	want := []ClassScore{
+		{Class: 0, Rows: 1, Precision: .5, Recall: 1, F1: 2. / 3},
+		{Class: 1, Rows: 3, Precision: 1, Recall: 1. / 3, F1: .5},
+		{Class: 2, Rows: 1, Precision: .5, Recall: 1, F1: 2. / 3},
+	}
 	if !slices.Equal(e.PerClass, want) {
 		t.Errorf("got scores %v, want %v", e.PerClass, want)
 	}

@@ -206,6 +206,18 @@ func Texts(texts, names []string) (*Labels, error) {
 	return l, nil
 }
 
+// Distinct returns the names of classes, or nil if they are not distinct or if one is empty.
+func Distinct(names []string) []string {
+	seen := map[string]bool{"": true}
+	for _, n := range names {
+		if seen[n] {
+			return nil
+		}
+		seen[n] = true
+	}
+	return names
+}
+
 // ClassNames returns the distinct texts of all labels of a file: in the order of order if that has all of them, else in
 // alphabetical order. It is nil if all are numerals.
 func ClassNames(order []string, all ...[]string) []string {

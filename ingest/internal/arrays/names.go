@@ -187,6 +187,21 @@ func Choose(names []string, usable func(i int) bool, describe func(i int) string
 	return c, nil
 }
 
+// classLists are the names of lists of the names of classes, in lower case without separators.
+var classLists = words("classnames classes classlist classlabels labelnames labelsnames labellist categories " +
+	"categorynames targetnames")
+
+// IsClassList reports whether the name of an array or an attribute is that of a list of the names of classes.
+func IsClassList(name string) bool {
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	return slices.Contains(classLists, strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' || r == ' ' || r == '.' {
+			return -1
+		}
+		return r
+	}, strings.ToLower(name)))
+}
+
 // InPart reports whether an array belongs to a part of the data, train, val or test, by a word of its name that starts
 // with the part.
 func InPart(name, part string) bool {

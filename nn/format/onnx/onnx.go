@@ -155,12 +155,31 @@ func decode(data []byte, open nn.Shape, from *external) (*nn.Model, error) {
 				return nil, fmt.Errorf("onnx: metadata %s: %w", precisionKey, err)
 			}
 		}
-		for len(m.Classes) < maxClasses && e.GetKey() == classKey+strconv.Itoa(len(m.Classes)) {
+		for len(m.Classes) < nn.MaxClasses && e.GetKey() == classKey+strconv.Itoa(len(m.Classes)) {
 			m.Classes = append(m.Classes, e.GetValue())
 		}
 	}
+	if len(m.Classes) == 0 {
+		m.Classes = foreignClasses(file, m)
+	}
 	m.Older = file.GetProducerName() == producer && m.Values == "" && m.Colormap == ""
 	return m, nil
+}
+
+// foreignClasses returns the names of classes in the metadata of another program: ultralytics writes a Python dictionary
+// as names, others a JSON list. Names that do not fit the outputs are ignored.
+func foreignClasses(file *onnxpb.Model, m *nn.Model) []string {
+	for _, key := range []string{"names", "classes", "class_names", "labels"} {
+		for _, e := range file.MetadataProps {
+			if e.GetKey() != key {
+				continue
+			}
+			if names, err := nn.ParseClasses(e.GetValue()); err == nil && len(names) == m.ClassCount() {
+				return names
+			}
+		}
+	}
+	return nil
 }
 
 // producer is the name of this program in its files. The keys are those of our own entries in the metadata.
@@ -170,7 +189,6 @@ const (
 	valuesKey    = "voxelstream.values"
 	classKey     = "voxelstream.class."
 	precisionKey = "voxelstream.precision"
-	maxClasses   = 1 << 16
 )
 
 // Check returns an error if ONNX cannot hold m.

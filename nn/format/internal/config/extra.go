@@ -58,10 +58,9 @@ func SetExtra(m *nn.Model, data []byte) error {
 	if err := json.Unmarshal(data, &e); err != nil {
 		return fmt.Errorf("%s metadata: %w", ExtraName, err)
 	}
-	if len(m.Outputs()) == 1 {
-		if shape := m.Outputs()[0].Shape; len(e.Classes) > 0 && len(e.Classes) != shape[len(shape)-1] {
-			return fmt.Errorf("%s metadata: got %d classes for an output of shape %v", ExtraName, len(e.Classes), shape)
-		}
+	if n := len(e.Classes); len(m.Outputs()) == 1 && n > 0 && n != m.ClassCount() {
+		return fmt.Errorf("%s metadata: found the names of %d classes for an output of shape %v", ExtraName, n,
+			m.Outputs()[0].Shape)
 	}
 	if len(e.Precision) > 0 {
 		p, err := DecodePrecision(e.Precision)
