@@ -37,7 +37,7 @@ func archives(t *testing.T, w *world) map[string]fate {
 		damaged[i] = 0xa5
 	}
 	for name, data := range map[string][]byte{
-		"data/a/cut.h5": good[:len(good)/3], "data/a/damaged.h5": damaged, "data/empty.npy": nil,
+		"data/a/cut.h5": good[:1500], "data/a/damaged.h5": damaged, "data/empty.npy": nil,
 		"data/a/b/foreign.pdf": []byte("%PDF-1.7\n"), "data/a/b/README": []byte("What is in here?\n"),
 		"data/a/b/unfinished.h5.part": good[:100], "data/a/b/.hidden": good, "data/a/old.bak": good,
 	} {

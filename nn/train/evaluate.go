@@ -29,9 +29,7 @@ type Evaluation struct {
 
 // ClassScore holds the scores of one class against all others.
 type ClassScore struct {
-	Class int `json:"class"`
-	// Name is the name of the class, if the model names its classes.
-	Name      string  `json:"name,omitempty"`
+	Class     int     `json:"class"`
 	Rows      int     `json:"rows"`
 	Precision float64 `json:"precision"`
 	Recall    float64 `json:"recall"`
@@ -41,6 +39,8 @@ type ClassScore struct {
 	// ties counting half. This is the exact area under the receiver operating characteristic (Hanley & McNeil
 	// 1982); Keras approximates it with 200 thresholds. Nil unless there are rows of both kinds.
 	AUC *float64 `json:"auc,omitempty"`
+	// Name is the name of the class, if the model names its classes.
+	Name string `json:"name,omitempty"`
 }
 
 // evaluationBatch is the batch size of evaluation, which limits its memory.
