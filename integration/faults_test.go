@@ -174,7 +174,7 @@ func TestBadInputs(t *testing.T) {
 		change(values)
 		return npyOf([]int{rows, side, side, side}, values)
 	}
-	w.write("cut.h5", b[:len(b)/2])
+	w.write("cut.h5", b[:64]) // of a longer piece, some rows would be whole
 	w.write("overwritten.h5", append(append(bytes.Clone(b[:64]), bytes.Repeat([]byte{0xa5}, 4000)...), b[4064:]...))
 	w.write("nan.npy", grids(3, 16, func(v []float32) { v[16*16*16+77] = float32(math.NaN()) }))
 	w.write("half.npy", grids(2, 8, func([]float32) {}))
