@@ -92,6 +92,9 @@ func (s *Skips) Flush() {
 	}
 }
 
+// SkippedSome returns an error with a text that is [ErrSkipped].
+func SkippedSome(text string) error { return &skippedError{text} }
+
 type skippedError struct{ text string }
 
 func (e *skippedError) Error() string        { return e.text }

@@ -36,13 +36,13 @@ func (d *Diff) Text(w io.Writer) error {
 				fmt.Fprintf(t, "%s\t%s\t%.4f\t%s\t%.4f\t%s", show(x.EventID), d.class(x.From), x.ScoreA, d.class(x.To),
 					x.ScoreB, label)
 				if list.Moved {
-					fmt.Fprintf(t, "\t%+.3g", x.ScoreB-x.ScoreA)
+					fmt.Fprintf(t, "\t%+.4f", x.ScoreB-x.ScoreA)
 				}
 				fmt.Fprintln(t)
 			}
 		})
 	}
-	for _, side := range d.aloneLists() {
+	for _, side := range d.aloneLists(textAlone) {
 		d.textList(&b, side.Title, len(side.IDs), func(t io.Writer) {
 			for _, id := range side.IDs {
 				fmt.Fprintln(t, show(id))
@@ -120,6 +120,9 @@ func (d *Diff) Summary() []string {
 
 // significance says what McNemar's test finds.
 func (l *LabelChange) significance() string {
+	if l.P == 0 {
+		return "McNemar's test: p < 1e-300" // below the range of float64
+	}
 	return "McNemar's test: p = " + small(l.P)
 }
 
@@ -160,8 +163,11 @@ type aloneList struct {
 	IDs   []string
 }
 
-// aloneLists returns the lists of rows that are in one result only, unless they are empty.
-func (d *Diff) aloneLists() (lists []aloneList) {
+// textAlone limits the rows in one result that a terminal shows.
+const textAlone = 10
+
+// aloneLists returns the lists of rows that are in one result only, unless they are empty, with up to limit rows.
+func (d *Diff) aloneLists(limit int) (lists []aloneList) {
 	for _, side := range []struct {
 		title string
 		Alone
@@ -169,6 +175,7 @@ func (d *Diff) aloneLists() (lists []aloneList) {
 		if side.Rows == 0 {
 			continue
 		}
+		side.List = side.List[:min(limit, len(side.List))]
 		if side.Rows > len(side.List) {
 			side.title += fmt.Sprintf(" (the first %d of %s)", len(side.List), count(side.Rows))
 		}
@@ -180,7 +187,7 @@ func (d *Diff) aloneLists() (lists []aloneList) {
 // HTML writes the difference as a self-contained page.
 func (d *Diff) HTML(w io.Writer) error {
 	p := &diffPage{
-		Diff: d, DescribeA: d.A.describe(), DescribeB: d.B.describe(), Lists: d.changeLists(), Alone: d.aloneLists(),
+		Diff: d, DescribeA: d.A.describe(), DescribeB: d.B.describe(), Lists: d.changeLists(), Alone: d.aloneLists(listedAlone),
 	}
 	if l := d.Labels; l != nil && l.BecameRight+l.BecameWrong > 0 {
 		p.Significance = d.Labels.significance()

@@ -14,6 +14,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -158,8 +159,15 @@ const (
 // NewPlan looks at the inputs. A named file that is missing or unreadable becomes an input with an error.
 func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 	p := new(Plan)
+	own, err := j.own(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, path := range paths {
 		for f := range formats.Files(ctx, path, j.Reading) {
+			if own(f.Path) {
+				continue
+			}
 			in := Input{File: f.Path, Skipped: f.Skipped}
 			if f.Err != nil {
 				in.Error = reason(f.Path, f.Err)
@@ -192,6 +200,40 @@ func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 		}
 	}
 	return p, p.divide(j)
+}
+
+// own returns a function that reports whether a file was made by this job or an earlier one in the store. The store may
+// be a folder within an input.
+func (j *Job) own(ctx context.Context) (func(path string) bool, error) {
+	var m manifest
+	err := j.getJSON(ctx, manifestName, &m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func(string) bool { return false }, nil
+	}
+	if err != nil && !errors.Is(err, errJSON) {
+		return nil, err
+	}
+	names := []string{manifestName, reportJSON, reportHTML}
+	for _, o := range m.Outputs {
+		names = append(names, o.Name)
+	}
+	root := resolved(j.Store.String())
+	return func(path string) bool {
+		rel, err := filepath.Rel(root, resolved(path))
+		rel = filepath.ToSlash(rel)
+		return err == nil && (slices.Contains(names, rel) || strings.HasPrefix(rel, partPrefix))
+	}, nil
+}
+
+// resolved returns the absolute path of a file without links, as far as it exists.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	return path
 }
 
 // look identifies an input and counts its rows. It returns the state that the input had at first.
@@ -464,5 +506,5 @@ func reason(path string, err error) string {
 	if e, ok := errors.AsType[*fs.PathError](err); ok && e.Path == path {
 		return e.Err.Error()
 	}
-	return cmp.Or(strings.TrimPrefix(err.Error(), path+": "), "unknown error")
+	return cmp.Or(strings.ReplaceAll(err.Error(), path+": ", ""), "unknown error")
 }

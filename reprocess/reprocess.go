@@ -269,7 +269,7 @@ func (j *Job) earlier(ctx context.Context, p *Plan) (old manifest, err error) {
 	case !missing:
 		return old, fmt.Errorf("%s: %w", j.Store, err)
 	case j.Resume:
-		return old, fmt.Errorf("%s: %w: found no %s", j.Store, ErrOther, manifestName)
+		return old, fmt.Errorf("%s: %w: found no %s, so there is nothing to continue", j.Store, ErrOther, manifestName)
 	}
 	return old, j.foreign(ctx)
 }

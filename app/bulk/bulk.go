@@ -91,7 +91,10 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 	bar := a.Bar("rows")
 	defer bar.Done()
 	var rows atomic.Int64
-	j.Progress = func(n int) { bar.Set(rows.Add(int64(n)), left, "") }
+	j.Progress = func(n int) {
+		done := rows.Add(int64(n))
+		bar.Set(done, max(left, done), "") // more than known, if there are files whose rows are not known
+	}
 	a.Started()
 	r, err := j.Run(ctx, p)
 	if err != nil {
@@ -111,11 +114,14 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 	if r.Seconds > 0 {
 		out.RowsPerSecond = float64(r.Rows-r.Resumed) / r.Seconds
 	}
+	bar.Done()
 	failed := 0
 	for i := range r.Files {
 		f := outcome(&r.Files[i])
 		if f.Status == app.FileFailed {
-			failed++
+			if failed++; failed <= maxErrors {
+				a.Log.Error("failed", "file", f.File, "rows", f.Failed, "error", f.Error)
+			}
 		}
 		out.Files = append(out.Files, f)
 	}
@@ -123,8 +129,8 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 	case r.Rows == 0 && failed > 0:
 		return out, errors.New("no row could be classified")
 	case failed > 0:
-		return out, fmt.Errorf("%w: %s could not be used, as a whole or in part", app.ErrSkipped,
-			app.Count(failed, "file"))
+		return out, app.SkippedSome(fmt.Sprintf("%s could not be used, as a whole or in part; report.html names all",
+			app.Count(failed, "file")))
 	}
 	return out, nil
 }
@@ -279,7 +285,7 @@ func unusable(p *reprocess.Plan) error {
 	return errors.Join(errs...)
 }
 
-// maxErrors is the number of files that are named if none can be used.
+// maxErrors is the number of files that cannot be used and are named.
 const maxErrors = 10
 
 // settings returns the settings that determine the classifications.

@@ -565,3 +565,17 @@ func TestDiff(t *testing.T) {
 		t.Error("compared with an archive")
 	}
 }
+
+// TestOutputInInput: what earlier runs have written into a folder of inputs is not read.
+func TestOutputInInput(t *testing.T) {
+	for _, out := range []string{".", "results"} {
+		dir := archives(t, "npz")
+		o := options(filepath.Join(dir, out))
+		first := reprocessed(t, apptest.New(t), []string{dir}, o)
+		again := reprocessed(t, apptest.New(t), []string{dir}, o)
+		if again.Skipped != first.Classified || len(again.Files) != len(first.Files) {
+			t.Errorf("%s: found %d rows of %d files, want %d of %d", out, again.Skipped, len(again.Files),
+				first.Classified, len(first.Files))
+		}
+	}
+}

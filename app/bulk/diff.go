@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,7 +58,10 @@ func open(ctx context.Context, place string, read func(table.Reader) error) erro
 	case err == nil && !info.IsDir():
 		return openTable(place, place, read)
 	case err != nil && !strings.Contains(place, "://"):
-		return err
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = e.Err
+		}
+		return fmt.Errorf("%s: %w", place, err)
 	}
 	s, err := store.Open(ctx, place)
 	if err != nil {

@@ -43,7 +43,8 @@ Exit code 3 means that some files or rows could not be classified.`
 	o := bulk.Options{}
 	jobFlags(f, &o)
 	f.StringSliceVar(&o.Formats, "format", []string{"parquet"},
-		"Formats of the table of results, separated by commas: "+strings.Join(bulk.Formats(), ", ")+".")
+		"Formats of the table of results, separated by commas: "+strings.Join(bulk.Formats(), ", ")+
+			". Tables of other formats that an earlier run has made are removed.")
 	f.BoolVar(&o.Strict, "strict", false, "Stop at the first file or row that cannot be classified.")
 	f.BoolVar(&o.Force, "force", false, "Discard the results of other inputs, models or settings in the output.")
 	_ = cmd.RegisterFlagCompletionFunc("format", // the flag exists
@@ -58,6 +59,9 @@ Exit code 3 means that some files or rows could not be classified.`
 		}
 		o.Resume = *resume
 		r, err := bulk.Reprocess(ctx, a, args, o)
+		if c.quiet && !c.json {
+			return err
+		}
 		return show(c, r, err, reprocessText)
 	}))
 	cmd.AddCommand(c.reprocessJoin(), c.reprocessDiff())
@@ -135,6 +139,10 @@ func reprocessText(w io.Writer, r *bulk.Result) {
 	if r.Accuracy != nil {
 		fmt.Fprintf(w, ", accuracy %.4f", *r.Accuracy)
 	}
-	fmt.Fprintf(w, "\n%s in %.1f s (%.0f rows/s)\n", app.CountFiles(r.Files), r.Seconds, r.RowsPerSecond)
+	fmt.Fprintf(w, "\n%s in %.1f s", app.CountFiles(r.Files), r.Seconds)
+	if r.RowsPerSecond > 0 {
+		fmt.Fprintf(w, " (%.0f rows/s)", r.RowsPerSecond)
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintf(w, "%s: %s\n", r.Out, strings.Join(r.Outputs, ", "))
 }

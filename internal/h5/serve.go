@@ -542,6 +542,14 @@ func (s *server) reopenCached(d *openDataset) (err error) {
 	return err
 }
 
+// behind is the error of rows that lie behind the end of a file.
+func behind(row, rows uint64) error {
+	if rows == 1 {
+		return fmt.Errorf("row %d lies behind the end of the file, which was cut off", row)
+	}
+	return fmt.Errorf("rows %d to %d lie behind the end of the file, which was cut off", row, row+rows-1)
+}
+
 // checkChunks rejects rows with a stored chunk that is far larger than its values, and in a file that was cut off, rows
 // that lie behind its end.
 func (s *server) checkChunks(d *openDataset, axis int, row, rows uint64) error {
@@ -557,7 +565,7 @@ func (s *server) checkChunks(d *openDataset, axis int, row, rows uint64) error {
 			rowBytes *= n // judged: the total is far below 2^64
 		}
 		if end*rowBytes > uint64(s.size) || f.offset > uint64(s.size)-end*rowBytes {
-			return fmt.Errorf("rows %d to %d lie behind the end of the file, which was cut off", row, row+rows-1)
+			return behind(row, rows)
 		}
 	}
 	if policyOff || f.layout != dChunked || (len(f.filters) == 0 || f.own()) && !cut || f.rank == 0 ||
