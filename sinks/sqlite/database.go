@@ -207,7 +207,8 @@ func (d *database) prepareInsert(ctx context.Context, name string) (err error) {
 	return explain(err)
 }
 
-// add inserts a row. It reports false if the table holds it already.
+// add inserts a row. It reports false if the table holds it already. The error is permanent if the table cannot hold
+// the row, for example because of a constraint that the user has added.
 func (d *database) add(ctx context.Context, c *record.Classification) (bool, error) {
 	if err := table.Check(c); err != nil {
 		return false, pipeline.Permanent(err)
@@ -229,6 +230,9 @@ func (d *database) add(ctx context.Context, c *record.Classification) (bool, err
 		args[k] = v
 	}
 	result, err := d.insert.ExecContext(ctx, args...)
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_CONSTRAINT {
+		return false, pipeline.Permanent(fmt.Errorf("%.200s: %w", c.EventID, err))
+	}
 	if err != nil {
 		return false, explain(err)
 	}

@@ -19,7 +19,7 @@ type Sink struct {
 	o        Options
 	services sinks.Services
 
-	d      *database
+	d      *database   // nil after the database could not be opened again
 	opened os.FileInfo // of the file
 }
 
@@ -45,6 +45,7 @@ const pragmas = "_pragma=busy_timeout(1000)&_pragma=synchronous(FULL)&_pragma=tr
 
 func (s *Sink) open(ctx context.Context) (err error) {
 	if s.d, err = connect(ctx, s.path, pragmas); err != nil {
+		s.d = nil
 		return err
 	}
 	err = s.transaction(ctx, func() error { return s.d.prepareSchema(ctx, s.o.Table) })
@@ -59,7 +60,7 @@ func (s *Sink) open(ctx context.Context) (err error) {
 		s.opened, err = os.Stat(s.path)
 	}
 	if err != nil {
-		return errors.Join(err, s.d.close())
+		return errors.Join(err, s.Close(ctx))
 	}
 	return nil
 }
@@ -91,10 +92,15 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 	if err := ctx.Err(); err != nil || len(cs) == 0 {
 		return err
 	}
-	if s.moved() {
+	if s.d != nil && s.moved() {
 		s.services.Log.Warn("the database was renamed or removed by another program; writing to a new one",
 			"file", s.path)
-		if err := errors.Join(s.d.close(), s.open(ctx)); err != nil {
+		if err := s.Close(ctx); err != nil {
+			return err
+		}
+	}
+	if s.d == nil {
+		if err := s.open(ctx); err != nil {
 			return err
 		}
 	}
@@ -127,4 +133,11 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 }
 
 // Close closes the database.
-func (s *Sink) Close(context.Context) error { return s.d.close() }
+func (s *Sink) Close(context.Context) error {
+	if s.d == nil {
+		return nil
+	}
+	d := s.d
+	s.d = nil
+	return d.close()
+}

@@ -328,6 +328,53 @@ func TestMoved(t *testing.T) {
 	}
 }
 
+// TestFolderRemoved: while the folder of the database is missing, writes fail; later they go to a new database.
+func TestFolderRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	path := filepath.Join(dir, "c.db")
+	s := open(t, path, "")
+	if err := os.Rename(dir, dir+"2"); err != nil {
+		t.Fatal(err)
+	}
+	row := []record.Classification{sinktest.Classification("s", 1)}
+	for range 2 {
+		if err := s.Write(t.Context(), row); err == nil || pipeline.IsPermanent(err) {
+			t.Fatalf("found %v, want a temporary error", err)
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(t.Context(), row); err != nil {
+		t.Fatal(err)
+	}
+	closed(t, s)
+	if got := one(t, path, "SELECT event_id FROM classifications"); got != row[0].EventID {
+		t.Errorf("found %s", got)
+	}
+}
+
+// TestConstraint: a row that violates a constraint of the user's fails alone and for good.
+func TestConstraint(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	closed(t, open(t, path, ""))
+	execute(t, path, "CREATE UNIQUE INDEX one_per_position ON classifications (stream, seq)")
+	s := open(t, path, "")
+	cs := []record.Classification{
+		sinktest.Classification("s", 1), sinktest.Classification("s", 1), sinktest.Classification("s", 2),
+	}
+	cs[1].Model.Digest = "another"
+	err := s.Write(t.Context(), cs)
+	partial, ok := errors.AsType[*pipeline.PartialError](err)
+	if !ok || len(partial.Failed) != 1 || !pipeline.IsPermanent(partial.Failed[1]) {
+		t.Errorf("found %v, want a permanent error for row 1", err)
+	}
+	closed(t, s)
+	if got := one(t, path, "SELECT count(*) FROM classifications"); got != "2" {
+		t.Errorf("found %s rows, want 2", got)
+	}
+}
+
 // TestValues: what other programs see.
 func TestValues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.db")
