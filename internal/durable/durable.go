@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // ErrLocked means that another process has locked a file.
@@ -23,9 +24,27 @@ func Sync(path string) error {
 	return nil
 }
 
+// MkdirAll is like [os.MkdirAll], and makes the names of the folders that it creates durable. Their permissions are
+// those that the umask leaves.
+func MkdirAll(dir string) error {
+	dir = filepath.Clean(dir)
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	return Sync(parent)
+}
+
 // OpenLocked opens or creates a file that no other process uses, for reading and writing. flags are more flags of
-// [os.OpenFile], such as [os.O_APPEND]. The lock ends when the file is closed or this process
-// ends. The error wraps [ErrLocked] if another process has the lock. The owner of the lock may remove the file.
+// [os.OpenFile], such as [os.O_APPEND]. The lock ends when the file is closed or this process ends. The error wraps [ErrLocked] if another process has the lock. The owner of the lock may remove the file.
 func OpenLocked(path string, flags int) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flags, 0o644)

@@ -35,6 +35,31 @@ func TestOpenLocked(t *testing.T) {
 	}
 }
 
+func TestMkdirAll(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		if err := durable.MkdirAll(filepath.Join(dir, "a", "b", "c")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "a", "b", "c")); err != nil || !info.IsDir() {
+		t.Errorf("found %v, %v", info, err)
+	}
+	t.Chdir(dir)
+	if err := errors.Join(durable.MkdirAll("."), durable.MkdirAll("d/e/")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("d/f", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := durable.MkdirAll("d/f/g"); err == nil {
+		t.Error("a folder below a file was created")
+	}
+	if info, err := os.Stat("d/e"); err != nil || !info.IsDir() {
+		t.Errorf("found %v, %v", info, err)
+	}
+}
+
 // TestOpenLockedRemoved: owners that remove the file before they close it never overlap.
 func TestOpenLockedRemoved(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")

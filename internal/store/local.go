@@ -24,7 +24,7 @@ type local struct{ dir string }
 
 // Local returns the store in a folder, which it creates. It removes what killed processes were writing.
 func Local(dir string) (Store, error) {
-	if err := os.MkdirAll(dir, 0o777); err != nil { // restricted by the umask
+	if err := durable.MkdirAll(dir); err != nil {
 		return nil, err
 	}
 	l := &local{dir}
@@ -118,7 +118,7 @@ func (l *local) put(ctx context.Context, name string, write func(path string) er
 		return err
 	}
 	final := filepath.Join(l.dir, filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(final), 0o777); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(final)); err != nil {
 		return err
 	}
 	// The file is written in a folder of its own, because a format may need more files beside it.

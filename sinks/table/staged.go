@@ -94,7 +94,7 @@ type framed struct {
 }
 
 func openStaged(f *Format, path string, o *stagedOptions, services sinks.Services, d disk) (*staged, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil { // restricted by the umask
+	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
 	if target, err := filepath.EvalSymlinks(path); err == nil {
@@ -148,10 +148,19 @@ func (s *staged) load() error {
 	case !slices.Contains(s.again, true):
 		s.again = nil
 	case !slices.Contains(s.again, false):
+		// The process was killed after it had replaced the file, perhaps before that was durable.
+		if err := s.syncFolder(); err != nil {
+			return err
+		}
 		s.again = nil
 		return s.journal.empty()
 	}
 	return nil
+}
+
+// syncFolder makes the replacement of the file durable. The journal must not be emptied before.
+func (s *staged) syncFolder() error {
+	return s.disk.try("sync the folder", func() error { return durable.Sync(filepath.Dir(s.path)) })
 }
 
 // add adds the keys of rows and reports which of them were there.
@@ -320,7 +329,7 @@ func (s *staged) publish(ctx context.Context) (err error) {
 		return err
 	}
 	s.rows, s.again = rows, slices.Repeat([]bool{true}, s.journal.rows)
-	if err := s.disk.try("sync the folder", func() error { return durable.Sync(filepath.Dir(s.path)) }); err != nil {
+	if err := s.syncFolder(); err != nil {
 		return err
 	}
 	err = s.journal.empty()

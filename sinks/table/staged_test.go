@@ -186,6 +186,50 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
+// TestReplacedFileIsSynced: after a process was killed between the replacement of the file and the end of the journal,
+// the journal stays until the replacement is durable.
+func TestReplacedFileIsSynced(t *testing.T) {
+	path := filepath.Join(memory(t), "c.plain")
+	fail := func(at string, seen *[]string) func(string) error {
+		return func(operation string) error {
+			*seen = append(*seen, operation)
+			if operation == at {
+				return syscall.EIO
+			}
+			return nil
+		}
+	}
+	var seen []string
+	s, err := table.OpenWithFaults(&plain, path, time.Hour, sinks.Services{}, fail("empty the journal", &seen))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Write(t.Context(), batch(0)), s.(pipeline.Flusher).Flush(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("found %v, want %v", err, syscall.EIO)
+	}
+	before, err := os.ReadFile(table.JournalPath(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = table.OpenWithFaults(&plain, path, time.Hour, sinks.Services{}, fail("sync the folder", &seen))
+	if after, _ := os.ReadFile(table.JournalPath(path)); !errors.Is(err, syscall.EIO) || !bytes.Equal(after, before) {
+		t.Fatalf("found %v and a journal of %d bytes, want %v and %d bytes", err, len(after), syscall.EIO, len(before))
+	}
+	seen = nil
+	if s, err = table.OpenWithFaults(&plain, path, time.Hour, sinks.Services{}, fail("", &seen)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"sync the folder", "empty the journal", "sync the empty journal"}; !slices.Equal(seen, want) {
+		t.Errorf("found %q, want %q", seen, want)
+	}
+}
+
 // TestJournalCut cuts the journal at every length: what is left of the last flush is dropped, and nothing else.
 func TestJournalCut(t *testing.T) {
 	path := filepath.Join(memory(t), "c.plain")

@@ -75,7 +75,7 @@ func OpenFile(path string, c Config) (*File, error) {
 	}
 	f := &File{path: path, c: c, how: compressionOf(path), keys: dedupe.NewSet(path, c.Options.MemoryKeys)}
 	f.pack.how = f.how
-	err := os.MkdirAll(filepath.Dir(path), 0o750)
+	err := durable.MkdirAll(filepath.Dir(path))
 	if err != nil {
 		return nil, fmt.Errorf("cannot create the directory: %w", cause(err))
 	}
