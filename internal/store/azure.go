@@ -49,8 +49,10 @@ const adviceAzure = "set AZURE_STORAGE_ACCOUNT, and AZURE_STORAGE_KEY or AZURE_S
 
 // openAzure opens a container.
 func openAzure(_ context.Context, p Place, o Options) (bucket, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = time.Minute
 	a := &azure{
-		client:  &http.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()},
+		client:  &http.Client{Transport: transport},
 		account: cmp.Or(o.AccessKey, os.Getenv("AZURE_STORAGE_ACCOUNT")),
 	}
 	if a.account == "" && o.Endpoint == "" {

@@ -72,21 +72,36 @@ func left(name string, modified time.Time) bool {
 // clean removes temporary folders of dead processes.
 func (l *local) clean() error {
 	return filepath.WalkDir(l.dir, func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) { // such as lost+found
 			return nil
 		}
 		if err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), temporaryPrefix) {
 			return err
 		}
-		info, err := e.Info()
+		modified, err := lastModified(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return filepath.SkipDir
 		}
-		if err == nil && left(e.Name(), info.ModTime()) {
+		if err == nil && left(e.Name(), modified) {
 			err = os.RemoveAll(path)
 		}
 		return cmp.Or(err, filepath.SkipDir)
 	})
+}
+
+// lastModified returns when a folder or a file in it was last written to.
+func lastModified(dir string) (latest time.Time, err error) {
+	err = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.ModTime().After(latest) {
+			latest = info.ModTime()
+		}
+		return err
+	})
+	return latest, err
 }
 
 func (l *local) String() string { return l.dir }

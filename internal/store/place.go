@@ -77,24 +77,31 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Open opens the store at a place: the path of a folder, or a URL of the form file:///PATH, s3://BUCKET/PATH,
-// gs://BUCKET/PATH or azblob://CONTAINER/PATH. The query of a URL has [Options]. Errors do not show secrets.
+// Open opens the store at a place: the path of a folder, file:PATH, or a URL of the form file:///PATH, s3://BUCKET/PATH,
+// gs://BUCKET/PATH or azblob://CONTAINER/PATH. The query of a URL of an object store has [Options]. Errors do not show
+// secrets.
 func Open(ctx context.Context, place string) (Store, error) {
 	scheme, path, isURL := strings.Cut(place, ":")
 	if scheme = strings.ToLower(scheme); !isURL || len(scheme) == 1 { // a drive of Windows
 		return Local(place)
 	}
-	path, query, _ := strings.Cut(path, "?")
 	switch scheme {
 	case "file":
-		if rest, ok := strings.CutPrefix(path, "//"); ok {
-			return Local(strings.TrimPrefix(rest, "localhost"))
+		folder, err := folderOf(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", place, err)
 		}
-		return Local(path)
+		return Local(folder)
 	case S3, GCS, Azure:
 	default:
+		if strings.HasPrefix(path, "//") {
+			// The rest of the text could contain a password.
+			return nil, fmt.Errorf("found a URL with the scheme %q%s, want a folder, or one of file, %s, %s, %s", scheme,
+				option.DidYouMean(scheme, []string{"file", S3, GCS, Azure}), S3, GCS, Azure)
+		}
 		return Local(place) // a name with a colon
 	}
+	path, query, _ := strings.Cut(path, "?")
 	var o Options
 	p, err := ParsePlace(scheme, path)
 	if err == nil {
@@ -110,6 +117,19 @@ func Open(ctx context.Context, place string) (Store, error) {
 		return nil, fmt.Errorf("%s: %w", p, err)
 	}
 	return s, nil
+}
+
+// folderOf returns the folder that follows file: in a URL. Only the form ///PATH is percent-encoded.
+func folderOf(path string) (string, error) {
+	rest, ok := strings.CutPrefix(path, "//")
+	if !ok {
+		return path, nil
+	}
+	host, rest, _ := strings.Cut(rest, "/")
+	if host != "" && host != "localhost" {
+		return "", fmt.Errorf("found the host %q, want none: file:PATH or file:///PATH", host)
+	}
+	return url.PathUnescape("/" + rest)
 }
 
 // Open opens the store. It makes one request, to find out whether the store can be reached and read. Errors do not name

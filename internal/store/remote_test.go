@@ -55,6 +55,16 @@ func TestFileURL(t *testing.T) {
 		dir := t.TempDir()
 		return func() (store.Store, error) { return store.Open(t.Context(), "file://"+dir) }
 	})
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"file:" + dir + "/a%20b": dir + "/a%20b", "file://" + dir + "/a%20b": dir + "/a b",
+		"FILE://localhost" + dir + "/c%3Fd": dir + "/c?d", dir + "/e:f": dir + "/e:f",
+	} {
+		s, err := store.Open(t.Context(), text)
+		if err != nil || s.String() != want {
+			t.Errorf("%s: found %v, %v, want %s", text, s, err, want)
+		}
+	}
 }
 
 // proxy passes requests on to a server.
@@ -285,6 +295,10 @@ func TestErrors(t *testing.T) {
 		{"s3://bucket?access-key=key", "want both or neither"},
 		{"s3://bucket?endpoint=localhost", "want http://HOST:PORT"},
 		{"s3:bucket", "want s3://BUCKET/PATH"},
+		{"s4://bucket/x?secret-key=secret", `found a URL with the scheme "s4"`},
+		{"https://bucket.example/x?sig=secret", "want a folder, or one of file, s3, gs, azblob"},
+		{"file://server/share", `found the host "server"`},
+		{"file:///a%zz", "invalid URL escape"},
 		{"s3://Bucket/x", `found the bucket "Bucket"`},
 		{"s3://bucket/a/../b", "names between single slashes"},
 		{"s3://bucket?secret-kee=secret", "secret-key"},

@@ -77,6 +77,16 @@ func TestLocalLeftovers(t *testing.T) {
 			t.Errorf("%s: found removed %v, want %v", c.name, !c.removed, c.removed)
 		}
 	}
+	// The folder of a file that takes hours to write is old, the file is not.
+	path := filepath.Join(dir, name("another", "3", "RUN"))
+	if err := errors.Join(os.Mkdir(path, 0o700), os.WriteFile(filepath.Join(path, "x"), nil, 0o600),
+		os.Chtimes(path, long, long)); err != nil {
+		t.Fatal(err)
+	}
+	again()
+	if _, err := os.Stat(filepath.Join(path, "x")); err != nil {
+		t.Errorf("what another machine was writing: %v", err)
+	}
 	if files, err := s.List(t.Context(), ""); len(files) != 1 || err != nil {
 		t.Errorf("found %v, %v, want one file", files, err)
 	}
