@@ -9,9 +9,9 @@ package hdf5
 import (
 	"errors"
 	"io"
+	"iter"
 	"math"
 	"math/bits"
-	"slices"
 	"strconv"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
@@ -121,14 +121,28 @@ func create(path string, o *Options) (*writer, error) {
 		w.widths.texts[i] = leastText
 	}
 	w.BatchWriter = table.NewBatchWriter(rowsPerBatch, 0, w.batch)
-	return w, w.begin()
+	if err := w.begin(); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // begin begins a file, which replaces that at the path when it is closed.
-func (w *writer) begin() (err error) {
-	if w.file, err = h5.Create(w.path); err != nil {
+func (w *writer) begin() error {
+	file, err := h5.Create(w.path)
+	if err != nil {
 		return err
 	}
+	w.file = file
+	if err := w.define(); err != nil {
+		file.Abort()
+		return err
+	}
+	return nil
+}
+
+// define writes the attributes and creates the datasets.
+func (w *writer) define() error {
 	if err := w.file.SetAttr("/", attrKind, kindClassifications); err != nil {
 		return err
 	}
@@ -151,9 +165,13 @@ func (w *writer) layout(size int, row ...int) h5.Layout {
 	for _, n := range row {
 		size *= n
 	}
-	rows := max(1, min(rowsPerBatch, maxChunk/size))
-	return h5.Layout{Dims: append([]int{0}, row...), Grow: true, Gzip: w.gzip, Chunks: append([]int{rows}, row...)}
+	return h5.Layout{
+		Dims: append([]int{0}, row...), Grow: true, Gzip: w.gzip, Chunks: append([]int{rowsOfChunk(size)}, row...),
+	}
 }
+
+// rowsOfChunk returns the number of rows in a chunk, if each has a number of bytes.
+func rowsOfChunk(size int) int { return max(1, min(rowsPerBatch, maxChunk/size)) }
 
 // dataset creates the dataset of a column, or two for the best classes, and returns what appends the rows of a vector.
 func (w *writer) dataset(c *table.Column, length int) (func(*table.Vector) error, error) {
@@ -203,14 +221,40 @@ func (w *writer) texts(c *table.Column, length int) (func(*table.Vector) error, 
 	}
 	var padded []byte
 	return func(v *table.Vector) error {
-		rows := len(v.Offsets) - 1
-		padded = slices.Grow(padded[:0], rows*length)[:rows*length]
-		clear(padded)
-		for i := range rows {
-			copy(padded[i*length:], v.Bytes[v.Offsets[i]:v.Offsets[i+1]])
+		// One long text makes all of them long, so only the rows of a chunk are padded at once.
+		for offsets := range chunks(v.Offsets, rowsOfChunk(length)) {
+			padded = pad(padded, v.Bytes, offsets, length, 0)
+			if err := d.Append(padded); err != nil {
+				return err
+			}
 		}
-		return d.Append(padded)
+		return nil
 	}, w.describe(c, c.Name)
+}
+
+// chunks yields the offsets of the rows of a vector for a number of rows at a time.
+func chunks(offsets []int32, rows int) iter.Seq[[]int32] {
+	return func(yield func([]int32) bool) {
+		for len(offsets) > 1 {
+			n := min(rows, len(offsets)-1)
+			if !yield(offsets[:n+1]) {
+				return
+			}
+			offsets = offsets[n:]
+		}
+	}
+}
+
+// pad returns rows of a length, each with its values and then with fill. It uses the memory of to.
+func pad[T any](to, values []T, offsets []int32, length int, fill T) []T {
+	to = to[:0]
+	for i := range len(offsets) - 1 {
+		to = append(to, values[offsets[i]:offsets[i+1]]...)
+		for len(to) < (i+1)*length {
+			to = append(to, fill)
+		}
+	}
+	return to
 }
 
 // lists creates the datasets of the best classes.
@@ -224,14 +268,17 @@ func (w *writer) lists(c *table.Column) (func(*table.Vector) error, error) {
 	if err != nil {
 		return nil, err
 	}
+	var k []int32
+	var s []float32
 	return func(v *table.Vector) error {
-		rows := len(v.Offsets) - 1
-		k, s := slices.Repeat([]int32{noClass}, rows*top), slices.Repeat([]float32{float32(nan)}, rows*top)
-		for i := range rows {
-			copy(k[i*top:], v.Int32s[v.Offsets[i]:v.Offsets[i+1]])
-			copy(s[i*top:], v.Float32s[v.Offsets[i]:v.Offsets[i+1]])
+		for offsets := range chunks(v.Offsets, rowsOfChunk(4*top)) {
+			k = pad(k, v.Int32s, offsets, top, noClass)
+			s = pad(s, v.Float32s, offsets, top, float32(nan))
+			if err := errors.Join(classes.Append(k), scores.Append(s)); err != nil {
+				return err
+			}
 		}
-		return errors.Join(classes.Append(k), scores.Append(s))
+		return nil
 	}, errors.Join(w.describe(c, topClasses), w.describe(c, topScores))
 }
 

@@ -3,6 +3,7 @@
 package hdf5
 
 import (
+	"bytes"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -35,6 +36,43 @@ func TestWiden(t *testing.T) {
 		if !reflect.DeepEqual(got[i], rows[i]) {
 			t.Fatalf("row %d: found %+v, want %+v", i, got[i], rows[i])
 		}
+	}
+}
+
+// TestWideRow: a long text and many classes among short ones come back, and at most a chunk is padded at once.
+func TestWideRow(t *testing.T) {
+	const width = 1 << 11
+	rows := tabletest.Rows(rowsPerBatch)
+	wide := &rows[7]
+	wide.Stream = strings.Repeat("x", width)
+	wide.TopK = make([]record.Score, width)
+	for k := range wide.TopK {
+		wide.TopK[k] = record.Score{Class: k, Score: 1}
+	}
+	path := filepath.Join(t.TempDir(), "a.h5")
+	tabletest.Write(t, &Format, path, rows, len(rows))
+	got, err := tabletest.Read(&Format, path)
+	if err != nil || !reflect.DeepEqual(got, rows) {
+		t.Fatalf("found %d rows (%v), want the %d that were written", len(got), err, len(rows))
+	}
+
+	var offsets []int32
+	var values, found, want []byte
+	for i := range 1000 {
+		offsets = append(offsets, int32(i))
+		values = append(values, byte(i))
+		want = append(append(want, byte(i)), make([]byte, width-1)...)
+	}
+	offsets = append(offsets, 1000)
+	for part := range chunks(offsets, rowsOfChunk(width)) {
+		padded := pad(nil, values, part, width, 0)
+		if len(padded) > maxChunk {
+			t.Fatalf("found %d bytes at once, want at most %d", len(padded), maxChunk)
+		}
+		found = append(found, padded...)
+	}
+	if !bytes.Equal(found, want) {
+		t.Error("the chunks are not the whole")
 	}
 }
 

@@ -141,7 +141,7 @@ func (r *reader) dataset(name string, class h5.Class, rank int) error {
 
 // read reads the next rows.
 func (r *reader) read() (*table.Batch, error) {
-	n := min(r.rows-r.next, rowsPerBatch)
+	n := min(r.rows-r.next, rowsPerBatch, rowsOfChunk(4*max(1, r.top)))
 	if n <= 0 {
 		return nil, io.EOF
 	}
