@@ -1,7 +1,6 @@
 package columnar
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -9,6 +8,8 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
+
+	"github.com/voxelstream/voxelstream/internal/arrowmeta"
 )
 
 // arrowEncoder writes each run of rows as a record batch, without copying them.
@@ -31,7 +32,7 @@ func (e *arrowEncoder) begin(w io.Writer, columns []column, keys, values []strin
 	}
 	m := arrow.NewMetadata(keys, values)
 	e.schema = arrow.NewSchema(fields, &m)
-	e.w, err = ipc.NewFileWriter(&position{w: w}, ipc.WithSchema(e.schema))
+	e.w, err = ipc.NewFileWriter(arrowmeta.Sequential(w), ipc.WithSchema(e.schema))
 	return err
 }
 
@@ -73,22 +74,3 @@ func (e *arrowEncoder) write(columns []column) error {
 
 // end drops the notes: the schema, which holds the metadata, is at the start of the file.
 func (e *arrowEncoder) end([]string) error { return e.w.Close() }
-
-// position tracks the offset, so that Arrow, which only queries it, can write through a buffer.
-type position struct {
-	w io.Writer
-	n int64
-}
-
-func (p *position) Write(b []byte) (int, error) {
-	n, err := p.w.Write(b)
-	p.n += int64(n)
-	return n, err
-}
-
-func (p *position) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekCurrent {
-		return 0, errors.New("seek: not supported; the file is written sequentially")
-	}
-	return p.n, nil
-}

@@ -1,5 +1,6 @@
 // Package arrowmeta reads the metadata of Arrow's IPC format: messages, schemas and the footers of files. It does not
 // trust them. Unlike the Arrow library, it does not panic, and it allocates no more than the metadata has room for.
+// [Sequential] is for writing.
 package arrowmeta
 
 import (

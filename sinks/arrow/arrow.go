@@ -4,17 +4,14 @@ package arrow
 import (
 	"bufio"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/array"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
-	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/internal/arrowmeta"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -30,15 +27,6 @@ var Format = table.Format{
 
 // Kind is a sink that writes such a file.
 var Kind = table.Kind(&Format)
-
-// Keys of the metadata of the schema.
-const (
-	// keyKind has the value kindClassifications.
-	keyKind = "voxelstream.kind"
-	// keyVersion has the version of the schema of classifications, see [record.SchemaVersion].
-	keyVersion          = "voxelstream.schema_version"
-	kindClassifications = "classifications"
-)
 
 // rowsPerBatch is the number of rows of a record batch: about 8 MB before compression.
 const rowsPerBatch = 1 << 15
@@ -66,17 +54,16 @@ var schema = func() *arrow.Schema {
 	for i, c := range table.Columns() {
 		fields[i] = arrow.Field{Name: c.Name, Type: types[c.Type], Nullable: c.Null}
 	}
-	m := arrow.NewMetadata([]string{keyKind, keyVersion},
-		[]string{kindClassifications, strconv.Itoa(record.SchemaVersion)})
+	m := arrow.NewMetadata(table.Metadata())
 	return arrow.NewSchema(fields, &m)
 }()
 
 // writer writes a file.
 type writer struct {
 	*table.BatchWriter
-	file *os.File
-	out  *position
-	ipc  *ipc.FileWriter
+	file   *os.File
+	buffer *bufio.Writer
+	ipc    *ipc.FileWriter
 }
 
 func create(path string) (*writer, error) {
@@ -84,8 +71,8 @@ func create(path string) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{file: f, out: &position{w: bufio.NewWriterSize(f, 1<<16)}}
-	if w.ipc, err = ipc.NewFileWriter(w.out, ipc.WithSchema(schema), ipc.WithZstd()); err != nil {
+	w := &writer{file: f, buffer: bufio.NewWriterSize(f, 1<<16)}
+	if w.ipc, err = ipc.NewFileWriter(arrowmeta.Sequential(w.buffer), ipc.WithSchema(schema), ipc.WithZstd()); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	w.BatchWriter = table.NewBatchWriter(rowsPerBatch, 0, w.batch)
@@ -155,26 +142,7 @@ func (w *writer) Close() error {
 		err = w.ipc.Close()
 	}
 	if err == nil {
-		err = w.out.w.Flush()
+		err = w.buffer.Flush()
 	}
 	return errors.Join(err, w.file.Close())
-}
-
-// position tracks the offset, so that Arrow, which only queries it, can write through a buffer.
-type position struct {
-	w *bufio.Writer
-	n int64
-}
-
-func (p *position) Write(b []byte) (int, error) {
-	n, err := p.w.Write(b)
-	p.n += int64(n)
-	return n, err
-}
-
-func (p *position) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekCurrent {
-		return 0, fmt.Errorf("seek: not supported; the file is written sequentially")
-	}
-	return p.n, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/klauspost/compress/zstd"
@@ -89,27 +88,14 @@ func (r *reader) begin() error {
 
 // version returns the version of the schema of classifications that the metadata states.
 func (r *reader) version() (int, error) {
-	var kind, version string
+	all := map[string]string{}
 	if err := r.meta.Schema.Metadata(func(key, value []byte) error {
-		switch string(key) {
-		case keyKind:
-			kind = string(value)
-		case keyVersion:
-			version = string(value)
-		}
+		all[string(key)] = string(value)
 		return nil
 	}); err != nil {
 		return 0, fmt.Errorf("schema: %w", err)
 	}
-	if kind != kindClassifications {
-		return 0, fmt.Errorf("metadata %s: found %.40q, want %q: the file was not made by this program", keyKind, kind,
-			kindClassifications)
-	}
-	n, err := strconv.Atoi(version)
-	if err != nil {
-		return 0, fmt.Errorf("metadata %s: found %.40q, want a number", keyVersion, version)
-	}
-	return n, nil
+	return table.CheckMetadata(func(key string) string { return all[key] })
 }
 
 // typeName returns the name of a type in the notation of package arrowmeta.
@@ -151,9 +137,11 @@ func (r *reader) decode(i int) error {
 	if rec.Rows < 0 || rec.Rows > maxBuffer/8 {
 		return fmt.Errorf("found %d rows, limit %d", rec.Rows, maxBuffer/8)
 	}
-	if r.batch.Rows = int(rec.Rows); r.batch.Rows == 0 {
+	if rec.Rows == 0 {
+		r.batch = table.NewBatch() // without the values of the batch before
 		return nil
 	}
+	r.batch.Rows = int(rec.Rows)
 	for i, at := range r.at {
 		if at < 0 {
 			continue

@@ -20,7 +20,7 @@ The metadata of the schema has `+"`%s`"+`, which is `+"`%s`"+`, and the version 
 
 | column | type | meaning |
 |---|---|---|
-`, record.SchemaVersion, keyKind, kindClassifications, keyVersion)
+`, record.SchemaVersion, table.KeyKind, table.KindClassifications, table.KeyVersion)
 	for i, c := range table.Columns() {
 		null := " not null"
 		if c.Null {

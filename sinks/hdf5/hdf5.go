@@ -12,10 +12,8 @@ import (
 	"iter"
 	"math"
 	"math/bits"
-	"strconv"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
-	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -41,15 +39,6 @@ var Kind = table.Kind(&Format)
 type Options struct {
 	Gzip int `yaml:"gzip" min:"0" max:"9" doc:"Compression level of the datasets. 0 means no compression, 9 the smallest files."`
 }
-
-// Attributes of the root group.
-const (
-	// attrKind has the value kindClassifications.
-	attrKind = "voxelstream.kind"
-	// attrVersion has the version of the schema of classifications, see [record.SchemaVersion].
-	attrVersion         = "voxelstream.schema_version"
-	kindClassifications = "classifications"
-)
 
 // The datasets of the best classes, and the values that pad them.
 const (
@@ -143,11 +132,11 @@ func (w *writer) begin() error {
 
 // define writes the attributes and creates the datasets.
 func (w *writer) define() error {
-	if err := w.file.SetAttr("/", attrKind, kindClassifications); err != nil {
-		return err
-	}
-	if err := w.file.SetAttr("/", attrVersion, strconv.Itoa(record.SchemaVersion)); err != nil {
-		return err
+	keys, values := table.Metadata()
+	for i := range keys {
+		if err := w.file.SetAttr("/", keys[i], values[i]); err != nil {
+			return err
+		}
 	}
 	w.datasets = w.datasets[:0]
 	for i := range table.Columns() {

@@ -7,7 +7,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
@@ -62,21 +61,16 @@ func (r *reader) begin() error {
 	if notes := r.file.Notes(); len(notes) > 0 {
 		return fmt.Errorf("found an incomplete file: %s", strings.Join(notes, "; "))
 	}
-	kind, err := r.text(attrKind)
+	marks := map[string]string{}
+	for _, key := range []string{table.KeyKind, table.KeyVersion} {
+		var err error
+		if marks[key], err = r.text(key); err != nil {
+			return err
+		}
+	}
+	version, err := table.CheckMetadata(func(key string) string { return marks[key] })
 	if err != nil {
 		return err
-	}
-	if kind != kindClassifications {
-		return fmt.Errorf("attribute %s: found %.40q, want %q: the file was not made by this program", attrKind, kind,
-			kindClassifications)
-	}
-	text, err := r.text(attrVersion)
-	if err != nil {
-		return err
-	}
-	version, err := strconv.Atoi(text)
-	if err != nil {
-		return fmt.Errorf("attribute %s: found %.40q, want a number", attrVersion, text)
 	}
 	all, err := r.file.Objects(context.Background())
 	if err != nil {

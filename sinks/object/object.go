@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -165,25 +164,14 @@ func keysOf(f *table.Format, path string, add func([]dedupe.Key) error) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	rows := make([]record.Classification, 1024)
-	keys := make([]dedupe.Key, 0, len(rows))
-	for {
-		n, err := r.Read(rows)
-		keys = keys[:0]
-		for i := range rows[:n] {
-			keys = append(keys, dedupe.Of(rows[i].Key()))
+	_, err = table.Each(r, func(rows []record.Classification) error {
+		keys := make([]dedupe.Key, len(rows))
+		for i := range rows {
+			keys[i] = dedupe.Of(rows[i].Key())
 		}
-		if err := add(keys); err != nil {
-			return err
-		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		clear(rows)
-	}
+		return add(keys)
+	})
+	return err
 }
 
 // Write takes what is new. It is not stored before Flush.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 
 	"github.com/apache/arrow/go/v15/parquet"
 	"github.com/apache/arrow/go/v15/parquet/compress"
@@ -15,7 +14,6 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/schema"
 
 	"github.com/voxelstream/voxelstream/internal/option"
-	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -51,15 +49,6 @@ var codecs = map[string]compress.Compression{
 	"zstd": compress.Codecs.Zstd, "snappy": compress.Codecs.Snappy, "gzip": compress.Codecs.Gzip,
 	"none": compress.Codecs.Uncompressed,
 }
-
-// Keys of the metadata of the file.
-const (
-	// keyKind has the value kindClassifications.
-	keyKind = "voxelstream.kind"
-	// keyVersion has the version of the schema of classifications, see [record.SchemaVersion].
-	keyVersion          = "voxelstream.schema_version"
-	kindClassifications = "classifications"
-)
 
 // node returns the type of a column. The best classes are a list of groups with class and score.
 func node(c *table.Column) (schema.Node, error) {
@@ -124,9 +113,11 @@ func create(path string, o *Options) (*writer, error) {
 		return nil, err
 	}
 	m := metadata.NewKeyValueMetadata()
-	if err := errors.Join(m.Append(keyKind, kindClassifications),
-		m.Append(keyVersion, strconv.Itoa(record.SchemaVersion))); err != nil {
-		return nil, err
+	keys, values := table.Metadata()
+	for i := range keys {
+		if err := m.Append(keys[i], values[i]); err != nil {
+			return nil, err
+		}
 	}
 	f, err := os.Create(path)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 
 	"github.com/apache/arrow/go/v15/arrow/memory"
 	"github.com/apache/arrow/go/v15/parquet"
@@ -67,19 +66,14 @@ func (r *reader) begin() (err error) {
 		return err
 	}
 	m := r.parquet.MetaData().KeyValueMetadata()
-	value := func(key string) string {
+	version, err := table.CheckMetadata(func(key string) string {
 		if v := m.FindValue(key); v != nil {
 			return *v
 		}
 		return ""
-	}
-	if kind := value(keyKind); kind != kindClassifications {
-		return fmt.Errorf("metadata %s: found %.40q, want %q: the file was not made by this program", keyKind, kind,
-			kindClassifications)
-	}
-	version, err := strconv.Atoi(value(keyVersion))
+	})
 	if err != nil {
-		return fmt.Errorf("metadata %s: found %.40q, want a number", keyVersion, value(keyVersion))
+		return err
 	}
 	root := r.parquet.MetaData().Schema
 	for i := range table.Columns() {

@@ -128,7 +128,7 @@ func (s *staged) load() error {
 	if err != nil {
 		return err
 	}
-	if s.rows, err = each(old, func(cs []record.Classification) error {
+	if s.rows, err = Each(old, func(cs []record.Classification) error {
 		_, err := s.add(cs)
 		return err
 	}); err != nil {
@@ -137,7 +137,7 @@ func (s *staged) load() error {
 	if err := old.Close(); err != nil {
 		return err
 	}
-	if _, err := each(s.journal.reader(), func(cs []record.Classification) error {
+	if _, err := Each(s.journal.reader(), func(cs []record.Classification) error {
 		known, err := s.add(cs)
 		s.again = append(s.again, known...)
 		return err
@@ -192,31 +192,6 @@ func (s *staged) openFile() (Reader, error) {
 		return emptyFile{}, nil
 	}
 	return r, err
-}
-
-// rowReader is the part of [Reader] that [BatchReader] has.
-type rowReader interface {
-	Read(dst []record.Classification) (int, error)
-}
-
-// each calls use with all rows and returns their number.
-func each(r rowReader, use func([]record.Classification) error) (rows int, err error) {
-	buf := make([]record.Classification, 4096)
-	for {
-		n, err := r.Read(buf)
-		if n > 0 {
-			rows += n
-			if err := use(buf[:n]); err != nil {
-				return rows, err
-			}
-		}
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		if err != nil {
-			return rows, err
-		}
-	}
 }
 
 // Write keeps the new rows in memory.
@@ -369,12 +344,12 @@ func (s *staged) writeAll(ctx context.Context, path string) (rows int, err error
 		}
 		return s.disk.try("write the new file", func() error { return w.Write(cs) })
 	}
-	if rows, err = each(old, write); err == nil && rows != s.rows {
+	if rows, err = Each(old, write); err == nil && rows != s.rows {
 		err = fmt.Errorf("found %d rows in the file, want %d: another program has changed it", rows, s.rows)
 	}
 	if err == nil {
 		n := 0
-		_, err = each(s.journal.reader(), func(cs []record.Classification) error {
+		_, err = Each(s.journal.reader(), func(cs []record.Classification) error {
 			known := s.again[min(n, len(s.again)):min(n+len(cs), len(s.again))]
 			n += len(cs)
 			fresh := cs[:0]

@@ -6,6 +6,7 @@
 package table
 
 import (
+	"errors"
 	"io"
 
 	"github.com/voxelstream/voxelstream/record"
@@ -39,7 +40,32 @@ type Writer interface {
 
 // Reader reads a file. It is not safe for concurrent use.
 type Reader interface {
-	// Read fills dst with the next rows and returns their number. At the end it returns 0 and io.EOF.
-	Read(dst []record.Classification) (int, error)
+	RowReader
 	io.Closer
+}
+
+// RowReader reads rows.
+type RowReader interface {
+	// Read sets dst to the next rows and returns their number. At the end it returns 0 and io.EOF.
+	Read(dst []record.Classification) (int, error)
+}
+
+// Each calls use with all rows, some thousands at a time, and returns their number. use must not keep them.
+func Each(r RowReader, use func([]record.Classification) error) (rows int, err error) {
+	buf := make([]record.Classification, 4096)
+	for {
+		n, err := r.Read(buf)
+		if n > 0 {
+			rows += n
+			if err := use(buf[:n]); err != nil {
+				return rows, err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return rows, nil
+		}
+		if err != nil {
+			return rows, err
+		}
+	}
 }

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
@@ -116,6 +118,15 @@ func headers(u *url.URL, o Options) (http.Header, error) {
 			return nil, errors.New("header: found no colon after a name, want NAME: VALUE")
 		}
 		h.Set(name, strings.TrimSpace(value))
+	}
+	for name, values := range h {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return nil, fmt.Errorf("header: found the name %q, want letters, digits and dashes", name)
+		}
+		if !httpguts.ValidHeaderFieldValue(values[0]) {
+			// The value may be a secret.
+			return nil, fmt.Errorf("found a line end or a control character in the value of the header %s", name)
+		}
 	}
 	return h, nil
 }

@@ -461,6 +461,21 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
+// TestInvalidHeaders: headers that no request can have are refused at once, and their values are not shown.
+func TestInvalidHeaders(t *testing.T) {
+	for option, want := range map[string]string{
+		"header=hush":          "found no colon",
+		"header=x%20y:%20hush": `found the name "x y"`,
+		"header=x:%20hush%0Ay": "in the value of the header X",
+		"token=hush%0A%0Ay":    "in the value of the header Authorization",
+	} {
+		_, err := openURL(t.Context(), "webhook://host/x?"+option)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hush") {
+			t.Errorf("%s: found %v, want %q", option, err, want)
+		}
+	}
+}
+
 func TestTLS(t *testing.T) {
 	authority := testenv.NewAuthority(t)
 	cert, private := authority.Issue("client")

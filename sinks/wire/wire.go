@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"time"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -30,11 +31,17 @@ func (e Encoding) ContentType() string { return "application/" + string(e) }
 
 // Encode encodes a classification. If schemaID is not 0, the result begins with the wire format of Confluent: a zero
 // byte, the ID of the schema in a registry and, for Protobuf, the index of the message in its file. It returns an error
-// if the encoding cannot hold a value: JSON has no NaN, and integers of Avro are less than 2^63.
+// if the encoding cannot hold a value: JSON has no NaN, integers of Avro are less than 2^63, and in Avro and Protobuf
+// classes are 32-bit integers and texts are UTF-8.
 func (e Encoding) Encode(c *record.Classification, schemaID uint32) ([]byte, error) {
 	var b []byte
 	if schemaID != 0 {
 		b = binary.BigEndian.AppendUint32([]byte{0}, schemaID)
+	}
+	if e != JSON {
+		if err := check(c); err != nil {
+			return nil, err
+		}
 	}
 	switch e {
 	case Avro:
@@ -47,6 +54,27 @@ func (e Encoding) Encode(c *record.Classification, schemaID uint32) ([]byte, err
 	}
 	text, err := json.Marshal(c)
 	return append(b, text...), err
+}
+
+// check returns an error for values that would be cut off or that consumers could not decode.
+func check(c *record.Classification) error {
+	for _, t := range []struct{ name, text string }{
+		{"event_id", c.EventID}, {"stream", c.Stream}, {"name", c.Name}, {"model.name", c.Model.Name},
+		{"model.version", c.Model.Version}, {"model.digest", c.Model.Digest},
+	} {
+		if !utf8.ValidString(t.text) {
+			return fmt.Errorf("%s: found %.100q, want UTF-8", t.name, t.text)
+		}
+	}
+	if c.Class != int(int32(c.Class)) {
+		return fmt.Errorf("class: found %d, which is not an int32", c.Class)
+	}
+	for _, k := range c.TopK {
+		if k.Class != int(int32(k.Class)) {
+			return fmt.Errorf("top_k: found the class %d, which is not an int32", k.Class)
+		}
+	}
+	return nil
 }
 
 // appendAvro appends the binary encoding of the Avro specification.

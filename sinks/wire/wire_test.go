@@ -353,6 +353,19 @@ func TestEncode(t *testing.T) {
 	if _, err := Avro.Encode(&bad, 0); err == nil || !strings.Contains(err.Error(), "time: found 9999") {
 		t.Errorf("found %v, want an error that names the time", err)
 	}
+	for name, set := range map[string]func(c *record.Classification){
+		"class: found 4294967297":            func(c *record.Classification) { c.Class = 1<<32 + 1 },
+		"top_k: found the class -2147483649": func(c *record.Classification) { c.TopK = []record.Score{{Class: -1<<31 - 1}} },
+		`model.name: found "a\xff"`:          func(c *record.Classification) { c.Model.Name = "a\xff" },
+	} {
+		bad := *c
+		set(&bad)
+		for _, e := range []Encoding{Avro, Protobuf} {
+			if _, err := e.Encode(&bad, 0); err == nil || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s: found %v, want %q", e, err, name)
+			}
+		}
+	}
 	bad = *c
 	bad.Score = float32(math.NaN())
 	if _, err := JSON.Encode(&bad, 0); err == nil {

@@ -1,15 +1,14 @@
 package volarrow
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/apache/arrow/go/v15/arrow"
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/arrowmeta"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -65,7 +64,7 @@ func (f *File) begin() (err error) {
 	keys, values := append(slices.Clone(m.Keys()), KeyStream), append(slices.Clone(m.Values()), first.Stream)
 	metadata := arrow.NewMetadata(keys, values)
 	f.stream, f.schema = first.Stream, arrow.NewSchema(f.layout.schema.Fields(), &metadata)
-	f.w, err = ipc.NewFileWriter(&position{w: f.out}, ipc.WithSchema(f.schema))
+	f.w, err = ipc.NewFileWriter(arrowmeta.Sequential(f.out), ipc.WithSchema(f.schema))
 	return err
 }
 
@@ -116,22 +115,3 @@ func (f *File) Commit() error {
 
 // Close discards the file unless it was committed. It may be called after Commit.
 func (f *File) Close() error { return f.out.Close() }
-
-// position gives Arrow the Seek it needs, which only asks for the current offset, so that writes can be buffered.
-type position struct {
-	w io.Writer
-	n int64
-}
-
-func (p *position) Write(b []byte) (int, error) {
-	n, err := p.w.Write(b)
-	p.n += int64(n)
-	return n, err
-}
-
-func (p *position) Seek(offset int64, whence int) (int64, error) {
-	if offset != 0 || whence != io.SeekCurrent {
-		return 0, errors.New("writing only goes forward")
-	}
-	return p.n, nil
-}

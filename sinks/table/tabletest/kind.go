@@ -2,7 +2,6 @@ package tabletest
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -68,19 +67,15 @@ func Stored(t testing.TB, f *table.Format, path string) []record.Classification 
 		t.Fatal(err)
 	}
 	defer r.Close() //nolint:errcheck // opened for reading
-	buf := make([]record.Classification, 100)
-	for {
-		n, err := r.Read(buf)
-		for i := range buf[:n] {
-			if !known[buf[i].Key()] {
-				rows = append(rows, buf[i])
+	if _, err := table.Each(r, func(cs []record.Classification) error {
+		for i := range cs {
+			if !known[cs[i].Key()] {
+				rows = append(rows, cs[i])
 			}
 		}
-		if errors.Is(err, io.EOF) {
-			return rows
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
+	return rows
 }

@@ -79,17 +79,11 @@ func Read(f *table.Format, path string) (rows []record.Classification, err error
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	buf := make([]record.Classification, 1000)
-	for {
-		n, err := r.Read(buf)
-		rows = append(rows, buf[:n]...)
-		if errors.Is(err, io.EOF) {
-			return rows, nil
-		}
-		if err != nil {
-			return rows, err
-		}
-	}
+	_, err = table.Each(r, func(cs []record.Classification) error {
+		rows = append(rows, cs...)
+		return nil
+	})
+	return rows, err
 }
 
 // Run runs the suite. large is a number of rows that takes several of the parts into which the format divides a file,
