@@ -164,37 +164,15 @@ func (b *bus) expect(t *testing.T, n int) {
 func (b *bus) url(options string) string { return "mqtt://" + b.address + "/a/{stream}" + options }
 
 func openURL(ctx context.Context, text string) (*Sink, error) {
-	o, problems := sinks.Parse([]*sinks.Kind{&Kind}, text, sinks.Defaults{})
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	out, err := o.Open(ctx, sinks.Services{})
-	if err != nil {
-		return nil, err
-	}
-	return out.Sink.(*Sink), nil
+	return sinktest.TryOpen[*Sink](ctx, &Kind, text, sinks.Services{})
 }
 
 func open(t *testing.T, text string) *Sink {
 	t.Helper()
-	s, err := openURL(t.Context(), text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return sinktest.Open[*Sink](t, &Kind, text)
 }
 
-func batch(from, to int) (cs []record.Classification) {
-	for i := from; i < to; i++ {
-		cs = append(cs, sinktest.Classification("s-0", i))
-	}
-	return cs
-}
+func batch(from, to int) []record.Classification { return sinktest.Batch("s-0", from, to) }
 
 func write(t *testing.T, s *Sink, cs []record.Classification) {
 	t.Helper()

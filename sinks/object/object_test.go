@@ -81,12 +81,7 @@ var testKind = Kind([]*table.Format{&arrow.Format, &lines})
 
 // open opens the sink of a text, as the program does.
 func open(ctx context.Context, text string, services sinks.Services) (sinks.Sink, error) {
-	o, problems := sinks.Parse([]*sinks.Kind{testKind}, text, sinks.Defaults{})
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	out, err := o.Open(ctx, services)
-	return out.Sink, err
+	return sinktest.TryOpen[sinks.Sink](ctx, testKind, text, services)
 }
 
 // at returns the text of a path in the bucket of a server.
@@ -193,12 +188,7 @@ func TestKilled(t *testing.T) {
 		func(_ *testing.T, place string) sinktest.Harness { return harness(place) })
 }
 
-func batch(from, to int) (out []record.Classification) {
-	for i := from; i < to; i++ {
-		out = append(out, sinktest.Classification("s-0", i))
-	}
-	return out
-}
+func batch(from, to int) []record.Classification { return sinktest.Batch("s-0", from, to) }
 
 func flush(t *testing.T, s sinks.Sink, cs []record.Classification) {
 	t.Helper()

@@ -79,41 +79,15 @@ func (p place) sql(t *testing.T, statements string) string {
 }
 
 func openURL(ctx context.Context, text string) (*Sink, error) {
-	return openWith(ctx, text, sinks.Services{})
-}
-
-func openWith(ctx context.Context, text string, services sinks.Services) (*Sink, error) {
-	o, problems := sinks.Parse([]*sinks.Kind{&Kind}, text, sinks.Defaults{})
-	if len(problems) > 0 {
-		return nil, errors.Join(problems...)
-	}
-	out, err := o.Open(ctx, services)
-	if err != nil {
-		return nil, err
-	}
-	return out.Sink.(*Sink), nil
+	return sinktest.TryOpen[*Sink](ctx, &Kind, text, sinks.Services{})
 }
 
 func open(t *testing.T, text string) *Sink {
 	t.Helper()
-	s, err := openURL(t.Context(), text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(context.WithoutCancel(t.Context())); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return sinktest.Open[*Sink](t, &Kind, text)
 }
 
-func batch(from, to int) (cs []record.Classification) {
-	for i := from; i < to; i++ {
-		cs = append(cs, sinktest.Classification("s-0", i))
-	}
-	return cs
-}
+func batch(from, to int) []record.Classification { return sinktest.Batch("s-0", from, to) }
 
 func store(t *testing.T, s *Sink, cs []record.Classification) {
 	t.Helper()
@@ -283,7 +257,7 @@ func TestRepeated(t *testing.T) {
 	store(t, open(t, p.url("")), batch(3, 6))
 	p.sql(t, "ALTER TABLE classifications ADD CHECK (seq NOT IN (12, 14))")
 	var repeated []string
-	s, err := openWith(t.Context(), p.url(""), sinks.Services{
+	s, err := sinktest.TryOpen[*Sink](t.Context(), &Kind, p.url(""), sinks.Services{
 		Repeated: func(id record.ID) { repeated = append(repeated, id.String()) },
 	})
 	if err != nil {

@@ -80,13 +80,43 @@ func Classification(stream string, i int) record.Classification {
 	return c
 }
 
-// batch makes those of the suite's stream from one number up to another.
-func batch(from, to int) []record.Classification {
+// Batch makes those of a stream from one number up to another.
+func Batch(stream string, from, to int) []record.Classification {
 	var out []record.Classification
 	for i := from; i < to; i++ {
-		out = append(out, Classification("s-0", i))
+		out = append(out, Classification(stream, i))
 	}
 	return out
+}
+
+func batch(from, to int) []record.Classification { return Batch("s-0", from, to) }
+
+// TryOpen opens the sink of a kind that a text specifies, as the program does. S is the type of the kind's sinks.
+func TryOpen[S sinks.Sink](ctx context.Context, k *sinks.Kind, text string, services sinks.Services) (s S, err error) {
+	o, problems := sinks.Parse([]*sinks.Kind{k}, text, sinks.Defaults{})
+	if len(problems) > 0 {
+		return s, errors.Join(problems...)
+	}
+	out, err := o.Open(ctx, services)
+	if err != nil {
+		return s, err
+	}
+	return out.Sink.(S), nil //nolint:forcetypeassert // a panic fails the test
+}
+
+// Open is TryOpen for tests in which it must not fail. It closes the sink when the test ends.
+func Open[S sinks.Sink](t *testing.T, k *sinks.Kind, text string) S {
+	t.Helper()
+	s, err := TryOpen[S](t.Context(), k, text, sinks.Services{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
 }
 
 // impossible is one that JSON cannot hold. A sink that can store it may.

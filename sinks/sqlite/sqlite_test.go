@@ -123,12 +123,7 @@ func execute(t *testing.T, path string, statements ...string) {
 	}
 }
 
-func batch(from, to int) (cs []record.Classification) {
-	for i := from; i < to; i++ {
-		cs = append(cs, sinktest.Classification("s", i))
-	}
-	return cs
-}
+func batch(from, to int) []record.Classification { return sinktest.Batch("s", from, to) }
 
 func write(t testing.TB, s sinks.Sink, from, to int) {
 	t.Helper()

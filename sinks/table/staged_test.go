@@ -31,11 +31,8 @@ const (
 	perFlush = 100
 )
 
-func batch(i int) (cs []record.Classification) {
-	for k := i * perFlush; k < (i+1)*perFlush; k++ {
-		cs = append(cs, sinktest.Classification("s", k))
-	}
-	return cs
+func batch(i int) []record.Classification {
+	return sinktest.Batch("s", i*perFlush, (i+1)*perFlush)
 }
 
 // memory returns a folder in memory, if there is one: the tests of faults sync thousands of files.

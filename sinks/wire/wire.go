@@ -59,8 +59,12 @@ func (e Encoding) Encode(c *record.Classification, schemaID uint32) ([]byte, err
 // check returns an error for values that would be cut off or that consumers could not decode.
 func check(c *record.Classification) error {
 	for _, t := range []struct{ name, text string }{
-		{"event_id", c.EventID}, {"stream", c.Stream}, {"name", c.Name}, {"model.name", c.Model.Name},
-		{"model.version", c.Model.Version}, {"model.digest", c.Model.Digest},
+		{"event_id", c.EventID},
+		{"stream", c.Stream},
+		{"name", c.Name},
+		{"model.name", c.Model.Name},
+		{"model.version", c.Model.Version},
+		{"model.digest", c.Model.Digest},
 	} {
 		if !utf8.ValidString(t.text) {
 			return fmt.Errorf("%s: found %.100q, want UTF-8", t.name, t.text)
