@@ -6,6 +6,8 @@ package main
 import (
 	"fmt"
 	"os"
+
+	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
 //go:generate go run . docs ../..
@@ -22,7 +24,7 @@ func (c *cli) execute(args []string) int {
 	err := root.Execute()
 	code := c.exitCode(err)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "voxelstream:", err)
+		fmt.Fprintln(os.Stderr, "voxelstream:", screen.Visible(err.Error()))
 	}
 	return code
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
 // print writes a result: v as a JSON line, or the output of text.
@@ -19,7 +20,7 @@ func (c *cli) print(v any, text func(w io.Writer)) error {
 	}
 	var b bytes.Buffer
 	text(&b)
-	_, err := c.out.Write(b.Bytes())
+	_, err := io.WriteString(c.out, screen.Visible(b.String()))
 	return err
 }
 

@@ -66,7 +66,7 @@ func (s *Screen) Write(p []byte) (int, error) {
 
 // Line writes a permanent line of progress.
 func (s *Screen) Line(text string) {
-	io.WriteString(s, text+"\n") //nolint:errcheck // as for the live area
+	io.WriteString(s, Visible(text)+"\n") //nolint:errcheck // as for the live area
 }
 
 // Show redraws the live area. It calls lines only if an update is due, which is often on a terminal and seldom
@@ -81,6 +81,9 @@ func (s *Screen) Show(now bool, lines func() []string) {
 }
 
 func (s *Screen) show(lines []string) {
+	for i, l := range lines {
+		lines[i] = strings.ReplaceAll(Visible(l), "\n", " ")
+	}
 	if !s.Terminal() {
 		if len(lines) > 0 {
 			fmt.Fprintln(s.out, lines[0])

@@ -13,10 +13,11 @@ func TestTerminal(t *testing.T) {
 	if _, err := s.Write([]byte("log\n")); err != nil {
 		t.Fatal(err)
 	}
-	s.Show(true, func() []string { return []string{"new"} })
+	s.Show(true, func() []string { return []string{"\n\rew"} })
 	s.Done()
 	s.Show(true, func() []string { return []string{"next"} })
-	want := "table\na line th\n" + "\x1b[2F\x1b[J" + "log\n" + "table\na line th\n" + "\x1b[2F\x1b[J" + "new\n" + "next\n"
+	want := "table\na line th\n" + "\x1b[2F\x1b[J" + "log\n" + "table\na line th\n" + "\x1b[2F\x1b[J" +
+		" \\u000dew\n" + "next\n"
 	if b.String() != want {
 		t.Errorf("found %q, want %q", b.String(), want)
 	}
