@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// The end of a file: the metadata of the footer, its length (little-endian, 4 bytes) and the magic text that also begins
-// the file, padded to 8 bytes.
+// The end of a file: the metadata of the footer, its length (little-endian, 4 bytes) and the magic text, which also
+// begins the file, padded to 8 bytes.
 const (
 	magic            = "ARROW1"
 	tailSize         = 4 + len(magic)

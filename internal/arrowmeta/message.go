@@ -69,8 +69,8 @@ func ReadSchema(b []byte) (*Schema, []byte, error) {
 		return nil, nil, err
 	}
 	if m.kind != headerSchema || m.body != 0 {
-		return nil, nil, fmt.Errorf("found a message of kind %d with a body of %d bytes, want a schema (%d) without a body",
-			m.kind, m.body, headerSchema)
+		return nil, nil, fmt.Errorf("found a message of kind %d with a body of %d bytes, want a schema (%d) without "+
+			"a body", m.kind, m.body, headerSchema)
 	}
 	return &Schema{reader: &m.reader, version: m.version, root: m.header}, m.rest, nil
 }
@@ -139,7 +139,8 @@ func (m *message) record(size int64, want string) (*Record, error) {
 		c := m.table(batch, slotCompression)
 		rec.Codec = LZ4Frame + Codec(m.uint8(c, slotCodec))
 		if method := m.uint8(c, slotMethod); rec.Codec > Zstd || method != 0 {
-			return nil, fmt.Errorf("found the codec %d with the method %d, want 0 or 1 with 0", rec.Codec-LZ4Frame, method)
+			return nil, fmt.Errorf("found the codec %d with the method %d, want 0 or 1 with 0", rec.Codec-LZ4Frame,
+				method)
 		}
 	}
 	at, n := m.vector(batch, slotNodes)

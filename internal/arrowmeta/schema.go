@@ -78,8 +78,8 @@ type Layout struct {
 // children follow.
 type Column struct {
 	Name string
-	// Type is the type in the notation of the Arrow libraries, such as int32, utf8, timestamp[ns, UTC] or list<float32>,
-	// or a number for one that this package does not know.
+	// Type is the type in the notation of the Arrow libraries, such as int32, utf8, timestamp[ns, UTC] or
+	// list<float32>, or a number for one that this package does not know.
 	Type         string
 	Node, Buffer int
 	field        int64
@@ -131,7 +131,8 @@ func (s *Schema) Layout() (*Layout, error) {
 // count adds the nodes and buffers of a field and its children to a layout.
 func (s *Schema) count(field int64, l *Layout, depth int) error {
 	if s.fields++; depth == 0 || s.fields > maxElements {
-		return fmt.Errorf("found too many fields, want at most %d, nested at most %d levels deep", maxElements, maxDepth)
+		return fmt.Errorf("found too many fields, want at most %d, nested at most %d levels deep", maxElements,
+			maxDepth)
 	}
 	if s.has(field, slotDictionary) {
 		return fmt.Errorf("field %q: found dictionary encoding, want plain values", s.name(field))

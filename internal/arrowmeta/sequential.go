@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// Sequential returns a writer for the Arrow library's writer of files, which needs a Seek, but only asks for the current
-// offset. So it can write through a buffer.
+// Sequential adds to w the Seek that the Arrow library needs to write a file. The library only asks for the current
+// offset, so w may be a buffer.
 func Sequential(w io.Writer) io.WriteSeeker { return &sequential{w: w} }
 
 type sequential struct {

@@ -44,7 +44,8 @@ func MkdirAll(dir string) error {
 }
 
 // OpenLocked opens or creates a file that no other process uses, for reading and writing. flags are more flags of
-// [os.OpenFile], such as [os.O_APPEND]. The lock ends when the file is closed or this process ends. The error wraps [ErrLocked] if another process has the lock. The owner of the lock may remove the file.
+// [os.OpenFile], such as [os.O_APPEND]. The lock ends when the file is closed or this process ends. The error wraps
+// [ErrLocked] if another process has the lock. The owner of the lock may remove the file.
 func OpenLocked(path string, flags int) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flags, 0o644)

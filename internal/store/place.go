@@ -77,9 +77,9 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Open opens the store at a place: the path of a folder, file:PATH, or a URL of the form file:///PATH, s3://BUCKET/PATH,
-// gs://BUCKET/PATH or azblob://CONTAINER/PATH. The query of a URL of an object store has [Options]. Errors do not show
-// secrets.
+// Open opens the store at a place: the path of a folder, file:PATH, or a URL of the form file:///PATH,
+// s3://BUCKET/PATH, gs://BUCKET/PATH or azblob://CONTAINER/PATH. The query of a URL of an object store has [Options].
+// Errors do not show secrets.
 func Open(ctx context.Context, place string) (Store, error) {
 	scheme, path, isURL := strings.Cut(place, ":")
 	if scheme = strings.ToLower(scheme); !isURL || len(scheme) == 1 { // a drive of Windows
@@ -96,8 +96,9 @@ func Open(ctx context.Context, place string) (Store, error) {
 	default:
 		if strings.HasPrefix(path, "//") {
 			// The rest of the text could contain a password.
-			return nil, fmt.Errorf("found a URL with the scheme %q%s, want a folder, or one of file, %s, %s, %s", scheme,
-				option.DidYouMean(scheme, []string{"file", S3, GCS, Azure}), S3, GCS, Azure)
+			schemes := []string{"file", S3, GCS, Azure}
+			return nil, fmt.Errorf("found a URL with the scheme %q%s, want a folder, or one of %s", scheme,
+				option.DidYouMean(scheme, schemes), strings.Join(schemes, ", "))
 		}
 		return Local(place) // a name with a colon
 	}

@@ -18,8 +18,8 @@ import (
 // Format is an Arrow file.
 var Format = table.Format{
 	Name: "arrow",
-	Doc: "An Arrow file (the random access format, also known as Feather version 2) with record batches of 32,768 rows, " +
-		"compressed with Zstandard.",
+	Doc: "An Arrow file (the random access format, also known as Feather version 2) with record batches of 32,768 " +
+		"rows, compressed with Zstandard.",
 	Extensions: []string{".arrow", ".feather"},
 	Create:     func(path string, _ any) (table.Writer, error) { return create(path) },
 	Open:       func(path string) (table.Reader, error) { return open(path) },
@@ -72,7 +72,8 @@ func create(path string) (*writer, error) {
 		return nil, err
 	}
 	w := &writer{file: f, buffer: bufio.NewWriterSize(f, 1<<16)}
-	if w.ipc, err = ipc.NewFileWriter(arrowmeta.Sequential(w.buffer), ipc.WithSchema(schema), ipc.WithZstd()); err != nil {
+	w.ipc, err = ipc.NewFileWriter(arrowmeta.Sequential(w.buffer), ipc.WithSchema(schema), ipc.WithZstd())
+	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	w.BatchWriter = table.NewBatchWriter(rowsPerBatch, 0, w.batch)

@@ -17,16 +17,16 @@ const doc = "A table with a header line, and one line per classification. Files 
 	"tabs between the values; all others have commas. Values with separators, quotation marks or line ends are " +
 	"quoted ([RFC 4180](https://www.rfc-editor.org/rfc/rfc4180)); lines end in a line feed. Missing values are " +
 	"empty. `top_k` is a JSON document.\n\n" +
-	"Spreadsheets take text that begins with `=`, `+`, `-` or `@` for a formula. Text that begins with one of " +
-	"these, with a tab, with a line end or with an apostrophe is therefore preceded by an apostrophe. Programs " +
-	"that read the file must remove it."
+	"Spreadsheets interpret text that begins with `=`, `+`, `-` or `@` as a formula. An apostrophe is therefore put " +
+	"before text that begins with one of these, with a tab, with a line end or with an apostrophe. Programs that read " +
+	"the file must remove it."
 
 // Kind is the sink that appends to a file.
 var Kind = appendfile.Kind(sinks.Kind{
 	Name: "csv",
 	Doc: doc + "\n\n" +
 		"The file is synced, continued, compressed and rotated like a file of [JSON lines](#jsonl). A file that an " +
-		"earlier version has made with fewer columns keeps its columns.",
+		"earlier release has made with fewer columns keeps these columns.",
 	Extensions: extensions,
 }, newLayout)
 

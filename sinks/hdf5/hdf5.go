@@ -1,9 +1,9 @@
 // Package hdf5 stores classifications in an HDF5 file.
 //
 // The file has a dataset of one dimension for each column, with the name of the column, and two of the shape (rows, K)
-// for the best classes: top_classes and top_scores. Texts are UTF-8 of a fixed length, padded with zeros. Missing values
-// are an empty name, the label -1, the time NaT of NumPy (the least int64) and a box of NaN. Rows with fewer than K best
-// classes are padded with the class -1 and the score NaN.
+// for the best classes: top_classes and top_scores. Texts are UTF-8 of a fixed length, padded with zeros. Missing
+// values are an empty name, the label -1, the time NaT of NumPy (the least int64) and a box of NaN. Rows with fewer
+// than K best classes are padded with the class -1 and the score NaN.
 package hdf5
 
 import (
@@ -20,10 +20,10 @@ import (
 // Format is an HDF5 file.
 var Format = table.Format{
 	Name: "hdf5",
-	Doc: "An HDF5 file with a chunked dataset for each column, and `top_classes` and `top_scores` of the shape (rows, K). " +
-		"Texts are UTF-8 of a fixed length (in h5py, read them with `asstr()`), times are nanoseconds since 1970 in UTC. " +
-		"Missing values are an empty name, the label -1, the time NaT of NumPy, and NaN for a box. Best classes are padded " +
-		"with -1 and NaN.",
+	Doc: "An HDF5 file with a chunked dataset for each column, and `top_classes` and `top_scores` of the shape " +
+		"(rows, K). Texts are UTF-8 of a fixed length (in h5py, read them with `asstr()`), and times are nanoseconds " +
+		"since 1970 in UTC. Missing values are stored as an empty name, the label -1, NumPy's time NaT, and NaN for " +
+		"a box. Rows with fewer than K best classes are padded with the class -1 and the score NaN.",
 	Extensions: []string{".h5", ".hdf5"},
 	Options:    func() any { return &Options{Gzip: 1} },
 	Create: func(path string, options any) (table.Writer, error) {

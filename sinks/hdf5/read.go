@@ -82,7 +82,9 @@ func (r *reader) begin() error {
 	r.rows = -1
 	for _, c := range table.Columns() {
 		_, found := r.objects[c.Name]
-		if r.missing = append(r.missing, c.Type != table.JSON && !found && c.Since > version); r.missing[len(r.missing)-1] {
+		missing := c.Type != table.JSON && !found && c.Since > version
+		r.missing = append(r.missing, missing)
+		if missing {
 			continue
 		}
 		if err := r.find(c); err != nil {
@@ -100,8 +102,8 @@ func (r *reader) find(c table.Column) error {
 		}
 		classes, scores := r.objects[topClasses], r.objects[topScores]
 		if r.top = classes.Dims[1]; r.top != scores.Dims[1] || r.top > table.MaxTopK {
-			return fmt.Errorf("dataset %s: found %d classes per row and %d scores, want the same number, at most %d", topClasses,
-				r.top, scores.Dims[1], table.MaxTopK)
+			return fmt.Errorf("dataset %s: found %d classes per row and %d scores, want the same number, at most %d",
+				topClasses, r.top, scores.Dims[1], table.MaxTopK)
 		}
 		return nil
 	}
@@ -124,8 +126,8 @@ func (r *reader) dataset(name string, class h5.Class, rank int) error {
 	case o.Refused != "":
 		return fmt.Errorf("dataset %s: %s", name, o.Refused)
 	case o.Kind != h5.Dataset || o.Class != class || len(o.Dims) != rank:
-		return fmt.Errorf("dataset %s: found a %s of class %s and shape %v, want class %s and %d dimensions", name, o.Kind,
-			o.Class, o.Dims, class, rank)
+		return fmt.Errorf("dataset %s: found a %s of class %s and shape %v, want class %s and %d dimensions", name,
+			o.Kind, o.Class, o.Dims, class, rank)
 	case r.rows >= 0 && o.Dims[0] != r.rows:
 		return fmt.Errorf("dataset %s: found %d rows, want %d", name, o.Dims[0], r.rows)
 	}

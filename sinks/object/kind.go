@@ -23,7 +23,7 @@ func Kind(formats []*table.Format) *sinks.Kind {
 			"Blob Storage (`azblob://CONTAINER/PATH`). The extension of the path selects the format (" +
 			strings.Join(k.extensions(), ", ") + "), and the options of the format are allowed too.\n\n" +
 			"The path is that of a folder. Each flush stores one object there, `part-NUMBER-DIGEST` with the " +
-			"extension, that is never changed. pandas, DuckDB and Spark read such a folder as one table. Large limits " +
+			"extension, which is never changed. pandas, DuckDB and Spark read such a folder as one table. Large limits " +
 			"for a flush make fewer and larger objects, but offsets of a topic are not committed before a flush.\n\n" +
 			"At startup, the objects are read, so that classifications they hold are skipped. With `window=N`, only " +
 			"the latest N objects are read: a classification in an older one is stored again if it is delivered again " +

@@ -17,7 +17,8 @@ import (
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
-// Format is a Parquet file. The code below uses the library's package file, because its package pqarrow depends on gRPC.
+// Format is a Parquet file. The code below uses the library's package file, because its package pqarrow depends on
+// gRPC.
 var Format = table.Format{
 	Name:       "parquet",
 	Doc:        "A Parquet file for pandas, DuckDB, Spark and other programs.",
@@ -58,7 +59,8 @@ func node(c *table.Column) (schema.Node, error) {
 	}
 	switch c.Type {
 	case table.Text:
-		return schema.NewPrimitiveNodeLogical(c.Name, repetition, schema.StringLogicalType{}, parquet.Types.ByteArray, 0, -1)
+		return schema.NewPrimitiveNodeLogical(c.Name, repetition, schema.StringLogicalType{}, parquet.Types.ByteArray,
+			0, -1)
 	case table.Int32:
 		return schema.NewInt32Node(c.Name, repetition, -1), nil
 	case table.Int64:

@@ -19,7 +19,7 @@ var Kind = sinks.Kind{
 	Name:    "postgres",
 	Schemes: []string{"postgresql"},
 	Doc: "A table in a PostgreSQL database (version 9.5 or newer). The part before the question mark is a connection " +
-		"URL as libpq has it, with percent-encoding. What it leaves out comes from libpq's environment variables and " +
+		"URL in libpq's form, with percent-encoding. What it leaves out comes from libpq's environment variables and " +
 		"password file (`PGHOST`, `PGPASSWORD`, `~/.pgpass` and so on).\n\n" +
 		"The table has one row per classification and the primary key (`event_id`, `model_digest`). A flush copies " +
 		"the rows to a temporary table and inserts those with new keys, in one transaction, so any number of " +

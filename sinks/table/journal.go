@@ -202,7 +202,8 @@ func (f *frames) torn() error {
 		}
 		content := rest[at+frameHead:]
 		n := int64(binary.LittleEndian.Uint32(rest[at+4:]))
-		if n > 0 && n <= int64(len(content)) && crc32.Checksum(content[:n], castagnoli) == binary.LittleEndian.Uint32(rest[at+8:]) {
+		sum := binary.LittleEndian.Uint32(rest[at+8:])
+		if n > 0 && n <= int64(len(content)) && crc32.Checksum(content[:n], castagnoli) == sum {
 			return fmt.Errorf("offset %d: found damage before a complete frame at offset %d", f.at, f.at+int64(at))
 		}
 	}

@@ -25,11 +25,12 @@ func Kind(f *Format) sinks.Kind {
 	return sinks.Kind{
 		Name: f.Name,
 		Doc: f.Doc + "\n\n" +
-			"Classifications are added to those of an existing file. The file is replaced as a whole when the sink is " +
-			"closed, and now and then before. Meanwhile, new classifications are in a journal beside it, " +
-			"`.FILE.journal`. If the program is killed, or the disk is full, they are added to the file the next time. " +
-			"The file and the journal are read once at startup, so that classifications they already hold are skipped. " +
-			"Only one process at a time may write to a file.",
+			"New classifications are added to those of an existing file. The format cannot be appended to, so the file " +
+			"is replaced as a whole: when the sink is closed, and from time to time before (`publish-every`). Until " +
+			"then, new classifications are in a journal beside the file, `.FILE.journal`. After a crash or on a full " +
+			"disk, they stay in the journal and are added to the file when it is next opened. The file and the journal " +
+			"are read once at startup, so that classifications they already hold are skipped. Only one process at a " +
+			"time may write to a file.",
 		Guarantee:  sinks.ExactlyOnce,
 		Path:       "FILE",
 		Extensions: f.Extensions,
@@ -43,7 +44,7 @@ func Kind(f *Format) sinks.Kind {
 
 // stagedOptions are the options of a staged sink, and those of its format.
 type stagedOptions struct {
-	PublishEvery time.Duration `yaml:"publish_every" above:"0s" doc:"Minimum time between two replacements of the file, which holds new classifications only after that. It is also at least 20 times as long as a replacement takes."`
+	PublishEvery time.Duration `yaml:"publish_every" above:"0s" doc:"Minimum time between two replacements of the file. New classifications appear in the file only when it is replaced. If a replacement takes long, the time is at least 20 times as long."`
 	MemoryKeys   int           `yaml:"memory_keys" min:"1000" max:"1000000000" doc:"Number of keys to keep in memory for deduplication, at 32 to 80 bytes each. Older keys are kept in temporary files next to the output, at 16 bytes each."`
 	Format       []any         `yaml:",inline"`
 }
@@ -379,7 +380,7 @@ func (s *staged) Close(ctx context.Context) error {
 	var err error
 	if _, missing := os.Stat(s.path); s.journal.rows > 0 || errors.Is(missing, fs.ErrNotExist) {
 		if err = s.publish(ctx); err != nil && s.journal.rows > 0 {
-			err = fmt.Errorf("%d rows remain in %s and are added to the file the next time: %w", s.journal.rows,
+			err = fmt.Errorf("%d rows remain in %s and are added to the file when it is next opened: %w", s.journal.rows,
 				s.journal.path, err)
 		}
 	}

@@ -354,9 +354,11 @@ func TestEncode(t *testing.T) {
 		t.Errorf("found %v, want an error that names the time", err)
 	}
 	for name, set := range map[string]func(c *record.Classification){
-		"class: found 4294967297":            func(c *record.Classification) { c.Class = 1<<32 + 1 },
-		"top_k: found the class -2147483649": func(c *record.Classification) { c.TopK = []record.Score{{Class: -1<<31 - 1}} },
-		`model.name: found "a\xff"`:          func(c *record.Classification) { c.Model.Name = "a\xff" },
+		"class: found 4294967297": func(c *record.Classification) { c.Class = 1<<32 + 1 },
+		"top_k: found the class -2147483649": func(c *record.Classification) {
+			c.TopK = []record.Score{{Class: -1<<31 - 1}}
+		},
+		`model.name: found "a\xff"`: func(c *record.Classification) { c.Model.Name = "a\xff" },
 	} {
 		bad := *c
 		set(&bad)

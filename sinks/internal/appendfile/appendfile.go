@@ -306,12 +306,6 @@ func (f *File) cut() error {
 	return nil
 }
 
-// Len returns the number of classifications in the file.
-func (f *File) Len() int { return f.rows }
-
-// Has reports whether the classification with a key is stored.
-func (f *File) Has(key string) (bool, error) { return f.keys.Has(dedupe.Of(key)) }
-
 // errChanged means that somebody has changed the file while it was written to, so that rows may be missing.
 var errChanged = errors.New("the file was truncated or removed by another program while it was written to")
 
@@ -342,7 +336,7 @@ func (f *File) write(cs []record.Classification) error {
 		return err
 	}
 	for _, i := range repeated {
-		if stored, _ := f.Has(cs[i].Key()); stored || !partial { // it may repeat one that has failed
+		if stored, _ := f.keys.Has(dedupe.Of(cs[i].Key())); stored || !partial { // it may repeat one that has failed
 			f.c.Repeated(&cs[i])
 		}
 	}
