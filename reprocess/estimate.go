@@ -38,7 +38,7 @@ func (j *Job) Estimate(ctx context.Context, p *Plan) (float64, error) {
 		begin = time.Now()
 		o = pieceOutcome{}
 		piece := Piece{Input: sample.Input, First: sample.First, Rows: rows}
-		if err := errors.Join(w.piece(ctx, &p.Inputs[sample.Input], piece, &o), w.pass(ctx)); err != nil {
+		if err := errors.Join(w.piece(ctx, p, piece, nil, &o), w.pass(ctx)); err != nil {
 			return 0, err
 		}
 	}

@@ -35,6 +35,7 @@ type Worker struct {
 	batch    []classify.Item
 	owners   []*pieceOutcome // of the batch
 	rows     []record.Classification
+	next     *source // opened ahead
 	stages   Stages
 }
 
@@ -66,12 +67,14 @@ func (j *Job) work(ctx context.Context, p *Plan, todo []*Shard) (st Stages, err 
 				return
 			}
 			defer w.Close()
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(todo) {
-					break
+			claim := func() *Shard {
+				if i := int(next.Add(1)) - 1; i < len(todo) {
+					return todo[i]
 				}
-				if err := w.Do(ctx, p, todo[i]); err != nil {
+				return nil
+			}
+			for s, following := claim(), claim(); s != nil && ctx.Err() == nil; s, following = following, claim() {
+				if err := w.Do(ctx, p, s, following); err != nil {
 					stop(err)
 				}
 			}
@@ -92,15 +95,27 @@ func (s *Stages) add(o Stages) {
 }
 
 // Close stops the worker's network.
-func (w *Worker) Close() { w.network.Close() }
+func (w *Worker) Close() {
+	w.network.Close()
+	if w.next != nil {
+		w.next.drop()
+	}
+}
 
-// Do does a shard and stores its part.
-func (w *Worker) Do(ctx context.Context, p *Plan, s *Shard) error {
+// Do does a shard and stores its part. It opens the following shard, if there is one, before it ends.
+func (w *Worker) Do(ctx context.Context, p *Plan, s, following *Shard) error {
 	o := outcome{Pieces: make([]pieceOutcome, len(s.Pieces))}
 	w.rows = w.rows[:0]
 	w.batch, w.owners = w.batch[:0], w.owners[:0] // of a shard that failed
 	for i, piece := range s.Pieces {
-		if err := w.piece(ctx, &p.Inputs[piece.Input], piece, &o.Pieces[i]); err != nil {
+		var next *Piece
+		switch {
+		case i+1 < len(s.Pieces):
+			next = &s.Pieces[i+1]
+		case following != nil:
+			next = &following.Pieces[0]
+		}
+		if err := w.piece(ctx, p, piece, next, &o.Pieces[i]); err != nil {
 			return err
 		}
 	}
@@ -144,15 +159,52 @@ func passing(err error) bool {
 	return system || errors.Is(err, h5.ErrWorker)
 }
 
-// piece classifies a piece. What concerns the input is part of the outcome; an error ends the job.
-func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *pieceOutcome) error {
+// source is the source of a piece that is opened, and its first sample read, in the background.
+type source struct {
+	piece Piece
+	ready chan struct{} // closed when all but notes is set
+	ingest.Source
+	err      error // of opening
+	first    ingest.Sample
+	firstErr error
+
+	notes []string // complete once the source is closed
+}
+
+// start starts to open a piece.
+func (w *Worker) start(ctx context.Context, p *Plan, piece Piece) *source {
+	s := &source{piece: piece, ready: make(chan struct{})}
 	reading := w.job.quiet()
 	reading.Notes = nil
 	reading.Noted = func(_ string, notes []ingest.Note) {
 		for _, n := range notes {
-			o.Notes = append(o.Notes, n.String())
+			s.notes = append(s.notes, n.String())
 		}
 	}
+	go func() {
+		defer close(s.ready)
+		if s.Source, s.err = w.job.open(ctx, p.Inputs[piece.Input].File, piece, reading); s.err == nil {
+			s.first, s.firstErr = s.Source.Read(ctx)
+		}
+	}()
+	return s
+}
+
+// drop closes a source that is not used.
+func (s *source) drop() {
+	<-s.ready
+	if s.err == nil {
+		_ = s.Close() // nothing was taken from it
+	}
+}
+
+// startAhead is the number of rows before the end of a piece at which the next one is opened.
+const startAhead = 1024
+
+// piece classifies a piece. What concerns the input is part of the outcome; an error ends the job. next is the piece
+// that follows, or nil.
+func (w *Worker) piece(ctx context.Context, p *Plan, piece Piece, next *Piece, o *pieceOutcome) error {
+	in := &p.Inputs[piece.Input]
 	failed := func(err error) error {
 		switch {
 		case ctx.Err() != nil:
@@ -163,14 +215,31 @@ func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *pieceOutc
 		o.Error, o.Passing = reason(in.File, err), o.Passing || passing(err)
 		return nil
 	}
-	src, err := w.job.open(ctx, in.File, piece, reading)
-	if err != nil {
-		return failed(err)
+	src := w.next
+	w.next = nil
+	if src != nil && src.piece != piece {
+		src.drop()
+		src = nil
 	}
-	err = w.classify(ctx, src, o)
+	if src == nil {
+		src = w.start(ctx, p, piece)
+	}
+	begin := time.Now()
+	<-src.ready
+	w.stages.Read += time.Since(begin)
+	if src.err != nil {
+		o.Notes = src.notes
+		return failed(src.err)
+	}
+	err := w.classify(ctx, src, o, func(rows int) {
+		if next != nil && w.next == nil && (rows < 0 || piece.Rows != unknown && rows >= piece.Rows-startAhead) {
+			w.next = w.start(ctx, p, *next)
+		}
+	})
 	if cerr := src.Close(); err == nil {
 		err = cerr
 	}
+	o.Notes = src.notes
 	if want := piece.Rows; err == nil && want != unknown && o.Rows != want {
 		err = fmt.Errorf("found %d rows from row %d on, want %d", o.Rows, piece.First, want)
 	}
@@ -187,11 +256,16 @@ func (w *Worker) piece(ctx context.Context, in *Input, piece Piece, o *pieceOutc
 type stopError struct{ error }
 
 // classify classifies the rows of a source, but for those of the last batch. Any error but a *stopError concerns the
-// input.
-func (w *Worker) classify(ctx context.Context, src ingest.Source, o *pieceOutcome) error {
-	for {
+// input. It calls reached with the number of rows before each of them, and with -1 at the end.
+func (w *Worker) classify(ctx context.Context, src *source, o *pieceOutcome, reached func(rows int)) error {
+	defer reached(-1)
+	for first := true; ; first = false {
+		reached(o.Rows)
 		begin := time.Now()
-		s, err := src.Read(ctx)
+		s, err := src.first, src.firstErr
+		if !first {
+			s, err = src.Read(ctx)
+		}
 		read := time.Now()
 		w.stages.Read += read.Sub(begin)
 		end := errors.Is(err, io.EOF)

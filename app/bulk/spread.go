@@ -180,7 +180,7 @@ func (s *spread) task(ctx context.Context, key string) error {
 		return ctx.Err()
 	}
 	defer func() { s.workers <- w }()
-	err := w.Do(ctx, s.plan, shard)
+	err := w.Do(ctx, s.plan, shard, nil)
 	if err == nil {
 		s.done.Add(1)
 	}
