@@ -165,6 +165,7 @@ type source struct {
 	ready chan struct{} // closed when all but notes is set
 	ingest.Source
 	err      error // of opening
+	labels   labels
 	first    ingest.Sample
 	firstErr error
 
@@ -184,6 +185,9 @@ func (w *Worker) start(ctx context.Context, p *Plan, piece Piece) *source {
 	go func() {
 		defer close(s.ready)
 		if s.Source, s.err = w.job.open(ctx, p.Inputs[piece.Input].File, piece, reading); s.err == nil {
+			if s.labels = labelsOf(ingest.ClassesOf(ctx, s.Source), w.job.Classes); s.labels.note != "" {
+				s.notes = append(s.notes, s.labels.note)
+			}
 			s.first, s.firstErr = s.Source.Read(ctx)
 		}
 	}()
@@ -285,6 +289,7 @@ func (w *Worker) classify(ctx context.Context, src *source, o *pieceOutcome, rea
 			return err
 		}
 		o.Rows++
+		s.Label = src.labels.class(s.Label)
 		v, err := w.voxelize.Volume(s)
 		w.stages.Voxelize += time.Since(read)
 		if err != nil {
