@@ -47,7 +47,7 @@ tiers: setup
 ## race: run the tests with the race detector, except those of whole processes and of packages that start no goroutines
 .PHONY: race
 race: setup
-	go test -race -timeout 20m $$(go list ./... | grep -v -e /integration -e /nn/internal/kernel -e /sinks/postgres)
+	go test -race -timeout 20m $$(go list ./... | grep -v -e /integration -e '/nn/internal/\(kernel\|pass\)' -e /sinks/postgres)
 
 ## lint: run golangci-lint, including the import rules (depguard)
 .PHONY: lint

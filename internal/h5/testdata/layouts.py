@@ -10,7 +10,7 @@ path, rng, count = sys.argv[1], np.random.default_rng(int(sys.argv[2])), int(sys
 TYPES = ["f2", "f4", "f8", ">f2", ">f4", ">f8", "f8", "f4", "i1", "u1", "?"] + [o + k + s for o in "<>" for k in "iu" for s in "248"]
 
 
-def values(shape, dtype):
+def values(shape, dtype, small=False):
     if dtype.kind == "f":
         v = rng.normal(0, 100, shape) * rng.integers(0, 2, shape)
         v[rng.random(shape) < 0.01] = rng.choice([np.nan, np.inf, -np.inf, 1e-300, 65504, -0.0])
@@ -18,6 +18,8 @@ def values(shape, dtype):
             return v.astype(dtype)
     if dtype.kind == "b":
         return rng.integers(0, 2, shape).astype(bool)
+    if small:
+        return rng.integers(0, 100, shape).astype(dtype)
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max, shape, dtype.newbyteorder("="), endpoint=True).astype(dtype)
 
@@ -38,13 +40,16 @@ with h5py.File(path, "w", userblock_size=int(rng.choice([0, 512]))) as f:
             d = f.create_dataset(f"d{n:03}", data=values(shape, dtype))
         else:
             chunks = tuple(int(rng.integers(1, k + 1)) for k in shape)
-            fill = values((1,), dtype)[0] if rng.integers(2) else None
-            d = f.create_dataset(f"d{n:03}", shape, dtype, chunks=chunks, fillvalue=fill, maxshape=tuple(2 * k for k in shape), **filters(dtype))
+            kw = filters(dtype)
+            small = "scaleoffset" in kw  # HDF5 1.14 cannot read values of its own that need all bits
+            fill = values((1,), dtype, small)[0] if rng.integers(2) else None
+            d = f.create_dataset(f"d{n:03}", shape, dtype, chunks=chunks, fillvalue=fill, maxshape=tuple(2 * k for k in shape), **kw)
             for first in range(0, shape[0], chunks[0]):  # some chunks are never written
                 if rng.integers(5):
-                    part = values((min(chunks[0], shape[0] - first), *shape[1:]), dtype)
+                    part = values((min(chunks[0], shape[0] - first), *shape[1:]), dtype, small)
                     d[first : first + chunks[0]] = part
-            if d.chunks and rng.integers(3) == 0:  # a chunk that went through none of the filters
+            # A chunk that went through none of the filters. HDF5 always applies scaleoffset when it reads.
+            if d.scaleoffset is None and rng.integers(3) == 0:
                 whole = values(chunks, dtype)
                 d.id.write_direct_chunk((0,) * len(shape), whole.tobytes(), filter_mask=0xFFFFFFFF)
             if rng.integers(4) == 0:  # more rows, never written
