@@ -12,6 +12,8 @@ TAGS := $(if $(filter 1,$(VOXELSTREAM_NOHDF5)),nohdf5)
 GOFLAGS_TAGS := $(if $(TAGS),-tags $(TAGS))
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 LDFLAGS := -X github.com/voxelstream/voxelstream/app.Commit=$(COMMIT) $(shell scripts/ldflags)
+# Paths of this machine stay out of the binary: the same commit gives the same bytes in every folder.
+export GOFLAGS := $(filter-out -trimpath,$(GOFLAGS)) -trimpath
 # Homebrew installs HDF5 where gonum's binding does not look for it.
 ifeq ($(shell uname -s),Darwin)
 export CGO_CFLAGS ?= -I$(shell brew --prefix hdf5 2>/dev/null)/include
@@ -28,6 +30,11 @@ run: build
 build: setup
 	go build $(GOFLAGS_TAGS) -ldflags '$(LDFLAGS)' -o bin/voxelstream ./cmd/voxelstream
 
+## reproducible: build the committed state twice, in different folders, and fail if the binaries differ
+.PHONY: reproducible
+reproducible: setup
+	@scripts/reproducible
+
 ## setup: install the build dependencies that Go does not provide (libhdf5, libdeflate)
 .PHONY: setup
 setup:
@@ -37,17 +44,17 @@ setup:
 .PHONY: test
 test: setup
 	go vet $(GOFLAGS_TAGS) ./...
-	go test $(GOFLAGS_TAGS) -timeout 10m ./...
+	go test $(GOFLAGS_TAGS) -timeout 60m ./...
 
 ## tiers: run the network's tests on the slower kernels (the kernels' own tests always cover all of them)
 .PHONY: tiers
 tiers: setup
-	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 10m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
+	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 60m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
 ## race: run the tests with the race detector, except those of whole processes and of packages that start no goroutines
 .PHONY: race
 race: setup
-	go test -race -timeout 20m $$(go list ./... | grep -v -e /integration -e '/nn/internal/\(kernel\|pass\)' -e /sinks/postgres)
+	go test -race -timeout 60m $$(go list ./... | grep -v -e /integration -e '/nn/internal/\(kernel\|pass\)' -e /sinks/postgres)
 
 ## lint: run golangci-lint, including the import rules (depguard)
 .PHONY: lint
@@ -58,10 +65,17 @@ bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
-## mutants: read a thousand damaged copies of every sample (takes minutes)
+## mnist: fetch the 70,000 digits of MNIST into build/mnist, for generate --digits
+.PHONY: mnist
+mnist:
+	scripts/mnist
+
+## mutants: read MUTANTS (20000) damaged inputs with each decoder, and 1,000 damaged copies of every sample and record batch; writes docs/reference/robustness.md (takes an hour)
+MUTANTS ?= 20000
 .PHONY: mutants
 mutants: setup
-	VOXELSTREAM_MUTANTS=1000 go test -run MutantsOfSamples -timeout 60m ./ingest/formats
+	scripts/mutants $(MUTANTS)
+	VOXELSTREAM_MUTANTS=1000 go test -count 1 -run "MutantsOfSamples|^TestMutants$$" -timeout 60m ./ingest/formats ./pipeline/transport/recordset
 
 ## fuzz: run every fuzz target for FUZZTIME
 .PHONY: fuzz
@@ -73,23 +87,55 @@ fuzz: setup
 integration: RUN :=
 integration: external
 
-## external: run only the tests that need other software: Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py and Keras (python3; installs a venv)
-RUN := -run 'RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
+## browser: test the page in Chromium (installed with the other servers; axe-core needs npm ci in serve/web)
+.PHONY: browser
+browser: setup
+	@scripts/servers
+	VOXELSTREAM_BROWSER=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWeb' ./integration
+
+## pictures: take the pictures of the page for the documentation, docs/pictures (needs Chromium and the sample files)
+.PHONY: pictures
+pictures: setup
+	@scripts/servers
+	mkdir -p docs/pictures
+	VOXELSTREAM_BROWSER=1 VOXELSTREAM_PICTURES=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWebPictures$$' ./integration
+
+## external: run only the tests that need other software: Chromium, Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py, Keras, tritonclient and schemathesis (python3; installs venvs)
+RUN := -run 'TestWeb|RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
 .PHONY: external
 external: build
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
 	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
+	@! command -v python3 >/dev/null || scripts/python-env build/clients scripts/clients-requirements.txt
 	@scripts/servers
-	export VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1; \
-	go test -timeout 15m ./sinks/postgres ./sinks/mqtt && \
-	go test -count 1 -timeout 15m ./nn/format/... ./nn/parity/... ./internal/h5/... && go test -count 1 -timeout 15m $(RUN) ./integration/...
+	export VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 VOXELSTREAM_BROWSER=1; \
+	export VOXELSTREAM_CLIENTS=$$(ls -d $(CURDIR)/build/clients 2>/dev/null); \
+	go test -timeout 60m ./sinks/postgres ./sinks/mqtt && \
+	go test -count 1 -timeout 60m ./nn/format/... ./nn/parity/... ./internal/h5/... && go test -count 1 -timeout 60m $(RUN) ./integration/...
+
+## reloads: load a model 1,000 times while clients send requests; none may fail
+RELOADS ?= 1000
+.PHONY: reloads
+reloads: setup
+	VOXELSTREAM_RELOADS=$(RELOADS) go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestReloads$$' ./integration
 
 ## live: stream simulated VLP-16 and Ouster 64 packets in real time for LENGTH (10m); fails on drops, growing memory or p99 above 100 ms
 LENGTH ?= 10m
 .PHONY: live
 live: setup
 	VOXELSTREAM_LIVE=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestLive$$' ./integration
+
+## faults: let each read, write, open, rename ... of small jobs fail once with each error (FAULTS=all takes hours; a number: so many of each job)
+FAULTS ?= all
+.PHONY: faults
+faults: setup
+	VOXELSTREAM_FAULTS=$(FAULTS) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -parallel 4 -run '^TestFaults$$' ./integration
+
+## day: run a service for LENGTH (10m) with 1 GiB of memory, good and hostile inputs, kills, a full disk and a lack of descriptors (best as root)
+.PHONY: day
+day: setup
+	VOXELSTREAM_DAY=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestDay$$' ./integration
 
 ## parity: compare PARITY random models (300) with Keras, and a third as many each with ONNX and PyTorch; writes docs/reference/parity.md (installs two venvs, 7 GB)
 PARITY ?= 300
@@ -110,6 +156,20 @@ bench-readers: build
 	scripts/python-env build/readers bench/readers/requirements.txt
 	go build -o build/readers/readers ./bench/readers
 	build/readers/bin/python bench/readers/run.py build/readers/readers
+
+## bench-voxelize: compare voxelization and colour mapping with numpy, Open3D, pyntcloud and matplotlib (installs a venv)
+.PHONY: bench-voxelize
+bench-voxelize: setup
+	scripts/python-env build/voxelize bench/voxelize/requirements.txt
+	go build -o build/voxelize/voxelize ./bench/voxelize
+	build/voxelize/bin/python bench/voxelize/run.py build/voxelize/voxelize
+
+## bench-augment: compare augmentations with NumPy and SciPy (installs a venv)
+.PHONY: bench-augment
+bench-augment: build
+	scripts/python-env build/augment bench/augment/requirements.txt
+	go build -o build/augment/augment ./bench/augment
+	build/augment/bin/python bench/augment/run.py build/augment/augment
 
 ## bench-archives: compare reading and classifying archives with h5py, ONNX Runtime and Keras; updates docs/performance.md (installs a venv; ROWS=100000, 3 kB to 33 kB a row on disk; ARCHIVES="--only read")
 ROWS ?= 100000
@@ -138,6 +198,40 @@ bench-elementwise: setup
 .PHONY: bench-passes
 bench-passes: build
 	python3 bench/passes/run.py bin/voxelstream --page docs/performance.md
+
+## bench-ground: compare the ground of scans with Patchwork++ (installs a venv; SAMPLES=../shared/samples)
+SAMPLES ?= ../shared/samples
+.PHONY: bench-ground
+bench-ground: setup
+	scripts/python-env build/ground bench/perception/ground/requirements.txt
+	go build -o build/ground/ground ./bench/perception/ground
+	build/ground/bin/python bench/perception/ground/run.py build/ground/ground $(SAMPLES)
+
+## bench-filters: compare filters of scans with PCL and Open3D (needs libpcl-dev; installs a venv; SAMPLES=../shared/samples)
+.PHONY: bench-filters
+bench-filters: setup
+	scripts/python-env build/filters bench/perception/filters/requirements.txt
+	go build -o build/filters/filters ./bench/perception/filters
+	$(CXX) -O3 -DNDEBUG -o build/filters/pcl bench/perception/filters/pcl/pcl.cpp $$(ls -d /usr/include/pcl-* /usr/include/eigen3 | sed 's/^/-I/') -lpcl_common -lpcl_search -lpcl_filters -lpcl_features -lpcl_kdtree -llz4
+	build/filters/bin/python bench/perception/filters/run.py build/filters/filters build/filters/pcl $(SAMPLES)
+
+## bench-clusters: compare Euclidean clusters with Open3D's DBSCAN and PCL (needs libpcl-dev; installs a venv; SAMPLES=../shared/samples)
+.PHONY: bench-clusters
+bench-clusters: setup
+	scripts/python-env build/clusters bench/perception/clusters/requirements.txt
+	go build -o build/clusters/clusters ./bench/perception/clusters
+	g++ -O3 -march=native -o build/clusters/pcl bench/perception/clusters/pcl/pcl.cpp $$(pkg-config --cflags --libs eigen3) -I$$(ls -d /usr/include/pcl-*) -lpcl_segmentation -lpcl_search -lpcl_kdtree -lpcl_common
+	build/clusters/bin/python bench/perception/clusters/run.py build/clusters/clusters build/clusters/pcl $(SAMPLES)
+
+## bench-perception: measure how well ground, objects, tracks and speeds are found in simulated streets and rooms; writes docs/reference/perception-accuracy.md (takes minutes)
+.PHONY: bench-perception
+bench-perception: setup
+	go run ./bench/perception/scenes --page docs/reference/perception-accuracy.md
+
+## web: build the page, serve/web/dist (needs node 20.19 or newer and npm)
+.PHONY: web
+web:
+	cd serve/web && npm ci && npm run build
 
 ## generate: regenerate config.yaml, the reference pages and the assembly
 .PHONY: generate

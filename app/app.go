@@ -19,6 +19,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/voxelstream/voxelstream/app/config"
@@ -26,6 +27,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/serve/live"
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
@@ -39,15 +41,20 @@ type Env struct {
 	Screen *screen.Screen
 	// Force allows commands to overwrite existing files; see [Env.CheckOutputs].
 	Force bool
+	// Stay keeps run alive after its inputs have ended, until it is interrupted, if it has a listener.
+	Stay bool
 	// Stdout receives classifications written to standard output. It may be nil.
 	Stdout io.Writer
+	// Confined reads the files that others send; nil reads them in this process.
+	Confined ingest.Confined
 	// Abort requests a stop without draining when it is closed. It may be nil.
 	Abort <-chan struct{}
-	// Observer receives the events of all parts. HTTP and Metrics belong to the HTTP listener. All three are nil
-	// without a listener; see [Env.Serve].
+	// Observer receives the events of all parts. HTTP, Metrics and Live, which shows the page what the pipeline does,
+	// belong to the HTTP listener. All are nil without a listener; see [Env.Serve].
 	Observer pipeline.Observer
 	HTTP     *service.Listener
 	Metrics  *telemetry.Metrics
+	Live     *live.Hub
 	starting *service.State // nil without a listener
 }
 
@@ -59,12 +66,29 @@ func (a *Env) Threads() int {
 	return runtime.GOMAXPROCS(0)
 }
 
+// StateDir is the directory in which the process keeps its state: the data directory of the embedded broker, or "" with
+// another broker.
+func (a *Env) StateDir() string {
+	if len(a.Config.Kafka.Brokers) > 0 {
+		return ""
+	}
+	return a.Config.Broker.DataDir
+}
+
 // maxNoted is the number of files of one input about which the same note is logged as a warning.
 const maxNoted = 5
+
+// Arriving returns the options for reading files that others send: like Reading, but in processes without rights.
+func (a *Env) Arriving() ingest.Options {
+	o := a.Reading()
+	o.Confined = a.Confined
+	return o
+}
 
 // Reading returns the options for reading inputs. Notes about inputs and skipped files are logged.
 func (a *Env) Reading() ingest.Options {
 	o := a.Config.Ingest
+	o.Fields = slices.Concat(o.Fields, a.Config.Voxelize.Fields())
 	var mu sync.Mutex
 	files := map[string]int{} // by note
 	o.Noted = func(file string, notes []ingest.Note) {

@@ -11,7 +11,7 @@ import (
 // their files.
 func (a *Env) KafkaConfig() (kafka.Config, error) {
 	k := &a.Config.Kafka
-	c := kafka.Config{Brokers: k.Brokers, ClientID: k.ClientID, Log: a.Log, Observer: a.Observer}
+	c := a.kafkaConfig(k.Brokers)
 	var err error
 	if c.TLS, err = k.TLS.Load(); err != nil {
 		return c, fmt.Errorf("kafka.%w", err)
@@ -33,5 +33,12 @@ func (a *Env) EmbeddedConfig(address string) (kafka.Config, error) {
 		return kafka.Config{}, Usage(errors.New(
 			"kafka.tls, kafka.sasl: the embedded broker supports neither; set kafka.brokers to use a cluster"))
 	}
-	return kafka.Config{Brokers: []string{address}, ClientID: k.ClientID, Log: a.Log, Observer: a.Observer}, nil
+	return a.kafkaConfig([]string{address}), nil
+}
+
+func (a *Env) kafkaConfig(brokers []string) kafka.Config {
+	k := &a.Config.Kafka
+	return kafka.Config{
+		Brokers: brokers, ClientID: k.ClientID, MaxMessageBytes: int(k.MaxMessage), Log: a.Log, Observer: a.Observer,
+	}
 }

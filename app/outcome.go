@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/voxelstream/voxelstream/internal/clip"
 )
 
 // FileStatus says what became of a file.
@@ -128,7 +130,7 @@ func (t *FileTally) End(status FileStatus, reason string) {
 
 func (t *FileTally) end(status FileStatus, reason string) {
 	if t.f.Status != FileFailed {
-		t.f.Status, t.f.Error = status, withoutPath(reason, t.f.File)
+		t.f.Status, t.f.Error = status, clip.Text(withoutPath(reason, t.f.File))
 	}
 }
 

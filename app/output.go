@@ -5,27 +5,86 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
-// CheckOutputs returns an error if a command would overwrite files and the user does not force it. An empty path stands
-// for no output. A file that is not regular, such as /dev/null, may be written to. Commands call it before they begin to
-// work. Outputs that are continued, such as those of sinks, are not checked.
-func (a *Env) CheckOutputs(paths ...string) error {
-	var errs []error
-	for _, path := range paths {
+// ClaimOutputs returns an error if a command would overwrite files and the user does not force it, if an output is one
+// of the inputs or another output, or if another process writes to it. Until release is called, no other process of
+// this program may write to the outputs. Commands call it before they begin to work.
+//
+// An empty path stands for no output. A file that is not regular, such as /dev/null, may be written to. Inputs that are
+// not files are ignored. Outputs that are continued, such as those of sinks, are not checked here.
+func (a *Env) ClaimOutputs(inputs []string, outputs ...string) (release func(), err error) {
+	var all claims
+	for i, path := range outputs {
 		if path == "" {
 			continue
 		}
-		info, err := os.Stat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			errs = append(errs, err)
-		case info.IsDir():
-			errs = append(errs, Usage(fmt.Errorf("%s: found a folder, want the name of a file", path)))
-		case info.Mode().IsRegular() && !a.Force:
-			errs = append(errs, Usage(fmt.Errorf("%s: the file exists; --force overwrites it", path)))
+		err := checkOutput(path, a.Force)
+		for _, in := range inputs {
+			if same(in, path) {
+				err = Usage(fmt.Errorf("%s: this is an input, want another name for the output", path))
+			}
+		}
+		for _, other := range outputs[:i] {
+			if other == path || same(other, path) {
+				err = Usage(fmt.Errorf("%s: found the name of two outputs, want different ones", path))
+			}
+		}
+		if err == nil {
+			err = all.add(path)
+		}
+		if err != nil {
+			all.errs = append(all.errs, err)
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(all.errs...); err != nil {
+		all.release()
+		return nil, err
+	}
+	return all.release, nil
+}
+
+// claims are those of [durable.Claim].
+type claims struct {
+	releases []func() error
+	errs     []error
+}
+
+func (c *claims) add(path string) error {
+	release, err := durable.Claim(path)
+	if err == nil {
+		c.releases = append(c.releases, release)
+	}
+	return err
+}
+
+func (c *claims) release() {
+	for _, r := range c.releases {
+		_ = r() // a lock that cannot be removed does no harm
+	}
+}
+
+// checkOutput returns an error if a path is that of a folder, or of a file that must not be overwritten.
+func checkOutput(path string, force bool) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.IsDir():
+		return Usage(fmt.Errorf("%s: found a folder, want the name of a file", path))
+	case info.Mode().IsRegular() && !force:
+		return Usage(fmt.Errorf("%s: the file exists; --force overwrites it", path))
+	}
+	return nil
+}
+
+// same reports whether two paths are those of one existing regular file.
+func same(a, b string) bool {
+	x, errA := os.Stat(a)
+	y, errB := os.Stat(b)
+	return errA == nil && errB == nil && x.Mode().IsRegular() && os.SameFile(x, y)
 }

@@ -3,10 +3,14 @@ package app
 import (
 	"context"
 	"errors"
+	"net/http"
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/internal/service"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/serve/live"
+	"github.com/voxelstream/voxelstream/serve/page"
 	"github.com/voxelstream/voxelstream/telemetry"
 )
 
@@ -26,15 +30,24 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 		Version: b.Version, Commit: b.Commit, Kernels: b.Tier,
 		Workers: h5.Workers,
 	})
-	env.Observer = env.Metrics
+	env.Live = live.New(a.Log)
+	defer env.Live.Close()
+	env.Live.Describe("build", func() any { return b })
+	env.Observer = pipeline.Observers(env.Metrics, env.Live.Stats)
 	env.HTTP = service.NewListener(a.Config.HTTP, a.Log)
 	env.HTTP.Handle("GET /metrics", env.Metrics.Handler())
+	env.HTTP.Handle("/", page.Handler()) // any method: paths such as /v2 take all
+	env.HTTP.Handle("GET /live", env.Live)
+	env.HTTP.Handle("GET /api/status", http.HandlerFunc(env.Live.Status))
+	env.HTTP.Handle("GET /api/run", http.HandlerFunc(env.Live.Running))
 	env.starting = service.NewState("not started yet")
 	env.HTTP.Health.Register("start", env.starting.Check)
 	defer context.AfterFunc(ctx, env.HTTP.Health.Stopping)()
 	result := make(chan error, 1)
 	err := service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(),
 		service.Part{Run: func(ctx context.Context) error {
+			env.Line("The page is on " + env.HTTP.URL())
+			env.Live.Describe("authenticated", func() any { return env.HTTP.Token() != "" })
 			result <- work(ctx, &env)
 			return nil
 		}})

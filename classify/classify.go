@@ -27,7 +27,8 @@ type Options struct {
 	Batch int
 	// Threads is the number of threads; 0 means one per CPU. The result does not depend on it.
 	Threads int
-	// Observer receives the duration of each forward pass, as part "network". It may be nil.
+	// Observer receives the duration of each forward pass, as part "network", and the time from reading its first
+	// volume to its start, as part "queue". It may be nil.
 	Observer pipeline.Observer
 }
 
@@ -37,6 +38,7 @@ type Classifier struct {
 	model   *nn.Model
 	input   *Input
 	plan    *nn.Plan
+	judge   *Judge
 }
 
 var _ pipeline.BatchStage[Item, record.Classification] = (*Classifier)(nil)
@@ -46,6 +48,8 @@ type Item struct {
 	voxelize.Volume
 	// Read is the time at which the volume was read from the topic. Latency is measured from it.
 	Read time.Time
+	// Origin is where it was read; nil if it was no message.
+	Origin *record.Origin
 }
 
 // New prepares a model whose input is volumes of one size (see Dims). Its output must be class probabilities of shape
@@ -65,14 +69,13 @@ func New(m *nn.Model, o Options) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m, err = Scored(m); err == nil {
-		m, err = twoClasses(m)
-	}
-	if err != nil {
+	if m, err = Scored(m); err != nil {
 		return nil, err
 	}
-	c := &Classifier{options: o, model: m, input: in}
-	if c.plan, err = m.Compile(o.Batch, nn.Options{Threads: o.Threads, Palette: in.Colours()}); err != nil {
+	c := &Classifier{options: o, model: m, input: in, judge: NewJudge(m, in)}
+	if c.plan, err = m.Compile(o.Batch, nn.Options{
+		Threads: o.Threads, Palette: in.Colours(), Logits: c.judge.NeedsLogits(),
+	}); err != nil {
 		return nil, err
 	}
 	if err := c.probe(); err != nil {
@@ -95,7 +98,7 @@ func (c *Classifier) probe() error {
 		return err
 	}
 	sum := 0.0
-	for _, p := range plan.Output(0) {
+	for _, p := range bothClasses(plan.Output(0)) {
 		if !(p >= 0 && p <= 1) {
 			return fmt.Errorf("model %s: found output %g for an empty volume, want probabilities, as from a "+
 				"final softmax",
@@ -165,21 +168,42 @@ func (c *Classifier) pass(
 		}
 	}
 	begin := time.Now()
+	if read := items[batch[0]].Read; !read.IsZero() {
+		c.options.Observer.Time("queue", len(batch), begin.Sub(read), nil)
+	}
 	err := c.plan.Forward(len(batch), false, 0)
 	c.options.Observer.Time("network", len(batch), time.Since(begin), err)
 	if err != nil {
 		return err
 	}
 	scores := c.plan.Output(0)
-	n = len(scores) / len(batch)
-	now := time.Now()
+	logits, _ := c.plan.Logits()
+	k := len(scores) / len(batch)
+	now, unfamiliar := time.Now(), 0
 	for j, i := range batch {
-		top, err := c.top(scores[j*n : (j+1)*n])
+		row := Row{Scores: scores[j*k : (j+1)*k]}
+		if logits != nil {
+			row.Logits = logits[j*k : (j+1)*k]
+		}
+		if indices {
+			row.Index = c.plan.Index()[j*n : (j+1)*n]
+		} else {
+			row.X = c.plan.Input(0)[j*n : (j+1)*n]
+		}
+		top, err := c.top(c.judge.Scores(row))
 		if err != nil {
 			failed[i] = pipeline.Permanent(fmt.Errorf("volume %s: %w", items[i].ID.String(), err))
 			continue
 		}
 		out[i] = c.classification(&items[i], top, now)
+		out[i].Energy, out[i].Unfamiliar = c.judge.Energy(row)
+		if out[i].Unfamiliar {
+			unfamiliar++
+		}
+		pipeline.Score(c.options.Observer, "network", float64(top[0].Score))
+	}
+	if unfamiliar > 0 {
+		c.options.Observer.Count("network", pipeline.EventUnfamiliar, unfamiliar)
 	}
 	return nil
 }
@@ -210,12 +234,20 @@ func (c *Classifier) top(scores []float32) ([]record.Score, error) {
 func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) record.Classification {
 	out := record.Classification{
 		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time,
-		Track: v.Track,
+		Track: v.Track, Origin: v.Origin,
 		Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
 	}
 	if v.Box != nil {
 		box := *v.Box // results must not refer to the memory of the batch
 		out.Box = &box
+	}
+	if v.Distance != nil {
+		distance := *v.Distance
+		out.Distance = &distance
+	}
+	if v.Velocity != nil {
+		velocity := *v.Velocity
+		out.Velocity = &velocity
 	}
 	out.Name = c.model.ClassName(out.Class)
 	if v.Label >= 0 {

@@ -127,23 +127,30 @@ func TestClassification(t *testing.T) {
 	}
 }
 
-// TestObject checks that the classification of an object has its number, view, track and box, and that of a whole
-// scan has none.
+// TestObject checks that the classification of an object has its number, view, track, box, distance and velocity, and that of
+// a whole scan has none.
 func TestObject(t *testing.T) {
 	in := items(2)
 	in[1].Object, in[1].View, in[1].Track = 3, 5, 17
+	distance, velocity := record.Distance{Nearest: 4, Median: 5, Valid: .5}, [3]float32{1, 2, 3}
+	in[1].Distance, in[1].Velocity = &distance, &velocity
 	in[1].Box = &record.Box{Center: [3]float64{1, 2, 3}, Size: [3]float32{4, 5, 6}, Yaw: 0.5}
 	want := *in[1].Box
 	got, err := classifier(t, model(t, "softmax"), Options{}).ProcessBatch(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := got[0]; c.EventID != "s/0" || c.ID() != in[0].ID || c.Box != nil || c.Track != 0 {
+	if c := got[0]; c.EventID != "s/0" || c.ID() != in[0].ID || c.Box != nil || c.Track != 0 ||
+		c.Distance != nil || c.Velocity != nil {
 		t.Errorf("whole scan: found %+v", c)
 	}
-	in[1].Box.Yaw = 0 // results must not share the memory of the input
+	in[1].Box.Yaw, in[1].Distance.Nearest, in[1].Velocity[0] = 0, 0, 0 // results must not share the memory of the input
 	if c := got[1]; c.EventID != "s/1#3~5" || c.ID() != in[1].ID || c.Track != 17 || c.Box == nil || *c.Box != want {
 		t.Errorf("object: found %+v", c)
+	}
+	if c := got[1]; c.Distance == nil || *c.Distance != (record.Distance{Nearest: 4, Median: 5, Valid: .5}) ||
+		c.Velocity == nil || *c.Velocity != [3]float32{1, 2, 3} {
+		t.Errorf("object: found distance %+v and velocity %v", c.Distance, c.Velocity)
 	}
 }
 
@@ -325,9 +332,9 @@ func TestModelErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	unknown := model(t, "softmax")
-	unknown.Colormap = "jet"
+	unknown.Colormap = "rainbow"
 	for want, m := range map[string]*nn.Model{
-		"want (None, D, H, W, C)": plane, "as from a final softmax": model(t, "relu"), `colour map "jet"`: unknown,
+		"want (None, D, H, W, C)": plane, "as from a final softmax": model(t, "relu"), `colour map "rainbow"`: unknown,
 	} {
 		if _, err := New(m, Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found %v, want %q", err, want)

@@ -18,6 +18,9 @@ type Input struct {
 	// nil if it takes values.
 	Values  voxelize.Encoding
 	Palette *colormap.Palette
+	// Voxelize are further settings of the voxelizer that makes such volumes, where they are not the defaults, as texts
+	// by their keys.
+	Voxelize map[string]string
 	// Stated is what the model's metadata says, if the user's preferences replace it. It is empty otherwise.
 	Stated voxelize.Encoding
 	// first reports that the channels come before depth, height and width in the model's input.
@@ -46,7 +49,10 @@ func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Input{Dims: dims}
+	in := &Input{Dims: dims, Voxelize: m.Voxelize}
+	if _, err := voxelize.DefaultOptions().With(m.Voxelize); err != nil {
+		return nil, fmt.Errorf("model %s: metadata: %w", m.Name, err)
+	}
 	in.Channels, in.first = layout(m.Inputs()[0].Shape)
 	if in.Values, err = preferred(m, in.Channels, p); err != nil {
 		return nil, err
@@ -65,7 +71,7 @@ func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 // NewInput returns the input of a model that is to be trained on the volumes of a voxelizer with these options.
 // Channels is 0 for values, whose number of channels the first volume decides.
 func NewInput(o voxelize.Options) (*Input, error) {
-	in := &Input{Dims: o.Dims, Values: o.Encoding()}
+	in := &Input{Dims: o.Dims, Values: o.Encoding(), Voxelize: o.Settings()}
 	if !in.Values.IsPalette() {
 		return in, nil
 	}
@@ -169,7 +175,7 @@ func palette(m *nn.Model, channels int, otherwise string) (*colormap.Palette, er
 // Metadata returns the metadata of a model that takes this input, with the names of its classes. A colour map alone
 // stands for palette indices.
 func (in *Input) Metadata(classes []string) nn.Metadata {
-	m := nn.Metadata{Classes: classes}
+	m := nn.Metadata{Classes: classes, Voxelize: in.Voxelize}
 	if in.Palette != nil {
 		m.Colormap = in.Palette.Name
 	}
@@ -182,6 +188,9 @@ func (in *Input) Metadata(classes []string) nn.Metadata {
 // Options returns the options of a voxelizer that makes such volumes, in the size of the model (see
 // [voxelize.Options.Sized]).
 func (in *Input) Options(o voxelize.Options) voxelize.Options {
+	if stated, err := o.With(in.Voxelize); err == nil { // InputOf has checked them
+		o = stated
+	}
 	o = o.Sized(in.Dims)
 	o.Values, o.Window = in.Values, voxelize.Window{}
 	if in.Palette != nil {
@@ -290,21 +299,37 @@ func (in *Input) hint(c voxelize.Content) string {
 	return ""
 }
 
+// Cells returns a row of the model's input in the axis order (D, H, W, C). It may be row itself.
+func (in *Input) Cells(row []float32) []float32 {
+	if !in.first || in.Channels == 1 {
+		return row
+	}
+	cells := make([]float32, len(row))
+	in.transpose(cells, row, false)
+	return cells
+}
+
 // Put copies the values of a volume that Check accepts to dst, in the axis order of the model's input, and scales
-// values as measured.
+// values as measured. Palette indices become colours.
 func (in *Input) Put(dst []float32, v *voxelize.Volume) error {
 	to := dst
 	if in.first && in.Channels > 1 {
 		to = make([]float32, len(dst))
 	}
-	if v.Content.Float {
+	switch {
+	case in.Palette != nil:
+		p := in.Colours()
+		for i, b := range v.Index {
+			copy(to[i*p.Channels:(i+1)*p.Channels], p.Colours[int(b)*p.Channels:])
+		}
+	case v.Content.Float:
 		copy(to, v.Values)
-	} else {
+	default:
 		for i, b := range v.Index {
 			to[i] = v.Content.Offset + v.Content.Scale*float32(b)
 		}
 	}
-	if v.Content.Values == "" {
+	if v.Content.Values == "" && in.Palette == nil {
 		if err := in.Values.Apply(to, in.Channels); err != nil {
 			return err
 		}
@@ -323,10 +348,6 @@ func (in *Input) Volume(values []float32, index []uint8) voxelize.Volume {
 		v.Content = in.content()
 		return v
 	}
-	v.Content, v.Values = voxelize.FloatContent(in.Channels), values
-	if in.first && in.Channels > 1 {
-		v.Values = make([]float32, len(values))
-		in.transpose(v.Values, values, false)
-	}
+	v.Content, v.Values = voxelize.FloatContent(in.Channels), in.Cells(values)
 	return v
 }

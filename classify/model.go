@@ -75,23 +75,6 @@ func activated(l nn.Layer, function string) bool {
 	return l != nil && l.Config()["activation"] == function
 }
 
-// twoClasses extends a model with a single output p to the probabilities of both classes, 1-p and p. Other models are
-// returned unchanged.
-func twoClasses(m *nn.Model) (*nn.Model, error) {
-	if m.Outputs()[0].Shape[0] != 1 {
-		return m, nil
-	}
-	both := layers.NewDense(2, "")
-	both.Name = "probabilities"
-	two, err := extended(m, both)
-	if err != nil {
-		return nil, err
-	}
-	copy(both.Params[0].Value, []float32{-1, 1})
-	copy(both.Params[1].Value, []float32{1, 0})
-	return two, nil
-}
-
 // extended returns m with a layer added to its output. It shares the parameters of m.
 func extended(m *nn.Model, l nn.Layer) (*nn.Model, error) {
 	out, err := nn.Apply(l, m.Outputs()[0])

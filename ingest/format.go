@@ -11,11 +11,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/budget"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/regular"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -34,6 +38,8 @@ type Format struct {
 	Parts []string
 	// InspectOnly is why inputs of this format can be inspected but hold nothing to read; empty for all others.
 	InspectOnly string
+	// Contained says that its reader decodes in a process of its own, which has no rights.
+	Contained bool
 	// Library is the library that decodes it; empty if this module does.
 	Library string
 	// Tested names the public files used for testing; empty if tests create the files.
@@ -88,13 +94,13 @@ const maxNames = 1 << 20
 
 // ReadHead reads the head of the input at path.
 func ReadHead(path string) (*Head, error) {
-	info, err := os.Stat(path)
+	info, err := regular.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	h := &Head{Path: path, Size: info.Size(), Ext: strings.ToLower(filepath.Ext(path))}
 	if info.IsDir() {
-		entries, err := os.ReadDir(path)
+		entries, err := regular.ReadDir(path)
 		if err != nil {
 			return nil, err
 		}
@@ -107,16 +113,17 @@ func ReadHead(path string) (*Head, error) {
 		}
 		return h, nil
 	}
-	f, _, err := OpenRegular(path)
+	f, _, err := regular.OpenShared(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
-	h.Bytes, err = io.ReadAll(io.LimitReader(f, HeadBytes))
+	h.Size = info.Size()
+	h.Bytes, err = io.ReadAll(io.NewSectionReader(f, 0, HeadBytes))
 	if err != nil {
 		return nil, err
 	}
-	if bytes.HasPrefix(h.Bytes, zstdMagic) {
+	if unpack.IsZstd(h.Bytes) {
 		return h, h.unzstd()
 	}
 	if !bytes.HasPrefix(h.Bytes, gzipMagic) {
@@ -147,90 +154,105 @@ func ReadHead(path string) (*Head, error) {
 
 // OpenRegular opens a regular file. It does not open anything else: opening a FIFO blocks until a writer connects, and
 // opening a device may have effects.
-func OpenRegular(path string) (*os.File, fs.FileInfo, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, fmt.Errorf("%s: found %s, want a regular file", path, KindOf(info.Mode()))
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, info, nil
-}
+func OpenRegular(path string) (*os.File, fs.FileInfo, error) { return regular.Open(path) }
 
-// KindOf says what a file is, by its mode: "a folder", "a FIFO".
-func KindOf(m fs.FileMode) string {
-	switch {
-	case m.IsRegular():
-		return "a regular file"
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeNamedPipe != 0:
-		return "a FIFO"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "a special file"
-}
-
-// ReadFile reads the whole file at path, decompressed if it is gzip or zstd. More than o.MaxBytes is an error.
+// ReadFile reads the whole file at path, decompressed if it is gzip or zstd. More than o.MaxBytes is an error. It takes
+// the size of the result from o.Account, and while it decompresses that of the file.
 func ReadFile(path string, o Options) ([]byte, error) { return readFile(path, o, nil) }
 
 // readFile is ReadFile, but uses the memory of buf if it is large enough.
 func readFile(path string, o Options, buf []byte) ([]byte, error) {
-	limit := int64(o.WithDefaults().MaxBytes)
 	f, info, err := OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // opened for reading
-	if info.Size() > limit {
-		return nil, fmt.Errorf("%s: found %d bytes, limit %d", path, info.Size(), limit)
-	}
-	data := buf
-	if int64(cap(buf)) < info.Size() {
-		data = make([]byte, info.Size())
-	}
-	data = data[:info.Size()]
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if bytes.HasPrefix(data, zstdMagic) {
-		if data, err = unzstd(data, limit); err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
-		}
-		return data, nil
-	}
-	if !bytes.HasPrefix(data, gzipMagic) {
-		return data, nil
-	}
-	data, garbage, err := decompress(data, limit)
+	data, err := readAll(f, info.Size(), o, buf)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if garbage {
-		o.Note("ignored what follows the gzip data")
+	return data, nil
+}
+
+func readAll(f io.Reader, size int64, o Options, buf []byte) ([]byte, error) {
+	l := unpack.Limits{Bytes: int64(o.WithDefaults().MaxBytes), Account: o.Account}
+	if size > l.Bytes {
+		return nil, fmt.Errorf("found %d bytes, limit %d", size, l.Bytes)
+	}
+	if err := o.Account.Take(size); err != nil {
+		return nil, err
+	}
+	data := buf
+	if int64(cap(buf)) < size {
+		data = make([]byte, size)
+	}
+	data = data[:size]
+	if _, err := io.ReadFull(stopped{f, o}, data); err != nil {
+		return nil, err
+	}
+	switch {
+	case unpack.IsZstd(data):
+		defer o.Account.Give(size)
+		out, err := unpack.Zstd(data, l)
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		return out, nil
+	case bytes.HasPrefix(data, gzipMagic):
+		defer o.Account.Give(size)
+		out, garbage, err := decompress(data, l, o)
+		if garbage {
+			o.Note("ignored what follows the gzip data")
+		}
+		return out, err
 	}
 	return data, nil
+}
+
+// stopped is a reader that ends when reading is to end.
+type stopped struct {
+	io.Reader
+	o Options
+}
+
+// atOnce is how many bytes are read at a time.
+const atOnce = 16 << 20
+
+func (s stopped) Read(p []byte) (int, error) {
+	if err := s.o.Err(); err != nil {
+		return 0, err
+	}
+	return s.Reader.Read(p[:min(len(p), atOnce)])
 }
 
 // Options holds the limits for one input and the options of the readers. The zero value means the defaults. A copy
 // shares the readers' options with the original; [Options.Clone] does not.
 type Options struct {
+	// Memory is the size of Budget.
+	Memory budget.Size `yaml:"memory" doc:"Memory for decoding all inputs together. One input may use three quarters of it. Inputs that do not fit beside others wait."`
 	// MaxBytes limits the uncompressed size of a file; 0 means 4 GiB.
 	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Maximum file size after decompression."`
 	// MaxPoints limits the points of a cloud; 0 means 200 million.
 	MaxPoints int `yaml:"max_points" min:"1" doc:"Maximum number of points in a point cloud."`
+	// Fields names further columns of points to keep in PointCloud.Fields; see [Options.Keeps].
+	Fields []string `yaml:"fields" flag:"fields" doc:"Fields of points to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and steps can use them."`
 	// MaxPixels limits the pixels of an image; 0 means 64 Mi.
 	MaxPixels int
 	// MaxCells limits the values of a grid; 0 means 256 Mi.
 	MaxCells int
+	// Budget bounds the memory for decoding all inputs that are opened with copies of these options; nil means no bound.
+	// The functions of package formats open an account of it for each input.
+	Budget *budget.Budget
+	// Account is that of the input that is being read. Decoders draw on it before they allocate memory whose size comes
+	// from the input, and return what they no longer use. Samples belong to the reader of the source. Nil has no limits.
+	Account *budget.Account
+	ctx     context.Context // see Within
+	// Sandbox says which inputs are read in processes without rights, and SandboxStrict that nothing is read where those
+	// keep some.
+	Sandbox       Sandbox `yaml:"sandbox" flag:"sandbox" doc:"Files that are decoded in confined processes. auto: those that arrive by watch, push, Kafka or upload. HDF5 files always are."`
+	SandboxStrict bool    `yaml:"sandbox_strict" doc:"Refuse to decode files if the system cannot confine a process completely; see doctor."`
+	// Confined opens files in processes without rights; nil opens them in this process.
+	Confined Confined
 	// Notes collects the readers' remarks about one input; nil discards them.
 	Notes *Notes
 	// Noted receives the notes about each file that was read, when its source ends or is closed. Skipped receives the
@@ -244,11 +266,33 @@ type Options struct {
 
 // WithDefaults returns o with zeros replaced by the defaults.
 func (o Options) WithDefaults() Options {
+	set(&o.Memory, budget.Share(60))
+	set(&o.Sandbox, SandboxAuto)
 	set(&o.MaxBytes, 4<<30)
 	set(&o.MaxPoints, 200_000_000)
 	set(&o.MaxPixels, 64<<20)
 	set(&o.MaxCells, 256<<20)
 	return o
+}
+
+// Keeps reports whether Fields names a column, in any case.
+func (o Options) Keeps(name string) bool {
+	return slices.ContainsFunc(o.Fields, func(f string) bool { return strings.EqualFold(f, name) })
+}
+
+// Within returns a copy with which reading ends when ctx ends.
+func (o Options) Within(ctx context.Context) Options {
+	o.ctx = ctx
+	return o
+}
+
+// Err returns why reading is to end: the error of the context of [Options.Within]. Decoders ask every few milliseconds,
+// and return it.
+func (o Options) Err() error {
+	if o.ctx == nil {
+		return nil
+	}
+	return o.ctx.Err()
 }
 
 // Clone returns a copy that shares nothing with o.
@@ -268,18 +312,20 @@ func set[T comparable](p *T, v T) {
 }
 
 // FileSource returns a stream of the samples of one file, which is decoded by the first Read. A file that cannot be
-// decoded is one bad item.
-func FileSource(path string, decode func() ([]Sample, error)) (Source, error) {
+// decoded is one bad item. What decode takes from the account of its options is held until the last sample is read.
+func FileSource(path string, o Options, decode func(Options) ([]Sample, error)) (Source, error) {
 	stream, err := StreamName(path)
 	if err != nil {
 		return nil, err
 	}
-	return &fileSource{stream: stream, decode: decode}, nil
+	o.Account = o.Account.Part()
+	return &fileSource{stream: stream, o: o, decode: decode}, nil
 }
 
 type fileSource struct {
 	stream  string
-	decode  func() ([]Sample, error)
+	o       Options
+	decode  func(Options) ([]Sample, error)
 	samples []Sample
 	seq     uint64
 }
@@ -289,19 +335,26 @@ func (s *fileSource) Read(ctx context.Context) (Sample, error) {
 		return Sample{}, err
 	}
 	if s.decode != nil {
-		samples, err := s.decode()
+		samples, err := s.decode(s.o.Within(ctx))
+		if ctx.Err() != nil {
+			return Sample{}, ctx.Err()
+		}
 		s.decode = nil
 		if err != nil {
+			s.o.Account.Close()
 			return Sample{}, &ItemError{ID: record.ID{Stream: s.stream}, Err: err}
 		}
 		s.samples = samples
 	}
 	if len(s.samples) == 0 {
+		s.o.Account.Close()
 		return Sample{}, io.EOF
 	}
 	out := s.samples[0]
 	s.samples[0] = Sample{} // now owned by the caller
-	s.samples = s.samples[1:]
+	if s.samples = s.samples[1:]; len(s.samples) == 0 {
+		s.o.Account.Close()
+	}
 	out.Stream, out.Seq = s.stream, s.seq
 	s.seq++
 	return out, nil
@@ -309,6 +362,7 @@ func (s *fileSource) Read(ctx context.Context) (Sample, error) {
 
 func (s *fileSource) Close() error {
 	s.decode, s.samples = nil, nil
+	s.o.Account.Close()
 	return nil
 }
 
@@ -324,26 +378,30 @@ type Clouds struct {
 // of them.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// CloudFormat adds Open and Inspect to f, using a decoder of whole files of points. The decoder receives the
-// uncompressed bytes of the file and must not retain them.
-func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Clouds, error)) Format {
-	read := func(path string, o Options) (*Clouds, error) {
-		held := buffers.Get().(*[]byte)
-		defer buffers.Put(held)
-		data, err := readFile(path, o, *held)
-		if err != nil {
-			return nil, err
-		}
-		*held = data
-		c, err := decode(path, data, o.WithDefaults())
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, f.Name, err)
-		}
-		return c, nil
+// CloudDecoder decodes a whole file of points. It receives the uncompressed bytes of the file and must not retain them.
+type CloudDecoder func(path string, data []byte, o Options) (*Clouds, error)
+
+// Read reads a file of the format with the given name.
+func (decode CloudDecoder) Read(path, format string, o Options) (*Clouds, error) {
+	held := buffers.Get().(*[]byte)
+	defer buffers.Put(held)
+	data, err := readFile(path, o, *held)
+	if err != nil {
+		return nil, err
 	}
+	*held = data
+	c, err := decode(path, data, o.WithDefaults())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", path, format, err)
+	}
+	return c, nil
+}
+
+// CloudFormat adds Open and Inspect to f, using a decoder of its files.
+func CloudFormat(f Format, decode CloudDecoder) Format {
 	f.Open = func(_ context.Context, path string, o Options) (Source, error) {
-		return FileSource(path, func() ([]Sample, error) {
-			c, err := read(path, o)
+		return FileSource(path, o, func(o Options) ([]Sample, error) {
+			c, err := decode.Read(path, f.Name, o)
 			if err != nil {
 				return nil, err
 			}
@@ -354,8 +412,11 @@ func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Cl
 			return samples, nil
 		})
 	}
-	f.Inspect = func(_ context.Context, path string, o Options) (Detail, error) {
-		c, err := read(path, o)
+	f.Inspect = func(ctx context.Context, path string, o Options) (Detail, error) {
+		c, err := decode.Read(path, f.Name, o.Within(ctx))
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -363,6 +424,35 @@ func CloudFormat(f Format, decode func(path string, data []byte, o Options) (*Cl
 	}
 	return f
 }
+
+// Sandbox says which inputs are read in processes without rights.
+type Sandbox string
+
+// The choices.
+const (
+	SandboxAuto Sandbox = "auto"
+	SandboxAll  Sandbox = "all"
+	SandboxOff  Sandbox = "off"
+)
+
+// Choices returns all.
+func (Sandbox) Choices() []string {
+	return []string{string(SandboxAuto), string(SandboxAll), string(SandboxOff)}
+}
+
+// Confined opens inputs in processes without rights; see package confined. An input of a format that is Contained is an
+// [ErrContained].
+type Confined interface {
+	// Open opens an input as the functions of package formats do. It takes memory from o.Account and adds to o.Notes.
+	Open(ctx context.Context, path string, o Options) (Source, error)
+	// Detect recognises the format of a file. The note is a remark about that.
+	Detect(ctx context.Context, path string, o Options) (name string, sure Confidence, note string, err error)
+	// Inspect describes an input.
+	Inspect(ctx context.Context, path string, o Options) (Info, error)
+}
+
+// ErrContained means that an input is of a format that is Contained.
+var ErrContained = errors.New("the reader has a process of its own")
 
 // ErrFormat means that an input is not of any known format.
 var ErrFormat = errors.New("not a known format")

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 // gunzippedSize counts the bytes of a gzip file whose trailer does not tell: of padded files and those with several
@@ -67,23 +69,20 @@ func (g *gunzip) Read(p []byte) (int, error) {
 // gzipMagic is ID1, ID2 and CM = deflate of RFC 1952.
 var gzipMagic = []byte{0x1f, 0x8b, 8}
 
-// decompress decompresses a gzip file, all of its members. More than limit bytes is an error. garbage says that
-// something else than zeros follows the last member.
-func decompress(data []byte, limit int64) (_ []byte, garbage bool, err error) {
-	z, err := newGunzip(bufio.NewReaderSize(bytes.NewReader(data), 1<<16))
+// decompress decompresses a gzip file, all of its members. garbage says that something else than zeros follows the last
+// member.
+func decompress(data []byte, l unpack.Limits, o Options) (_ []byte, garbage bool, err error) {
+	hint := int64(-1)
+	if n := len(data) - 4; n >= 0 { // the trailer has the size of the last member
+		hint = int64(binary.LittleEndian.Uint32(data[n:]))
+	}
+	var z *gunzip
+	out, err := unpack.All(func() (_ io.Reader, err error) {
+		z, err = newGunzip(bufio.NewReaderSize(bytes.NewReader(data), 1<<16))
+		return stopped{z, o}, err
+	}, int64(len(data)), hint, l)
 	if err != nil {
 		return nil, false, fmt.Errorf("gzip: %w", err)
 	}
-	// The trailer's size is a hint. Deflate compresses at most 1032 to 1, so a false size allocates no more than
-	// real data could.
-	hint := int64(binary.LittleEndian.Uint32(data[len(data)-4:]))
-	var out bytes.Buffer
-	out.Grow(int(min(hint, limit, 64*int64(len(data)))) + bytes.MinRead)
-	if _, err := io.Copy(&out, io.LimitReader(z, limit+1)); err != nil {
-		return nil, false, fmt.Errorf("gzip: after %d uncompressed bytes: %w", out.Len(), err)
-	}
-	if int64(out.Len()) > limit {
-		return nil, false, fmt.Errorf("gzip: found too many uncompressed bytes, limit %d", limit)
-	}
-	return out.Bytes(), z.garbage, nil
+	return out, z.garbage, nil
 }

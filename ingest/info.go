@@ -21,7 +21,7 @@ type Info struct {
 // Detail is the part of an Info that depends on the kind of data: *Points, *Depth, *Grids, *Packets, or another
 // package's type that marshals to a JSON object.
 type Detail interface {
-	// Kind returns "points", "depth", "grid", "model" or "packets".
+	// Kind returns "points", "depth", "grid", "model", "packets" or "poses".
 	Kind() string
 	// Text returns one or more lines of readable text.
 	Text() string
@@ -80,6 +80,9 @@ type Points struct {
 	First  *[3]float64 `json:"first"`
 	Time   *time.Time  `json:"time"`
 	Clouds int         `json:"clouds,omitempty"` // only if not 1
+	// Missing counts the clouds of a sequence that cannot be read, Poses those with a known pose.
+	Missing int `json:"missing,omitempty"`
+	Poses   int `json:"poses,omitempty"`
 	// Camera is the calibration stored with the cloud of a depth camera.
 	Camera *Intrinsics `json:"camera,omitempty"`
 	// Pose is the camera's pose. The stream's points are in world coordinates, those described here are not.
@@ -99,27 +102,29 @@ func PointsOf(c *Clouds) *Points {
 		t := c.Time.UTC()
 		out.Time = &t
 	}
-	lo, hi := [3]float64{math.Inf(1), math.Inf(1), math.Inf(1)}, [3]float64{math.Inf(-1), math.Inf(-1), math.Inf(-1)}
-	for _, p := range c.Clouds {
-		out.Count += p.Len()
-		for i := range p.X {
-			v := [3]float64{p.X[i], p.Y[i], p.Z[i]}
-			if !finite(v[0]) || !finite(v[1]) || !finite(v[2]) {
-				continue
-			}
-			if out.First == nil {
-				out.First = &v
-			}
-			out.Finite++
-			for k := range v {
-				lo[k], hi[k] = min(lo[k], v[k]), max(hi[k], v[k])
-			}
-		}
-	}
-	if out.Finite > 0 {
-		out.Min, out.Max = &lo, &hi
+	for _, cloud := range c.Clouds {
+		out.Add(cloud)
 	}
 	return out
+}
+
+// Add counts the points of a further cloud.
+func (p *Points) Add(c *PointCloud) {
+	p.Count += c.Len()
+	for i := range c.X {
+		v := [3]float64{c.X[i], c.Y[i], c.Z[i]}
+		if !finite(v[0]) || !finite(v[1]) || !finite(v[2]) {
+			continue
+		}
+		if p.Finite == 0 {
+			first, lo, hi := v, v, v
+			p.First, p.Min, p.Max = &first, &lo, &hi
+		}
+		p.Finite++
+		for k := range v {
+			p.Min[k], p.Max[k] = min(p.Min[k], v[k]), max(p.Max[k], v[k])
+		}
+	}
 }
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
@@ -133,6 +138,9 @@ func (p *Points) Text() string {
 	fmt.Fprintf(&b, "points  %d, %d finite", p.Count, p.Finite)
 	if p.Clouds != 0 {
 		fmt.Fprintf(&b, ", in %d clouds", p.Clouds)
+	}
+	if p.Missing > 0 || p.Poses > 0 {
+		fmt.Fprintf(&b, "\nscans   %d missing, %d with poses", p.Missing, p.Poses)
 	}
 	fmt.Fprintf(&b, "\nfields  %s", strings.Join(p.Fields, " "))
 	if p.Finite > 0 {
@@ -233,6 +241,10 @@ type Grids struct {
 	Max    *float64  `json:"max,omitempty"`
 	Cell   []float64 `json:"cell,omitempty"` // edge lengths of a cell if known, in the order of Shape
 	CellIn string    `json:"cell_unit,omitempty"`
+	// Orientation is the directions of x, y and z of the grids, the last axis of Shape first; Stored is that of the axes
+	// in the file. Both are empty if unknown.
+	Orientation Orientation `json:"orientation,omitempty"`
+	Stored      Orientation `json:"stored_orientation,omitempty"`
 }
 
 // Array is one named array of a file.
@@ -254,6 +266,9 @@ func (g *Grids) Text() string {
 	}
 	if len(g.Cell) > 0 {
 		fmt.Fprintf(&b, "\ncell    %v %s", g.Cell, g.CellIn)
+	}
+	if g.Orientation != "" {
+		fmt.Fprintf(&b, "\naxes    %s, stored as %s", g.Orientation.text(), string(g.Stored))
 	}
 	if len(g.Labels) > 0 {
 		keys := make([]string, 0, len(g.Labels))

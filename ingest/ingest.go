@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"image/color"
+	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/record"
@@ -46,6 +47,8 @@ type Frame struct {
 	Cam   Intrinsics
 	// Pose is the camera's pose, with optical axes +X right, +Y down, +Z forward; nil if unknown.
 	Pose *Pose
+	// Noise is the model of the sensor's random errors, if it is known.
+	Noise Noise
 }
 
 // Intrinsics is a pinhole camera with a lens: focal lengths and principal point in pixels, the centre of the top
@@ -60,18 +63,66 @@ type Intrinsics struct {
 }
 
 // PointCloud holds points as columns, in metres. X, Y and Z have equal length; the other columns are nil or of that
-// length. Coordinates may be NaN where the file records no return. They are float64 so that every source is
-// represented exactly: a float32 sensor widens without loss, map coordinates (UTM northings of millions of metres)
-// keep their millimetres, and the float64 clouds of the 3D MNIST archive, whose points are on cell edges, fall into
-// the same cells as for its authors.
+// length. [PointCloud.Column] finds a column by its name. Coordinates may be NaN where the file records no return. They
+// are float64 so that every source is represented exactly: a float32 sensor widens without loss, map coordinates (UTM
+// northings of millions of metres) keep their millimetres, and the float64 clouds of the 3D MNIST archive, whose points
+// are on cell edges, fall into the same cells as for its authors.
 type PointCloud struct {
 	X, Y, Z   []float64
 	Intensity []float32
 	R, G, B   []uint8
+	// Pose is the sensor's pose in the world, if the points are in the sensor's axes and the pose is known; otherwise
+	// nil.
+	Pose *Pose
+	// Fields are the further columns that Options.Fields asked for, in the order of the file.
+	Fields []Field
+}
+
+// Field is a further column of a cloud, such as ring, gps_time, return_number or classification. Numbers are float64
+// so that times keep their microseconds.
+type Field struct {
+	Name   string // as in the file
+	Values []float64
 }
 
 // Len returns the number of points, including NaN ones.
 func (p *PointCloud) Len() int { return len(p.X) }
+
+// Column returns a column by its name: x, y, z, intensity, red, green, blue, or a field in any case. It is a copy unless
+// it is stored as float64. The error lists the columns that the cloud has.
+func (p *PointCloud) Column(name string) ([]float64, error) {
+	var have []string
+	for _, f := range append([]Field{{"x", p.X}, {"y", p.Y}, {"z", p.Z}}, p.Fields...) {
+		if strings.EqualFold(f.Name, name) {
+			return f.Values, nil
+		}
+		have = append(have, f.Name)
+	}
+	if p.Intensity != nil {
+		if name == "intensity" {
+			return float64s(p.Intensity), nil
+		}
+		have = append(have, "intensity")
+	}
+	if p.R != nil {
+		for i, column := range [][]uint8{p.R, p.G, p.B} {
+			color := [...]string{"red", "green", "blue"}[i]
+			if name == color {
+				return float64s(column), nil
+			}
+			have = append(have, color)
+		}
+	}
+	return nil, fmt.Errorf("found points with %s, want %s", strings.Join(have, ", "), name)
+}
+
+func float64s[T float32 | uint8](values []T) []float64 {
+	out := make([]float64, len(values))
+	for i, v := range values {
+		out[i] = float64(v)
+	}
+	return out
+}
 
 // Grid is a ready voxel grid: Dims[0] x Dims[1] x Dims[2] cells (depth, height, width: z, y, x), with the last
 // index fastest and Channels values per cell.
@@ -83,6 +134,9 @@ type Grid struct {
 	Cell [3]float64
 	// Window is the lowest and highest value to display, as CT files specify them; zeros if there is none.
 	Window [2]float32
+	// Orientation is the directions of x, y and z in a patient, Stored those of the axes in the file, fastest first. Both
+	// are empty if unknown.
+	Orientation, Stored Orientation
 }
 
 // Source is a stream of samples, read by one goroutine.

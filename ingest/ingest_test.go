@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 func TestStreamNameFollowsContent(t *testing.T) {
@@ -80,7 +82,7 @@ func TestReadFileLimits(t *testing.T) {
 		t.Errorf("found %v bytes of %d, ext %q, %v", len(head.Bytes), head.Size, head.Ext, err)
 	}
 	for n := 0; n < packed.Len(); n += 1 + n/16 {
-		if _, _, err := decompress(packed.Bytes()[:n], 1<<21); err == nil {
+		if _, _, err := decompress(packed.Bytes()[:n], unpack.Limits{Bytes: 1 << 21}, Options{}); err == nil {
 			t.Errorf("first %d of %d bytes: found no error", n, packed.Len())
 		}
 	}
@@ -99,7 +101,7 @@ func TestInfoJSON(t *testing.T) {
 			File: "e", Format: "xyz", Detail: PointsOf(&Clouds{Clouds: []*PointCloud{{}, {}}}),
 		},
 		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702,` +
-			`"distance":{"nearest_m":0.6,"median_m":0.6,"regions":[[null,null,null],[null,null,{"nearest_m":0.6,"median_m":0.6}],[null,{"nearest_m":2.702,"median_m":2.702},null]]}}`: {
+			`"distance":{"nearest_m":0.6,"median_m":0.6,"deviation_m":0.000576,"valid":0.5,"regions":[[null,null,null],[null,null,{"nearest_m":0.6,"median_m":0.6,"deviation_m":0.000576,"valid":1}],[null,{"nearest_m":2.702,"median_m":2.702,"deviation_m":0.011681,"valid":1},null]],"noise":"structured-light"}}`: {
 			File: "d.png", Format: "png-depth", Detail: DepthOf(&Frame{
 				Width: 2, Height: 2,
 				Depth: []Metres{0, 0.6, 2.702, 0},
@@ -220,5 +222,27 @@ func TestGzipHeads(t *testing.T) {
 		if err != nil || !bytes.HasPrefix(noise, h.Bytes) || size == b.Len() && h.Size != int64(len(noise)) {
 			t.Errorf("%d bytes: found %d bytes of %d, %v", size, len(h.Bytes), h.Size, err)
 		}
+	}
+}
+
+func TestColumn(t *testing.T) {
+	p := &PointCloud{
+		X: []float64{1}, Y: []float64{2}, Z: []float64{3}, Intensity: []float32{4}, R: []uint8{5}, G: []uint8{6},
+		B: []uint8{7}, Fields: []Field{{Name: "Ring", Values: []float64{8}}},
+	}
+	for i, name := range []string{"x", "y", "z", "intensity", "red", "green", "blue", "ring"} {
+		if c, err := p.Column(name); err != nil || len(c) != 1 || c[0] != float64(i+1) {
+			t.Errorf("%s: found %v, %v, want [%d]", name, c, err, i+1)
+		}
+	}
+	two := &PointCloud{X: []float64{1, 2}, Fields: []Field{{"ring", []float64{8, 9}}}}
+	kept, at := two.Kept([]bool{false, true}), two.At([]int32{1, 1, 0})
+	if k, a := kept.Fields[0], at.Fields[0]; k.Name != "ring" || !slices.Equal(k.Values, []float64{9}) ||
+		!slices.Equal(a.Values, []float64{9, 9, 8}) {
+		t.Errorf("found fields %v and %v of the points kept", kept.Fields, at.Fields)
+	}
+	_, err := p.Column("time")
+	if err == nil || err.Error() != "found points with x, y, z, Ring, intensity, red, green, blue, want time" {
+		t.Errorf("time: found error %v", err)
 	}
 }

@@ -30,19 +30,20 @@ type Notes struct {
 	more int
 }
 
-func (n *Notes) add(text string) {
+// Add adds a note that was made Count times.
+func (n *Notes) Add(note Note) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i := range n.list {
-		if n.list[i].Text == text {
-			n.list[i].Count++
+		if n.list[i].Text == note.Text {
+			n.list[i].Count += note.Count
 			return
 		}
 	}
 	if len(n.list) < maxNotes {
-		n.list = append(n.list, Note{text, 1})
+		n.list = append(n.list, note)
 	} else {
-		n.more++
+		n.more += note.Count
 	}
 }
 
@@ -66,6 +67,6 @@ func (n *Notes) Take() []Note {
 // it is about that item only. Without o.Notes nothing happens.
 func (o Options) Note(format string, args ...any) {
 	if o.Notes != nil {
-		o.Notes.add(fmt.Sprintf(format, args...))
+		o.Notes.Add(Note{fmt.Sprintf(format, args...), 1})
 	}
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // errNoCamera tells users what to do about a frame with an unknown camera.
-var errNoCamera = errors.New("camera unknown: set fx, fy, cx and cy")
+var errNoCamera = errors.New("camera unknown: set ingest.fx, fy, cx and cy (--fx, --fy, --cx and --cy)")
 
 // Valid reports whether the camera is known.
 func (c Intrinsics) Valid() bool { return c.Fx > 0 && c.Fy > 0 }
@@ -69,6 +69,21 @@ func (f *Frame) AppendPoints(p *PointCloud) error {
 		p.R, p.G, p.B = r[:n], g[:n], b[:n]
 	}
 	return nil
+}
+
+// Pixels returns the index in Depth of each point that [Frame.Points] returns.
+func (f *Frame) Pixels() []int32 {
+	var bent *rays
+	if f.Cam.Lens.Model != Straight {
+		bent = raysOf(f.Cam, f.Width, f.Height)
+	}
+	out := make([]int32, 0, len(f.Depth))
+	for i, d := range f.Depth {
+		if d > 0 && bent.reach(i) {
+			out = append(out, int32(i))
+		}
+	}
+	return out
 }
 
 // projectStraight projects a frame without a lens into columns from index n, and returns the index after the last

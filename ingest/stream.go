@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // fingerprintEdge is the number of bytes at each end of a file that a fingerprint covers: enough to distinguish
@@ -42,20 +44,17 @@ func Fingerprint(r io.ReaderAt, size int64) (string, error) {
 // content under the same name has the same stream name wherever it is stored; a file that changes gets another one.
 // A symbolic link has the name of its target. A source that reads one of several parts of a file adds ":part".
 func StreamName(path string) (string, error) {
-	target, err := filepath.EvalSymlinks(path)
+	target, err := regular.Resolve(path)
 	if err != nil {
 		return "", err
 	}
-	return streamName(filepath.Base(target), target)
+	return streamName(filepath.Base(target), path)
 }
 
 // FolderStreamName returns the name of the stream of a folder: its base name and the fingerprint of the file in it
 // that lists or describes the rest.
 func FolderStreamName(dir, listing string) (string, error) {
-	abs, err := filepath.Abs(dir)
-	if err == nil {
-		abs, err = filepath.EvalSymlinks(abs)
-	}
+	abs, err := regular.Resolve(dir)
 	if err != nil {
 		return "", err
 	}
@@ -65,8 +64,15 @@ func FolderStreamName(dir, listing string) (string, error) {
 // StreamPart returns the name of the stream of one part of a recording whose stream would be named base.
 func StreamPart(base, part string) string { return base + ":" + printable(part) }
 
+// NumberedPart is StreamPart for the n-th of several parts whose names are the same, or have the same beginning.
+func NumberedPart(base, part string, n int) string {
+	suffix := fmt.Sprintf("-%d", n)
+	part = printable(part)
+	return base + ":" + part[:min(len(part), maxStreamBase-len(suffix))] + suffix
+}
+
 func streamName(base, path string) (string, error) {
-	f, info, err := OpenRegular(path)
+	f, info, err := regular.OpenShared(path)
 	if err != nil {
 		return "", err
 	}

@@ -2,10 +2,12 @@ package ingest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
 // Writer writes a file of samples. Commit makes the complete file appear under its name; otherwise it does not
@@ -23,44 +25,41 @@ type Annotator interface {
 	Annotate(notes []string)
 }
 
-// NewFile is a file being written: a temporary file that Commit renames to its final name.
+// NewFile is a file being written, which appears under its name when it is committed; see [durable.Output].
 type NewFile struct {
 	*bufio.Writer
 	// File allows seeking back to a header; call Flush first.
 	File *os.File
-	path string
+	out  *durable.Output
 	done bool
 }
 
 // CreateFile creates a new file.
 func CreateFile(path string) (*NewFile, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	out, err := durable.Create(path)
 	if err != nil {
 		return nil, err
 	}
-	return &NewFile{Writer: bufio.NewWriterSize(f, 1<<20), File: f, path: path}, nil
+	f, err := out.Open()
+	if err != nil {
+		return nil, errors.Join(err, out.Close())
+	}
+	return &NewFile{Writer: bufio.NewWriterSize(f, 1<<20), File: f, out: out}, nil
 }
 
-// Commit flushes, syncs and renames.
+// Commit flushes and closes the file, and gives it its name.
 func (n *NewFile) Commit() error {
 	if n.done {
-		return fmt.Errorf("%s: committed or closed before", n.path)
+		return n.out.Commit() // an error
 	}
 	if err := n.Flush(); err != nil {
 		return err
 	}
-	// CreateTemp makes files that only their owner can read.
-	if err := n.File.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := n.File.Sync(); err != nil {
-		return err
-	}
-	if err := n.File.Close(); err != nil {
-		return err
-	}
 	n.done = true
-	return os.Rename(n.File.Name(), n.path)
+	if err := n.File.Close(); err != nil {
+		return errors.Join(err, n.out.Close())
+	}
+	return n.out.Commit()
 }
 
 // Close removes an uncommitted file.
@@ -70,7 +69,7 @@ func (n *NewFile) Close() error {
 	}
 	n.done = true
 	n.File.Close() //nolint:errcheck // it is removed
-	return os.Remove(n.File.Name())
+	return n.out.Close()
 }
 
 // WriteFile writes a file through write, whole or not at all: it is at path when write has returned without an error.

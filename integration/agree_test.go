@@ -13,6 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/files"
+	detect "github.com/voxelstream/voxelstream/app/objects"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 	"github.com/voxelstream/voxelstream/internal/testenv"
@@ -22,6 +23,7 @@ import (
 type items struct {
 	good, bad int
 	err       error // nothing could be read
+	scans     bool  // they are scans or depth frames, as far as inspect says
 }
 
 func (i items) String() string {
@@ -47,12 +49,26 @@ func inspected(t *testing.T, a *app.Env, path string) (out items) {
 			out.bad++
 		case in.Skipped == "":
 			out.good += count(t, in.Detail)
+			switch in.Detail.(type) {
+			case *ingest.Points, *ingest.Depth, *ingest.Packets, *photogrammetry.Model:
+				out.scans = true
+			}
 		}
 	}
 	if out.err == nil && out.good == 0 {
 		out.err = errors.New("inspect: nothing to read")
 	}
 	return out
+}
+
+// scanned counts the items in which objects looks for objects.
+func scanned(t *testing.T, a *app.Env, path string) items {
+	t.Helper()
+	s, err := detect.Find(t.Context(), a, []string{path}, nil, func(*detect.Frame) error { return nil })
+	if errors.Is(err, app.ErrSkipped) {
+		err = nil
+	}
+	return items{good: s.Frames, bad: s.Failed, err: err}
 }
 
 // count is the number of samples of a description.
@@ -97,16 +113,21 @@ func converted(t *testing.T, a *app.Env, path string) items {
 
 func voxelized(t *testing.T, a *app.Env, path string) items {
 	t.Helper()
-	s, err := files.Voxelize(t.Context(), a, path, filepath.Join(t.TempDir(), "o.npz"), "index")
+	s, err := files.Voxelize(t.Context(), a, path, filepath.Join(t.TempDir(), "o.npz"), "index", false)
 	if s == nil {
 		s = &files.VoxelizeSummary{}
 	}
 	return result(s.Volumes, s.Failed, err)
 }
 
-// inputs are all sample files, and the files and folders of the cases.
+// inputs are all sample files, the files and folders of the cases, and the folder of a simulated drive.
 func inputs(t *testing.T) (paths []string) {
 	t.Helper()
+	drive := filepath.Join(t.TempDir(), "drive")
+	must(files.Record(t.Context(), apptest.New(t), files.RecordOptions{
+		Scene: "drive", Sensor: "vlp16", Count: 3, Out: drive,
+	}))(t)
+	paths = append(paths, drive)
 	if dir, ok := testenv.Samples(); ok {
 		table := must(os.ReadFile(filepath.Join(dir, "MANIFEST.tsv")))(t)
 		for line := range strings.Lines(string(table)) {
@@ -123,9 +144,6 @@ func inputs(t *testing.T) (paths []string) {
 			}
 		}
 	}
-	if len(paths) == 0 {
-		t.Skip("neither samples nor cases are here")
-	}
 	return paths
 }
 
@@ -136,7 +154,7 @@ var apart = map[string]string{
 	"train-labels-idx1-ubyte.gz": "labels can be inspected, but there is nothing to convert",
 }
 
-// TestCommandsAgree: inspect, convert, voxelize, run and ingest find the same in every sample and in every case.
+// TestCommandsAgree: inspect, convert, voxelize, objects, run and ingest find the same in every sample and in every case.
 func TestCommandsAgree(t *testing.T) {
 	slow(t)
 	const few = 100 // items that run classifies
@@ -154,6 +172,9 @@ func TestCommandsAgree(t *testing.T) {
 			i, c, v := inspected(t, a, path), converted(t, a, path), voxelized(t, a, path)
 			if apart[filepath.Base(path)] == "" && (!i.agrees(c) || !i.agrees(v)) {
 				t.Errorf("%s:\ninspect  %v\nconvert  %v\nvoxelize %v", path, i, c, v)
+			}
+			if o := scanned(t, a, path); apart[filepath.Base(path)] == "" && i.scans && !i.agrees(o) {
+				t.Errorf("%s:\ninspect  %v\nobjects  %v", path, i, o)
 			}
 			all = append(all, input{path, v})
 			if v.good+v.bad <= few {

@@ -72,7 +72,7 @@ func TestPyarrowReadsTables(t *testing.T) {
 
 func pyarrowSees(t *testing.T, py, path string) (got map[string]any) {
 	t.Helper()
-	out, err := exec.Command(py, "-c", readTable, path).CombinedOutput() //nolint:gosec // ours
+	out, err := exec.Command(py, "-c", readTable, path).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -465,7 +465,7 @@ func TestInterruptedRun(t *testing.T) {
 	p := w.start("run", input)
 	p.until(t, "some classifications", func() bool { return lines(out) > 20 })
 	p.terminate(t)
-	p.wait(t, exitFailed)
+	p.wait(t, exitTerminated)
 	p.says(t, "interrupted")
 	if n := lines(out); n == count {
 		t.Errorf("all %d volumes were classified before the signal", n)
@@ -495,7 +495,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 	select {
 	case <-p.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(timeout):
 		t.Fatalf("still there %v after the second signal", time.Since(began))
 	}
 	if n := len(stored(t, out)); n != 1 {

@@ -31,8 +31,8 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// timeout is how long a process may take for what it does in a few seconds: the machine may be busy.
-const timeout = 2 * time.Minute
+// timeout is how long a process may take for what it does in a few seconds.
+const timeout = testenv.Patience
 
 // The exit codes of the command line.
 const (
@@ -40,6 +40,7 @@ const (
 	exitFailed      = 1
 	exitUsage       = 2
 	exitDeadLetters = 3
+	exitTerminated  = 128 + 15 // by SIGTERM
 )
 
 // buildDir holds what TestMain's lazy builds make.
@@ -78,7 +79,7 @@ func goBuild(name string, tags ...string) (string, error) {
 		return "", fmt.Errorf("scripts/ldflags: %w", err)
 	}
 	cmd := exec.Command("go", "build", "-tags", strings.Join(append(tags, buildTags...), ","), "-ldflags",
-		string(ldflags), "-o", path, "./cmd/voxelstream") //nolint:gosec // fixed words
+		string(ldflags), "-o", path, "./cmd/voxelstream")
 	cmd.Dir = testenv.Root()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
@@ -155,10 +156,30 @@ func environment() []string {
 // start runs a command line in dir, with env on top of an environment without our own variables.
 func start(t *testing.T, bin, dir string, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{args: args, cmd: exec.Command(bin, args...), done: make(chan struct{})} //nolint:gosec // ours
+	return startBy(t, (*exec.Cmd).Start, bin, dir, env, args...)
+}
+
+// startWith is start with files for the standard input and output, unless they are nil.
+func startWith(t *testing.T, stdin, stdout *os.File, bin, dir string, env []string, args ...string) *process {
+	t.Helper()
+	return startBy(t, func(cmd *exec.Cmd) error {
+		if stdin != nil {
+			cmd.Stdin = stdin
+		}
+		if stdout != nil {
+			cmd.Stdout = stdout
+		}
+		return cmd.Start()
+	}, bin, dir, env, args...)
+}
+
+// startBy is start by a function in place of [exec.Cmd.Start].
+func startBy(t *testing.T, begin func(*exec.Cmd) error, bin, dir string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{args: args, cmd: exec.Command(bin, args...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.stdout, &p.stderr
 	p.cmd.Env = append(environment(), env...)
-	if err := p.cmd.Start(); err != nil {
+	if err := begin(p.cmd); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
@@ -320,7 +341,7 @@ func newModel(arch string, side int) (string, error) {
 		return "", err
 	}
 	cmd := exec.Command(bin, "train", name+".npz", "--arch", arch, "--grid", strconv.Itoa(side), "--epochs", "1",
-		"--validation-split", "0", //nolint:gosec // ours
+		"--validation-split", "0",
 		"--out", name+".keras")
 	cmd.Env = environment()
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -364,10 +385,17 @@ func (w *world) write(name string, content []byte) string {
 // digits generates an archive of drawn digits.
 func (w *world) digits(name string, count, seed int, more ...string) string {
 	w.t.Helper()
+	file := name
+	if !strings.HasSuffix(name, ".h5") {
+		file += ".h5"
+	}
 	w.do(0, append([]string{
-		"generate", "-q", "--force", "--count", strconv.Itoa(count), "--seed", strconv.Itoa(seed), "--out",
-		w.path(name),
+		"generate", "-q", "--force", "--count", strconv.Itoa(count), "--seed", strconv.Itoa(seed), "--out", w.path(file),
 	}, more...)...)
+	if file != name {
+		w.do(0, "convert", "-q", "--force", w.path(file), w.path(name))
+		must(0, os.Remove(w.path(file)))(w.t)
+	}
 	return w.path(name)
 }
 

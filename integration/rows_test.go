@@ -63,7 +63,7 @@ func programOutput(t *testing.T, whole bool, name string, args ...string) (strin
 		return "", false
 	}
 	var out, stderr bytes.Buffer
-	cmd := exec.Command(path, args...) //nolint:gosec // ours
+	cmd := exec.Command(path, args...)
 	cmd.Stdout, cmd.Stderr = &out, &stderr
 	if err := cmd.Run(); err != nil && whole {
 		t.Fatalf("%s %q: %v\n%s", name, args, err, stderr.String())
@@ -72,7 +72,7 @@ func programOutput(t *testing.T, whole bool, name string, args ...string) (strin
 }
 
 // TestRowsOfKilledRuns: gzip, zstd and sqlite3 read the files after each kill. They and pandas find each classification
-// once in the end.
+// once in the end, and so does an independent Kafka client on the topic.
 func TestRowsOfKilledRuns(t *testing.T) {
 	slow(t)
 	read := func(w *world, whole bool) map[string][]string {
@@ -120,6 +120,7 @@ func TestRowsOfKilledRuns(t *testing.T) {
 		}
 	}
 	t.Run("pandas", func(t *testing.T) { pandasReads(t, w, cs) })
+	t.Run("confluent-kafka", func(t *testing.T) { confluentReads(t, w, cs) })
 }
 
 // subset reports whether all of a are in b, which is sorted.
@@ -236,6 +237,51 @@ func pandasReads(t *testing.T, w *world, cs []record.Classification) {
 		if !slices.Equal(g.IDs, want.IDs) || g.Classes != want.Classes || g.Labels != want.Labels ||
 			g.Digests != 1 || g.Kind != want.Kind || g.Score < want.Score-1e-6 || g.Score > want.Score+1e-6 {
 			t.Errorf("%s: found %d IDs, %+v, want %d, %+v", name, len(g.IDs), g, len(want.IDs), want)
+		}
+	}
+}
+
+// readByConfluent prints the classifications on a topic, as confluent-kafka reads them: from the start of each
+// partition up to the end that the broker states.
+const readByConfluent = `
+import json, sys
+from confluent_kafka import Consumer, TopicPartition
+
+c = Consumer({"bootstrap.servers": sys.argv[1], "group.id": "check", "enable.auto.commit": False, "check.crcs": True})
+topic = sys.argv[2]
+out = []
+for p in c.list_topics(topic, timeout=30).topics[topic].partitions:
+    low, high = c.get_watermark_offsets(TopicPartition(topic, p), timeout=30)
+    c.assign([TopicPartition(topic, p, low)])
+    for offset in range(low, high):
+        m = c.poll(30)
+        assert m is not None and m.error() is None and m.offset() == offset, (p, offset, m and m.error())
+        v = json.loads(m.value())
+        assert m.key().decode() == v["stream"], (m.key(), v)
+        out.append(v)
+print(json.dumps(out))
+`
+
+// confluentReads wants an independent client to find each classification on the topic once.
+func confluentReads(t *testing.T, w *world, cs []record.Classification) {
+	py := python(t, "confluent_kafka")
+	broker := w.broker()
+	text, _ := programOutput(t, true, py, "-c", readByConfluent, w.addr(), "classifications")
+	broker.kill()
+	var got []record.Classification
+	if err := json.Unmarshal([]byte(text), &got); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sortedIDs(got), sortedIDs(cs)) {
+		t.Fatalf("found %d classifications, want %d, each once", len(got), len(cs))
+	}
+	want := map[string]record.Classification{}
+	for _, c := range cs {
+		want[c.EventID] = c
+	}
+	for _, c := range got {
+		if x := want[c.EventID]; c.Class != x.Class || c.Score != x.Score || c.Model != x.Model {
+			t.Errorf("found %+v, want %+v", c, x)
 		}
 	}
 }

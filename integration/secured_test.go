@@ -71,7 +71,7 @@ func TestSecuredCluster(t *testing.T) {
 		begin := time.Now()
 		p := w.do(exitFailed, "classify", "--once", "--log-level", "debug")
 		p.says(t, c.says)
-		if took := time.Since(begin); took > 15*time.Second {
+		if took := time.Since(begin); took > time.Minute {
 			t.Errorf("%s: it took %v to fail", name, took)
 		}
 		shown := w.do(exitDone, "config", "print").stdout.String() + p.stdout.String() + p.stderr.String()

@@ -39,13 +39,15 @@ if path.endswith(".h5"):
     columns["time"] = [None if np.isnat(t) else t.astype(int).item() for t in time]
     columns["label"] = [None if x == -1 else x.item() for x in columns["label"]]
     columns["name"] = [x or None for x in columns["name"]]
+    columns["unfamiliar"] = [None if x == -1 else bool(x) for x in columns["unfamiliar"]]
     classes, scores = columns.pop("top_classes"), columns.pop("top_scores")
     assert ((classes == -1) == np.isnan(scores)).all()
     columns["top_k"] = [[{"class": k.item(), "score": s.item()} for k, s in zip(*row) if k != -1] for row in zip(classes, scores)]
     frame = pd.DataFrame({k: list(v) for k, v in columns.items()})
     rows = [{k: v.item() if isinstance(v, np.generic) else v for k, v in zip(columns, row)} for row in zip(*columns.values())]
     for row in rows:
-        row.update({k: None for k, v in row.items() if k.startswith("box_") and math.isnan(v)})
+        missing = ("box_", "distance_", "velocity_", "energy")
+        row.update({k: None for k, v in row.items() if k.startswith(missing) and math.isnan(v)})
 else:
     parquet = path.endswith(".parquet")
     table = pa.parquet.read_table(path) if parquet else pa.feather.read_table(path)
@@ -72,7 +74,7 @@ for row in rows:
 // seen reads a table with other programs. It has the rows in the order of their IDs.
 func seen(t *testing.T, py, path string) []map[string]any {
 	t.Helper()
-	out, err := exec.Command(py, "-c", readResults, path).Output() //nolint:gosec // ours
+	out, err := exec.Command(py, "-c", readResults, path).Output()
 	if err != nil {
 		if e, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output returns it as it is
 			t.Fatalf("%s: %s", path, e.Stderr)
@@ -149,8 +151,8 @@ func sameRows(t *testing.T, name string, got, want []map[string]any) {
 	}
 }
 
-// TestPyarrowReadsTablesOfRun: run writes tables in several formats at once. After kills, the next run completes each, and they hold the
-// same rows. If there is Python, other programs read them too.
+// TestPyarrowReadsTablesOfRun: run writes tables in several formats at once. After kills, the next run completes each,
+// and they hold the same rows. If there is Python, other programs read them too.
 func TestPyarrowReadsTablesOfRun(t *testing.T) {
 	needHDF5(t)
 	w := newWorld(t)

@@ -98,6 +98,7 @@ func TestTopicOfFilesIsKilled(t *testing.T) {
 	}
 
 	// What is sent back is read again, and known by the name that it had.
+	w.set("kafka.replay_topics", topic)
 	w.do(0, "dlq", "replay")
 	again := 0
 	for _, m := range messages(t, c, topic) {

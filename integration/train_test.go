@@ -188,7 +188,7 @@ func TestFollowingTheTopic(t *testing.T) {
 	p.until(t, "the last whole step",
 		func() bool { return modified(w.path("broken.safetensors.checkpoint")).After(before) })
 	p.terminate(t)
-	p.wait(t, 1)
+	p.wait(t, exitTerminated)
 	w.do(0, "ingest", "-q", w.digits("d.h5", 250, 4))
 	w.do(0, args("broken", "--resume", "--epochs", "4")...)
 	if n := lines(w.path("broken.csv")); n != 5 {

@@ -32,6 +32,14 @@ type Metadata struct {
 	// Values says which numbers the model takes for the cells of a volume, in the text form of voxelize.Encoding:
 	// palette, raw, window:LO:HI and others. Colormap is the palette of the volumes that it was trained on.
 	Values, Colormap string
+	// Voxelize are settings of the section voxelize that the model's volumes were made with, as texts by their keys,
+	// where they are not the defaults.
+	Voxelize map[string]string
+	// Augmentation says how the rows of its last training were augmented: points or voxel grids, a colon, and the text
+	// of an augment.Recipe.
+	Augmentation string
+	// Trust says how far the outputs of a classifier can be trusted.
+	Trust Trust
 	// Older reports a file of an earlier version of this program that states neither. Such models were trained on
 	// palette indices.
 	Older bool
@@ -205,7 +213,9 @@ func (m *Model) sort() {
 	calls := map[Layer]int{}
 	for _, n := range m.nodes {
 		if n.Layer != nil {
-			n.Call = calls[n.Layer]
+			if call := calls[n.Layer]; n.Call != call { // models that share nodes may be made at the same time
+				n.Call = call
+			}
 			calls[n.Layer]++
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
@@ -26,6 +27,12 @@ type Options struct {
 	Seed uint64
 	// Logits keeps the input of the activation that the model ends in; see [Plan.Logits].
 	Logits bool
+	// InputGrad plans can run Backward after any Forward, and it computes the gradients of the inputs; see
+	// [Plan.InputGrad]. They take floats. Without Training, they compute no gradients of parameters, and leave out
+	// penalties.
+	InputGrad bool
+	// Keep are nodes of the model's layers whose outputs the plan keeps; see [Plan.Kept].
+	Keep []*Node
 }
 
 // Passes returns the name and description of each optimisation pass, in the order in which they run.
@@ -53,7 +60,10 @@ type Plan struct {
 	step        uint64
 	bound       int // samples of the last Forward
 	train       bool
+	logits      *ir.Value   // nil without Options.Logits
+	kept        []*ir.Value // of Options.Keep
 	watch       func(layer string, x []float32)
+	timed       func(layer string, d time.Duration)
 }
 
 // Compile lowers the model for batches of up to batch samples, runs the passes and plans the memory.
@@ -65,8 +75,17 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 		if err := m.checkPalette(o.Palette); err != nil {
 			return nil, err
 		}
+		if o.InputGrad {
+			return nil, fmt.Errorf("model %q: a plan that takes palette indices has no gradient of its input, want one "+
+				"that takes float32", m.Name)
+		}
 	}
-	p := m.Lower(batch, o)
+	for _, n := range o.Keep {
+		if n.Layer == nil || !slices.Contains(m.nodes, n) {
+			return nil, fmt.Errorf("model %q: node %q is not the output of one of its layers", m.Name, n.Name())
+		}
+	}
+	p, logits, kept := m.lower(batch, o)
 	if m.Exact {
 		o.Without = append(slices.Clone(o.Without), "winograd", "winograd4")
 	}
@@ -76,13 +95,13 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 	p.Pool = pool.New(o.Threads)
 	p.Threads = p.Pool.Threads()
 	p.Allocate()
-	plan := &Plan{model: m, program: p, seed: o.Seed, grads: map[*Param][]float32{}}
+	plan := &Plan{model: m, program: p, seed: o.Seed, grads: map[*Param][]float32{}, logits: logits, kept: kept}
 	plan.grad = plan.Grad
 	for _, param := range m.Params() {
 		if !param.Trainable {
 			continue
 		}
-		if param.Regularizer != (Regularizer{}) {
+		if param.Regularizer != (Regularizer{}) && o.penalties() {
 			plan.regularized = append(plan.regularized, param)
 		}
 		if o.Training {
@@ -92,12 +111,16 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 	return plan, nil
 }
 
+// penalties reports whether the plan computes the penalties of weights and activities.
+func (o *Options) penalties() bool { return o.Training || !o.InputGrad }
+
 func (m *Model) checkPalette(palette *Palette) error {
 	if len(m.inputs) != 1 {
 		return fmt.Errorf("model %q: palette input needs a model with one input, found %d", m.Name, len(m.inputs))
 	}
 	shape := m.inputs[0].Shape
-	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels && !channelsFirst(shape, palette) {
+	if palette.Channels < 1 || len(shape) == 0 || shape[len(shape)-1] != palette.Channels &&
+		!channelsFirst(shape, palette) {
 		return fmt.Errorf("model %q: found a palette of %d channels, want as many as the input %v", m.Name,
 			palette.Channels, shape)
 	}
@@ -116,10 +139,20 @@ func channelsFirst(shape Shape, palette *Palette) bool {
 // Lower returns the reference operations of all layers as a program without memory. Passes start from it, and
 // package nntest checks it.
 func (m *Model) Lower(batch int, o Options) *ir.Program {
-	p := &ir.Program{Batch: batch, Training: o.Training, Palette: o.Palette, Precision: m.Precision}
-	values := map[*Node]*ir.Value{}
+	p, _, _ := m.lower(batch, o)
+	return p
+}
+
+// lower is Lower. It returns the values of Options.Logits and Options.Keep too, which are outputs of the program
+// after those of the model.
+func (m *Model) lower(batch int, o Options) (p *ir.Program, logits *ir.Value, kept []*ir.Value) {
+	p = &ir.Program{
+		Batch: batch, Training: o.Training || o.InputGrad, Palette: o.Palette, Precision: m.Precision,
+	}
+	values := map[*Node]*ir.Value{}   // what readers of a node read
+	computed := map[*Node]*ir.Value{} // the same, or the original of a kept copy
 	for _, in := range m.inputs {
-		v := &ir.Value{Shape: in.Shape, NoGrad: true}
+		v := &ir.Value{Shape: in.Shape, NoGrad: !o.InputGrad}
 		p.Inputs = append(p.Inputs, v)
 		values[in] = v
 	}
@@ -138,24 +171,32 @@ func (m *Model) Lower(batch int, o Options) *ir.Program {
 			l.Inputs = append(l.Inputs, values[in])
 		}
 		n.Layer.Lower(l)
-		if r := l.Layer.ActivityRegularizer; r != (Regularizer{}) {
+		if r := l.Layer.ActivityRegularizer; r != (Regularizer{}) && o.penalties() {
 			l.Emit(&op.Penalty{L1: r.L1, L2: r.L2}, n.Shape)
+		}
+		computed[n] = l.Output
+		if slices.Contains(o.Keep, n) { // readers read a copy: operations may change the gradient of their output
+			l.Emit(&op.Copy{}, n.Shape)
 		}
 		values[n] = l.Output
 	}
 	for _, out := range m.outputs {
-		p.Outputs = append(p.Outputs, values[out])
+		p.Outputs = append(p.Outputs, computed[out])
+	}
+	for _, n := range o.Keep {
+		kept = append(kept, values[n])
 	}
 	if o.Logits && len(p.Outputs) == 1 {
-		if from := logits(p); from != nil {
-			p.Outputs = append(p.Outputs, from)
+		if logits = logitsOf(p); logits != nil {
+			p.Outputs = append(p.Outputs, logits)
 		}
 	}
-	return p
+	p.Outputs = append(p.Outputs, kept...)
+	return p, logits, kept
 }
 
-// logits returns the input of the softmax or sigmoid that computes the first output, or nil if there is none.
-func logits(p *ir.Program) *ir.Value {
+// logitsOf returns the input of the softmax or sigmoid that computes the first output, or nil if there is none.
+func logitsOf(p *ir.Program) *ir.Value {
 	for _, n := range slices.Backward(p.Nodes) {
 		if n.Out != p.Outputs[0] {
 			continue
@@ -225,10 +266,18 @@ func (p *Plan) Output(i int) []float32 {
 // OutputGrad. Probabilities near 0 and 1 lose what their logits still tell. Both are nil without Options.Logits, and
 // if the model ends in anything else. A plan for inference has no grad.
 func (p *Plan) Logits() (x, grad []float32) {
-	if len(p.program.Outputs) == len(p.model.outputs) {
+	if p.logits == nil {
 		return nil, nil
 	}
-	v := p.program.Outputs[len(p.model.outputs)]
+	return p.boundTo(p.logits)
+}
+
+// Kept returns the output of node i of Options.Keep, for the n samples of the last Forward, and its gradient, which
+// Backward computes. Both are valid until the next Forward. A plan for inference has no grad.
+func (p *Plan) Kept(i int) (x, grad []float32) { return p.boundTo(p.kept[i]) }
+
+// boundTo returns a value and its gradient for the samples of the last Forward.
+func (p *Plan) boundTo(v *ir.Value) (x, grad []float32) {
 	x = v.Data[:p.bound*v.Size()]
 	if v.Grad != nil {
 		grad = v.Grad[:len(x)]
@@ -254,10 +303,20 @@ func (p *Plan) Forward(n int, train bool, step uint64) error {
 				p.watch(layer, node.Env.X[0])
 			}
 		}
+		if p.timed == nil {
+			node.Op.Forward(&node.Env)
+			continue
+		}
+		begin := time.Now()
 		node.Op.Forward(&node.Env)
+		p.timed(node.Layer, time.Since(begin))
 	}
 	return nil
 }
+
+// Time makes Forward call f with the time that each operation took. Passes draw layers into others: layer then has
+// their names, joined by "+", and one layer may have several operations. A nil f ends it.
+func (p *Plan) Time(f func(layer string, d time.Duration)) { p.timed = f }
 
 // Watch makes Forward call f with the input of each layer that supports low precision, before the layer is
 // computed.
@@ -283,11 +342,23 @@ func (p *Plan) OutputGrad(i int) []float32 {
 	return v.Grad[:p.bound*v.Size()]
 }
 
+// InputGrad returns the gradient of input i after Backward, for the n samples of the last Forward. It is nil without
+// Options.InputGrad, and valid until the next Backward.
+func (p *Plan) InputGrad(i int) []float32 {
+	_, grad := p.boundTo(p.program.Inputs[i])
+	return grad
+}
+
 // Backward computes the gradient of every trainable parameter from OutputGrad, including the gradient of Penalty.
-// It must follow a Forward with train.
+// It must follow a Forward with train, or any Forward of a plan with Options.InputGrad.
 func (p *Plan) Backward() {
 	for _, g := range p.grads {
 		clear(g)
+	}
+	for _, in := range p.program.Inputs {
+		if !in.GradSet {
+			clear(in.Grad)
+		}
 	}
 	for _, n := range p.program.Nodes {
 		if !n.Out.GradSet && !p.isOutput(n.Out) {
@@ -302,8 +373,9 @@ func (p *Plan) Backward() {
 	p.regularize()
 }
 
+// isOutput reports whether the caller writes the gradient of v.
 func (p *Plan) isOutput(v *ir.Value) bool {
-	return slices.Contains(p.program.Outputs, v)
+	return slices.Contains(p.program.Outputs, v) && !slices.Contains(p.kept, v)
 }
 
 // Grad returns the gradient of a trainable parameter after Backward; nil for others. It is valid until the next

@@ -65,10 +65,16 @@ const (
 	EventMissed Event = "missed"
 	// EventFile counts files read from a watched folder or a request.
 	EventFile Event = "file"
+	// EventPostponed counts failures to read a file or a live source that may pass; it is tried again.
+	EventPostponed Event = "postponed"
+	// EventQuarantined counts items that are not read because the process died when it read them.
+	EventQuarantined Event = "quarantined"
 	// EventRequest counts requests received by a server.
 	EventRequest Event = "request"
 	// EventRefused counts requests that a server rejected.
 	EventRefused Event = "refused"
+	// EventUnfamiliar counts volumes that are unlike the training data of the model.
+	EventUnfamiliar Event = "unfamiliar"
 )
 
 // Level is a quantity that rises and falls.
@@ -95,6 +101,47 @@ func Observed(o Observer) Observer {
 		return Unobserved
 	}
 	return o
+}
+
+// Observers returns an observer that passes every report on to all of os.
+func Observers(os ...Observer) Observer { return observers(os) }
+
+type observers []Observer
+
+// ScoreObserver is an Observer that also receives the scores of classifications, from 0 to 1.
+type ScoreObserver interface {
+	Score(part string, score float64)
+}
+
+// Score reports a score to an observer that receives scores.
+func Score(o Observer, part string, score float64) {
+	if s, ok := o.(ScoreObserver); ok {
+		s.Score(part, score)
+	}
+}
+
+func (os observers) Score(part string, score float64) {
+	for _, o := range os {
+		Score(o, part, score)
+	}
+}
+
+func (os observers) Count(part string, e Event, n int) {
+	for _, o := range os {
+		o.Count(part, e, n)
+	}
+}
+
+func (os observers) Time(part string, n int, d time.Duration, err error) {
+	for _, o := range os {
+		o.Time(part, n, d, err)
+	}
+}
+
+func (os observers) Level(part string, l Level, v int64) {
+	for _, o := range os {
+		o.Level(part, l, v)
+	}
 }
 
 type unobserved struct{}

@@ -2,7 +2,12 @@
 // package of this module, so every other package may import it.
 package record
 
-import "time"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Classification is the network's result for one volume. It is encoded as JSON in messages on the topic
 // "classifications" and in JSON Lines files. The schema is docs/reference/classification.schema.json. Fields are only
@@ -20,7 +25,8 @@ type Classification struct {
 	Model  Model     `json:"model"`
 	Class  int       `json:"class"`
 	// Name is the name of the class, if the model names its classes.
-	Name  string  `json:"name,omitempty"`
+	Name string `json:"name,omitempty"`
+	// Score is the probability of the class. It is calibrated if the model's metadata has a temperature.
 	Score float32 `json:"score"`
 	TopK  []Score `json:"top_k"`
 	// Label is the true class, if the source provides it.
@@ -31,10 +37,43 @@ type Classification struct {
 	// scan or frame.
 	Box   *Box   `json:"box,omitempty"`
 	Track uint64 `json:"track,omitempty"`
+	// Distance is how far away the object is, or for a whole depth frame the surfaces in it; nil if unknown.
+	Distance *Distance `json:"distance,omitempty"`
+	// Velocity is that of the object, in metres per second along the axes of its scan; nil if unknown. It is relative
+	// to the world if the sensor's pose is known, and to the sensor otherwise.
+	Velocity *[3]float32 `json:"velocity,omitempty"`
+	// Energy says how unlike the training data the volume is; the more, the higher. It is nil if the model has no
+	// threshold. Unfamiliar reports that the energy is above the threshold.
+	Energy     *float32 `json:"energy,omitempty"`
+	Unfamiliar bool     `json:"unfamiliar,omitempty"`
+	// Origin is where the volume was read; nil if it was no message. It is not part of the JSON.
+	Origin *Origin `json:"-"`
 }
 
-// SchemaVersion is the version of the JSON schema of a classification. Version 2 added object, view, box and track.
-const SchemaVersion = 2
+// Origin is the position of a message on the topic of volumes.
+type Origin struct {
+	Partition int
+	Offset    int64
+}
+
+// String returns PARTITION/OFFSET.
+func (o Origin) String() string { return fmt.Sprintf("%d/%d", o.Partition, o.Offset) }
+
+// ParseOrigin parses the output of String.
+func ParseOrigin(text string) (Origin, error) {
+	partition, offset, _ := strings.Cut(text, "/")
+	p, err := strconv.ParseInt(partition, 10, 32)
+	n, err2 := strconv.ParseInt(offset, 10, 64)
+	o := Origin{int(p), n}
+	if err != nil || err2 != nil || p < 0 || n < 0 || o.String() != text {
+		return Origin{}, fmt.Errorf("origin: found %.64q, want PARTITION/OFFSET", text)
+	}
+	return o, nil
+}
+
+// SchemaVersion is the version of the JSON schema of a classification. Version 2 added object, view, box and track,
+// version 3 energy and unfamiliar, version 4 distance and velocity.
+const SchemaVersion = 4
 
 // Model identifies the network.
 type Model struct {
@@ -58,6 +97,29 @@ type Box struct {
 	// Yaw is the rotation of the box's length from the x axis towards the y axis, in radians.
 	Yaw float32 `json:"yaw"`
 }
+
+// Distance is how far an object is from the sensor, or how far the surfaces in a depth frame are from the camera along
+// its optical axis. All lengths are in metres.
+type Distance struct {
+	// Nearest is the distance of the nearest surface. A single measurement in front of all others does not count.
+	Nearest float64 `json:"nearest_m"`
+	// Median is the median distance of the measurements.
+	Median float64 `json:"median_m"`
+	// Center is the distance of the centre of the object's bounding box; 0 for a whole frame.
+	Center float64 `json:"center_m,omitempty"`
+	// Deviation is the standard deviation of Nearest according to the sensor's noise model; 0 if there is none.
+	Deviation float64 `json:"deviation_m,omitempty"`
+	// Valid is the share of pixels with a measurement, from 0 to 1; 0 for a scan, which has no pixels.
+	Valid float64 `json:"valid,omitempty"`
+}
+
+// Values returns the fields in their order.
+func (d Distance) Values() [5]float64 {
+	return [5]float64{d.Nearest, d.Median, d.Center, d.Deviation, d.Valid}
+}
+
+// DistanceOf returns the distance with the given fields, in their order.
+func DistanceOf(v [5]float64) Distance { return Distance{v[0], v[1], v[2], v[3], v[4]} }
 
 // ID returns the ID of the classified item.
 func (c *Classification) ID() ID {

@@ -50,7 +50,7 @@ func TestWholeScanHasVersion1Fields(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, added := range []string{"object", "view", "box", "track"} {
+	for _, added := range []string{"object", "view", "box", "track", "energy", "unfamiliar", "distance", "velocity"} {
 		if strings.Contains(string(b), `"`+added+`"`) {
 			t.Errorf("found %s in %s", added, b)
 		}

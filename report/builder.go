@@ -49,6 +49,8 @@ type Builder struct {
 	least, wrong examples
 	rejected     []Rejected
 	failed       int
+	// judged counts the rows with an energy, unfamiliar those that are unlike the training data.
+	judged, unfamiliar int
 }
 
 // NewBuilder returns a builder without classifications.
@@ -94,6 +96,12 @@ func (b *Builder) Add(c *record.Classification) {
 	bin := &b.confidence[min(int(score*confidenceBins), confidenceBins-1)]
 	bin.Rows++
 	b.least.add(c, score)
+	if c.Energy != nil {
+		b.judged++
+	}
+	if c.Unfamiliar {
+		b.unfamiliar++
+	}
 	if c.Label == nil || *c.Label < 0 {
 		return
 	}
@@ -161,6 +169,9 @@ func (b *Builder) Report() *Report {
 		Rejected: slices.Clone(b.rejected), OtherClasses: b.other, Confidence: slices.Clone(b.confidence[:]),
 		Labelled: b.evaluated(), MeanScore: b.scores / float64(max(1, b.rows)),
 		LeastConfident: b.least.list(b), ConfidentlyWrong: b.wrong.list(b),
+	}
+	if b.judged > 0 {
+		r.Unfamiliar = &b.unfamiliar
 	}
 	r.Classes = make([]Class, len(b.counts))
 	for i, n := range b.counts {

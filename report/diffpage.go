@@ -206,7 +206,7 @@ func (d *Diff) HTML(w io.Writer) error {
 		}
 		p.Histogram = append(p.Histogram, row)
 	}
-	return pages().ExecuteTemplate(w, "diff.html.tmpl", p)
+	return write(w, "diff.html.tmpl", p)
 }
 
 // diffPage is a difference with what its page shows in addition.

@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
@@ -26,10 +27,11 @@ var pages = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("").Funcs(template.FuncMap{
 		"style": func() (template.CSS, error) {
 			css, err := assets.ReadFile("style.css")
-			return template.CSS(css), err
+			return template.CSS(css), err //nolint:gosec // of this program
 		},
 		"image": func(png []byte) template.URL {
-			return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(png))
+			text := base64.StdEncoding.EncodeToString(png)
+			return template.URL("data:image/png;base64," + text) //nolint:gosec // a picture of this program
 		},
 		"show": show, "id": breakable, "count": count, "plural": plural, "percent": percent, "score": score, "class": class,
 		"duration": duration, "rate": rate, "width": width, "status": Status.badge,
@@ -47,7 +49,17 @@ var pages = sync.OnceValue(func() *template.Template {
 
 // HTML writes the report as a self-contained page.
 func (r *Report) HTML(w io.Writer) error {
-	return pages().ExecuteTemplate(w, "report.html.tmpl", newPage(r))
+	return write(w, "report.html.tmpl", newPage(r))
+}
+
+// write executes a template. Control characters in names are shown as escapes.
+func write(w io.Writer, name string, data any) error {
+	var b strings.Builder
+	if err := pages().ExecuteTemplate(&b, name, data); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, screen.Visible(b.String()))
+	return err
 }
 
 const (
@@ -137,9 +149,16 @@ func (p *page) summarise() {
 		if l.Loss != nil {
 			p.Tiles = append(p.Tiles, tile{"Loss", score(*l.Loss), ""})
 		}
-		p.Tiles = append(p.Tiles, tile{"Calibration error", score(l.ECE), ""})
+		calibration := tile{"Calibration error", score(l.ECE), ""}
+		if l.Uncalibrated != nil {
+			calibration.Note = score(*l.Uncalibrated) + " without calibration"
+		}
+		p.Tiles = append(p.Tiles, calibration)
 	} else if r.Classified > 0 {
 		p.Tiles = append(p.Tiles, tile{"Mean score", score(r.MeanScore), ""})
+	}
+	if r.Unfamiliar != nil {
+		p.Tiles = append(p.Tiles, tile{"Unfamiliar rows", count(*r.Unfamiliar), "unlike the training data"})
 	}
 	if len(r.Files) > 1 {
 		p.Tiles = append(p.Tiles, tile{"Files", count(len(r.Files)), ""})
@@ -496,7 +515,7 @@ func show(text string) string {
 
 // breakable returns an event ID whose lines may end after a colon or slash.
 func breakable(eventID string) template.HTML {
-	return template.HTML(strings.NewReplacer(":", ":<wbr>", "/", "/<wbr>").Replace(
+	return template.HTML(strings.NewReplacer(":", ":<wbr>", "/", "/<wbr>").Replace( //nolint:gosec // the text is escaped
 		template.HTMLEscapeString(show(eventID))))
 }
 
@@ -579,6 +598,6 @@ func (s Status) badge() template.HTML {
 	case Failed:
 		sign, kind = "✕", "bad"
 	}
-	return template.HTML(fmt.Sprintf(`<span class="%s">%s %s</span>`, kind, sign,
+	return template.HTML(fmt.Sprintf(`<span class="%s">%s %s</span>`, kind, sign, //nolint:gosec // the text is escaped
 		template.HTMLEscapeString(show(string(s)))))
 }

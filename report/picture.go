@@ -7,35 +7,46 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// Draw makes the pictures of the examples. load returns the volume of a row. The note of an example says why its volume
-// could not be loaded or drawn. The error is that of ctx.
+// Draw makes the pictures of the examples. load returns the volume of a row and is called concurrently. The note of an
+// example says why its volume could not be loaded or drawn. The error is that of ctx.
 func (r *Report) Draw(ctx context.Context, load func(context.Context, record.ID) (voxelize.Volume, error)) error {
-	drawn := map[record.ID]*Example{}
+	same := map[record.ID][]*Example{}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
 	for _, list := range [][]Example{r.LeastConfident, r.ConfidentlyWrong} {
 		for i := range list {
 			x := &list[i]
-			if same := drawn[x.ID]; same != nil {
-				x.Picture, x.Dims, x.Note = same.Picture, same.Dims, same.Note
+			if same[x.ID] = append(same[x.ID], x); len(same[x.ID]) > 1 {
 				continue
 			}
-			v, err := load(ctx, x.ID)
-			if err == nil {
-				x.Dims = &v.Dims
-				x.Picture, err = Picture(&v)
-			}
-			if ctx.Err() != nil {
+			g.Go(func() error {
+				v, err := load(ctx, x.ID)
+				if err == nil {
+					x.Dims = &v.Dims
+					x.Picture, err = Picture(&v)
+				}
+				if err != nil {
+					x.Note = err.Error()
+				}
 				return ctx.Err()
-			}
-			if err != nil {
-				x.Note = err.Error()
-			}
-			drawn[x.ID] = x
+			})
+		}
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for _, examples := range same {
+		for _, x := range examples[1:] {
+			x.Picture, x.Dims, x.Note = examples[0].Picture, examples[0].Dims, examples[0].Note
 		}
 	}
 	return nil

@@ -36,6 +36,10 @@ type Report struct {
 	// Confidence counts rows by the score of their class, in bins of equal width from 0 to 1.
 	Confidence []Bin   `json:"confidence"`
 	MeanScore  float64 `json:"mean_score"`
+	// Temperature is that of the model, if its scores are calibrated and the caller says so. Unfamiliar counts the rows
+	// that are unlike the training data of the model; it is nil if none has an energy.
+	Temperature float64 `json:"temperature,omitempty"`
+	Unfamiliar  *int    `json:"unfamiliar,omitempty"`
 	// Labelled describes the rows whose true class is known. It is nil without such rows.
 	Labelled *Labelled `json:"labelled,omitempty"`
 	// LeastConfident lists the rows with the lowest scores, lowest first. ConfidentlyWrong lists the rows of a wrong
@@ -141,8 +145,10 @@ type Labelled struct {
 	Loss *float64 `json:"loss,omitempty"`
 	AUC  *float64 `json:"auc,omitempty"`
 	// ECE is the expected calibration error in the bins of Calibration, as defined by nn/train.
-	ECE         float64 `json:"ece"`
-	Calibration []Bin   `json:"calibration"`
+	ECE float64 `json:"ece"`
+	// Uncalibrated is the same for scores without the temperature. It is nil unless the caller sets it.
+	Uncalibrated *float64 `json:"ece_uncalibrated,omitempty"`
+	Calibration  []Bin    `json:"calibration"`
 	// PerClass has the scores of each class, in the order of the rows and columns of Confusion.
 	PerClass []train.ClassScore `json:"per_class"`
 	// Confusion counts rows by true class, then by predicted class.

@@ -12,7 +12,10 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/report"
 	"github.com/voxelstream/voxelstream/sinks/table"
@@ -48,7 +51,8 @@ type place struct {
 // derive writes the tables of results and the rejected rows. before are the shards that an earlier run has done.
 func (j *Job) derive(ctx context.Context, p *Plan, before map[string]bool) (*results, error) {
 	f := &results{
-		job: j, plan: p, before: before, files: make([]FileResult, len(p.Inputs)), labels: make([]labelled, len(p.Inputs)),
+		job: j, plan: p, before: before, files: make([]FileResult, len(p.Inputs)),
+		labels: make([]labelled, len(p.Inputs)),
 		places: map[string][]place{}, owners: map[string]int{}, passing: map[string]bool{},
 		builder: report.NewBuilder(report.Options{
 			Title: "Results of " + j.Settings.Model.Name, Model: j.Settings.Model, Classes: j.Classes, Examples: examples,
@@ -81,7 +85,7 @@ func (f *results) put(ctx context.Context, name string, write func(path string) 
 		if err := write(path); err != nil {
 			return err
 		}
-		file, err := os.Open(path)
+		file, _, err := regular.Open(path)
 		if err != nil {
 			return err
 		}
@@ -99,32 +103,59 @@ func (f *results) put(ctx context.Context, name string, write func(path string) 
 }
 
 // table returns a function that writes the table of results in a format, and counts what it writes if count is set.
+// Parts are loaded and counted while earlier rows are written.
 func (f *results) table(ctx context.Context, format *table.Format, count bool) func(path string) error {
 	return func(path string) error {
 		w, err := format.Create(path, optionsOf(format))
 		if err != nil {
 			return err
 		}
-		for i := range f.plan.Shards {
-			s := &f.plan.Shards[i]
-			err = f.job.load(ctx, s, func(piece Piece, o *pieceOutcome, rows []record.Classification) error {
-				o.done = f.before[s.Key]
-				if other := f.clash(piece.Input, rows); other != "" {
-					*o = pieceOutcome{Rows: o.Rows, Error: clash(other), done: o.done}
-					rows = nil
+		g, ctx := errgroup.WithContext(ctx)
+		loaded := make(chan []record.Classification, aheadParts)
+		g.Go(func() error {
+			defer close(loaded)
+			for i := range f.plan.Shards {
+				if err := f.each(ctx, &f.plan.Shards[i], count, loaded); err != nil {
+					return err
 				}
-				if count {
-					f.add(piece, o, rows)
-					f.passing[s.Key] = f.passing[s.Key] || o.Passing
-				}
-				return w.Write(rows)
-			})
-			if err != nil {
-				break
 			}
-		}
-		return errors.Join(err, w.Close())
+			return nil
+		})
+		g.Go(func() error {
+			for rows := range loaded {
+				if err := w.Write(rows); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		return errors.Join(g.Wait(), w.Close())
 	}
+}
+
+// aheadParts is the number of pieces that wait to be written. With the one that is being written and the one that is
+// being loaded, they are in memory.
+const aheadParts = 1
+
+// each sends the rows of a shard to a channel, and counts them first if count is set.
+func (f *results) each(ctx context.Context, s *Shard, count bool, to chan<- []record.Classification) error {
+	return f.job.load(ctx, s, func(piece Piece, o *pieceOutcome, rows []record.Classification) error {
+		o.done = f.before[s.Key]
+		if other := f.clash(piece.Input, rows); other != "" {
+			*o = pieceOutcome{Rows: o.Rows, Error: clash(other), done: o.done}
+			rows = nil
+		}
+		if count {
+			f.add(piece, o, rows)
+			f.passing[s.Key] = f.passing[s.Key] || o.Passing
+		}
+		select {
+		case to <- rows:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 }
 
 // clash returns the input that rows of an input have their stream, and therefore their IDs, from. It is empty if the
@@ -223,8 +254,8 @@ func (f *results) rejected(ctx context.Context) error {
 	})
 }
 
-// complete removes what an earlier job has made and this one has not, stores the manifest, and removes the parts that do
-// not belong to the plan or must be made again. made are the files that may be there.
+// complete removes what an earlier job has made and this one has not, stores the manifest, and removes the parts that
+// do not belong to the plan or must be made again. made are the files that may be there.
 func (f *results) complete(ctx context.Context, made []outputFile) error {
 	if err := f.job.current(ctx, f.plan); err != nil {
 		return err

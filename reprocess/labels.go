@@ -26,7 +26,7 @@ func labelsOf(names, classes []string) labels {
 	for i, name := range names {
 		l.classes[i] = ingest.NoLabel
 		if class := slices.Index(classes, name); class >= 0 {
-			l.classes[i] = int32(class) //nolint:gosec // a model has fewer classes
+			l.classes[i] = int32(class) // a model has fewer classes
 			continue
 		}
 		if n, err := strconv.ParseInt(name, 10, 32); err == nil && n >= 0 && len(classes) == 0 {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/arrow"
 	"github.com/voxelstream/voxelstream/sinks/table"
@@ -90,7 +91,7 @@ func optionsOf(f *table.Format) any {
 	return f.Options()
 }
 
-// load reads a part and calls use for each of its pieces with the classifications, which use may not keep.
+// load reads a part and calls use for each of its pieces with the classifications, which use may keep.
 func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome, []record.Classification) error) error {
 	var o outcome
 	if err := j.getJSON(ctx, partPrefix+s.Key+outcomeExtension, &o); err != nil {
@@ -105,9 +106,8 @@ func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome,
 			return fmt.Errorf("part %s: %w", s.Key, err)
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()
-		var rows []record.Classification
 		for i, piece := range s.Pieces {
-			rows = rows[:0]
+			var rows []record.Classification
 			for want := o.Pieces[i].Classified; len(rows) < want; {
 				n := len(rows)
 				rows = append(rows, make([]record.Classification, min(want-n, readRows))...)
@@ -131,6 +131,9 @@ func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome,
 // readRows is the number of rows of a part that are read at once. The memory grows with what is there.
 const readRows = 4096
 
+// maxJSON limits the size of a JSON file that is read.
+const maxJSON = 1 << 30
+
 // errJSON means that a file is not the JSON that it should be.
 var errJSON = errors.New("found damaged JSON")
 
@@ -146,7 +149,7 @@ func (j *Job) putJSON(ctx context.Context, name string, v any) error {
 // getJSON reads a JSON file.
 func (j *Job) getJSON(ctx context.Context, name string, v any) error {
 	return j.Store.Get(ctx, name, func(path string) error {
-		b, err := os.ReadFile(path)
+		b, err := regular.Read(path, maxJSON)
 		if err != nil {
 			return err
 		}

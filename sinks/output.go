@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/transient"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -168,6 +172,23 @@ func (o *Output) File() string {
 	return o.Target.Path
 }
 
+// advise adds what to do to the error of a sink that did not recognise a file.
+func (o *Output) advise(err error) error {
+	info, missing := os.Stat(o.File())
+	_, system := errors.AsType[*fs.PathError](err)
+	if missing != nil || !info.Mode().IsRegular() || info.Size() == 0 || system || errors.Is(err, durable.ErrLocked) {
+		return err
+	}
+	return fmt.Errorf("%w; the file is as it was: choose another name for the output", err)
+}
+
+// A sink that cannot be opened for a reason that may pass within seconds is tried again, openRetries times after pauses
+// of openPause and twice as long each time.
+const (
+	openRetries = 3
+	openPause   = 100 * time.Millisecond
+)
+
 // Open reads the secrets and opens the sink. Errors name the target. A best-effort sink does not report what it holds
 // already.
 func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[record.Classification], err error) {
@@ -178,9 +199,17 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 	if o.Delivery.Policy == PolicyBestEffort {
 		s.Repeated = nil
 	}
-	sink, err := o.Kind.Open(ctx, o.Target, o.options, s)
+	var sink Sink
+	for failures := 1; ; failures++ {
+		if sink, err = o.Kind.Open(ctx, o.Target, o.options, s); failures > openRetries || !transient.IsShort(err) {
+			break
+		}
+		if transient.Wait(ctx, transient.Pause(failures, openPause, time.Second)) != nil {
+			break
+		}
+	}
 	if err != nil {
-		return out, fail(err)
+		return out, fail(o.advise(err))
 	}
 	if _, flushes := sink.(pipeline.Flusher); flushes != (o.Kind.Flush != nil) {
 		err := fmt.Errorf("kind %s: Flush must be set if, and only if, its sinks are flushed", o.Kind.Name)

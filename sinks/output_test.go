@@ -7,7 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -327,4 +329,30 @@ func FuzzParse(f *testing.F) {
 		}
 		sinks.Mask(kinds(nil), text)
 	})
+}
+
+// TestOpenTransient: a sink that cannot be opened for a moment is tried again, and one that is broken is not.
+func TestOpenTransient(t *testing.T) {
+	for _, c := range []struct {
+		errs  []error
+		calls int
+		ok    bool
+	}{
+		{[]error{syscall.EMFILE, syscall.EIO, nil}, 3, true},
+		{[]error{syscall.EIO, syscall.EIO, syscall.EIO, syscall.EIO, nil}, 4, false},
+		{[]error{syscall.EACCES, nil}, 1, false},
+		{[]error{errors.New("broken"), nil}, 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			calls, closed := 0, 0
+			kind := &sinks.Kind{Open: func(context.Context, sinks.Target, any, sinks.Services) (sinks.Sink, error) {
+				calls++
+				return &fake{closed: &closed}, c.errs[calls-1]
+			}}
+			_, err := (&sinks.Output{Kind: kind}).Open(t.Context(), sinks.Services{})
+			if calls != c.calls || (err == nil) != c.ok {
+				t.Errorf("%v: found %d calls, %v, want %d", c.errs, calls, err, c.calls)
+			}
+		})
+	}
 }

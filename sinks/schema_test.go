@@ -37,6 +37,10 @@ func TestSchema(t *testing.T) {
 			c.Object, c.View, c.Track = uint32(i), 1, math.MaxUint64
 			c.Box = &record.Box{Center: [3]float64{6.9e5, -2, 1e-9}, Size: [3]float32{4.5, 1.9, 1.6}, Yaw: -3.1}
 			c.EventID = c.ID().String()
+			energy := float32(-3.5)
+			c.Energy, c.Unfamiliar = &energy, true
+			c.Distance = &record.Distance{Nearest: 1.5, Median: 2, Center: 2.5, Deviation: .25, Valid: .75}
+			c.Velocity = &[3]float32{1.5, -2, 0}
 		}
 		doc, err := json.Marshal(&c)
 		if err != nil {
@@ -58,6 +62,12 @@ func TestSchema(t *testing.T) {
 				{`"track":`, `"track":-`},
 				{`"center":[`, `"center":[7,`},
 				{`"yaw":-3.1`, `"jaw":-3.1`},
+				{`"energy":-3.5`, `"energy":"-3.5"`},
+				{`"unfamiliar":true`, `"unfamiliar":1`},
+				{`"nearest_m":`, `"nearest_m":-`},
+				{`"median_m":`, `"middle_m":`},
+				{`"valid":0.75`, `"valid":75`},
+				{`"velocity":[1.5,`, `"velocity":[`},
 			}...)
 		}
 		for _, change := range changes {

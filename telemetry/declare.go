@@ -31,6 +31,12 @@ type Metric struct {
 // labelPart is the label that names the reporting part.
 const labelPart = "part"
 
+// The labels of the metrics of inference requests.
+const (
+	labelModel   = "model"
+	labelVersion = "version"
+)
+
 // counter and gauge declare a metric with one label, the part.
 func counter(name, help string) Metric {
 	return Metric{Name: namespace + name + "_total", Help: help, Kind: Counter, Labels: []string{labelPart}}
@@ -48,14 +54,16 @@ var events = []struct {
 	{pipeline.EventRead, counter("read", "Values read from a source, or messages from a topic.")},
 	{pipeline.EventFiltered, counter("filtered", "Values for which a stage returned no results.")},
 	{pipeline.EventWritten, counter("written", "Values durable at a sink, or messages acknowledged by a topic.")},
-	{pipeline.EventRepeated, counter("repeated", "Values that a sink skipped as duplicates, or packets received twice.")},
+	{pipeline.EventRepeated, counter("repeated",
+		"Values that a sink skipped as duplicates, or packets received twice.")},
 	{pipeline.EventRetried, counter("retries", "Failed attempts that were retried.")},
 	{pipeline.EventFailed, counter("failures", "Failed attempts that were not retried.")},
 	{pipeline.EventDeadLetter, counter("dead_letters",
 		"Values and messages that a part gave up for good and made dead letters.")},
 	{pipeline.EventDeadLetterStored, counter("dead_letters_stored", "Messages stored on the dead letter topic.")},
 	{pipeline.EventUnfinished, counter("unfinished", "Values left for the next start.")},
-	{pipeline.EventDropped, counter("dropped", "Values dropped by a best-effort sink, and packets dropped by the kernel.")},
+	{pipeline.EventDropped, counter("dropped",
+		"Values dropped by a best-effort sink, and packets dropped by the kernel.")},
 	{pipeline.EventDamaged, counter("damaged", "Messages with a wrong checksum, and packets that cannot be decoded.")},
 	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets that a sensor "+
 		"sent but that never arrived. Anything but 0 means data loss.")},
@@ -65,8 +73,13 @@ var events = []struct {
 	{pipeline.EventPacket, counter("packets", "Packets received from a sensor.")},
 	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor skipped because the reader was too far behind.")},
 	{pipeline.EventFile, counter("files", "Files read from a watched folder or a request.")},
+	{pipeline.EventPostponed, counter("postponed",
+		"Failures to read a file or a live source that may pass, such as a missing permission; it is tried again.")},
+	{pipeline.EventQuarantined, counter("quarantined",
+		"Items that are not read because the process died when it read them.")},
 	{pipeline.EventRequest, counter("requests", "Requests to the embedded broker or to an HTTP input.")},
 	{pipeline.EventRefused, counter("refused", "Requests that a server rejected.")},
+	{pipeline.EventUnfamiliar, counter("unfamiliar", "Volumes that are unlike the training data of the model.")},
 }
 
 // levels lists the gauges of the pipeline's levels.
@@ -99,6 +112,9 @@ var (
 		namespace + "operation_values", "Number of values in an operation, such as the size of a batch.", Histogram,
 		[]string{labelPart},
 	}
+	scores = Metric{
+		namespace + "classification_score", "Scores of the best classes.", Histogram, []string{labelPart},
+	}
 	failed = Metric{
 		namespace + "operation_errors_total",
 		"Failed operations. Reasons: permanent (the value is at fault), partial (some values of a batch failed), temporary.",
@@ -117,8 +133,38 @@ var (
 		[]string{"version", "commit", "go_version", "kernels"},
 	}
 	modelInfo = Metric{
-		namespace + "model_info", "Always 1. The labels name the model.", Gauge,
+		namespace + "model_info", "Always 1. The labels name the models that are loaded.", Gauge,
 		[]string{"name", "version"},
+	}
+	inferenceStages = Metric{
+		namespace + "inference_stage_duration_seconds",
+		"Durations of the stages of inference requests: queue (waiting), input (copying the input), infer (the " +
+			"network), output (copying the output). All but queue are those of the whole batch.",
+		Histogram,
+		[]string{labelModel, labelVersion, "stage"},
+	}
+	inferenceRequests = Metric{
+		namespace + "inference_request_duration_seconds", "Durations of inference requests that succeeded.", Histogram,
+		[]string{labelModel, labelVersion},
+	}
+	inferenceFailures = Metric{
+		namespace + "inference_failures_total",
+		"Inference requests that failed. Reasons: invalid, not_found, overloaded (the queue is full), unavailable, " +
+			"deadline, canceled (the client went away), internal.",
+		Counter,
+		[]string{labelModel, labelVersion, "reason"},
+	}
+	inferenceRows = Metric{
+		namespace + "inference_rows_total", "Rows of inference requests that were computed.", Counter,
+		[]string{labelModel, labelVersion},
+	}
+	inferenceBatch = Metric{
+		namespace + "inference_batch_rows", "Rows per forward pass.", Histogram,
+		[]string{labelModel, labelVersion},
+	}
+	inferencePending = Metric{
+		namespace + "inference_pending_requests", "Inference requests in progress, waiting ones included.", Gauge,
+		[]string{labelModel, labelVersion},
 	}
 	workers = Metric{
 		namespace + "hdf5_workers_total", "HDF5 worker processes started. Each file has its own.", Counter,
@@ -133,12 +179,18 @@ var (
 // millisecond, a request to an unavailable broker many seconds.
 var durationBounds = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
+// scoreBounds are the upper bounds of the buckets of classification_score.
+var scoreBounds = []float64{.1, .2, .3, .4, .5, .6, .7, .8, .9, .95, .99, 1}
+
 // sizeBounds are the upper bounds of the buckets of operation_values.
 var sizeBounds = []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024}
 
 // Declared lists all our metrics.
 func Declared() []Metric {
-	out := []Metric{buildInfo, modelInfo, duration, size, failed}
+	out := []Metric{
+		buildInfo, modelInfo, duration, size, failed, scores,
+		inferenceRequests, inferenceStages, inferenceFailures, inferenceRows, inferenceBatch, inferencePending,
+	}
 	for _, e := range events {
 		out = append(out, e.Metric)
 	}

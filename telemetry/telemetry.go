@@ -35,8 +35,10 @@ type Metrics struct {
 	lag         *prometheus.GaugeVec
 	duration    *prometheus.HistogramVec
 	size        *prometheus.HistogramVec
+	scores      *prometheus.HistogramVec
 	failed      *prometheus.CounterVec
 	model       *prometheus.GaugeVec
+	inference   inference
 }
 
 var _ pipeline.Observer = (*Metrics)(nil)
@@ -47,7 +49,8 @@ func New(o Options) *Metrics {
 		registry: prometheus.NewRegistry(), events: map[pipeline.Event]*prometheus.CounterVec{},
 		levels: map[pipeline.Level]*prometheus.GaugeVec{},
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, e := range events {
 		m.events[e.event] = m.counters(e.Metric)
 	}
@@ -57,6 +60,13 @@ func New(o Options) *Metrics {
 	m.otherEvents, m.otherLevels, m.failed = m.counters(otherEvents), m.gauges(otherLevels), m.counters(failed)
 	m.lag, m.model = m.gauges(lag), m.gauges(modelInfo)
 	m.duration, m.size = m.histograms(duration, durationBounds), m.histograms(size, sizeBounds)
+	m.scores = m.histograms(scores, scoreBounds)
+	m.inference = inference{
+		requests: m.histograms(inferenceRequests, durationBounds),
+		stages:   m.histograms(inferenceStages, durationBounds),
+		failures: m.counters(inferenceFailures), rows: m.counters(inferenceRows),
+		batch: m.histograms(inferenceBatch, sizeBounds), pending: m.gauges(inferencePending),
+	}
 	m.gauges(buildInfo).WithLabelValues(o.Version, o.Commit, runtime.Version(), o.Kernels).Set(1)
 	if o.Workers != nil {
 		m.registry.MustRegister(
@@ -123,6 +133,11 @@ func (m *Metrics) Time(part string, n int, d time.Duration, err error) {
 	if err != nil {
 		m.failed.WithLabelValues(part, reason(err)).Inc()
 	}
+}
+
+// Score records the score of a classification.
+func (m *Metrics) Score(part string, score float64) {
+	m.scores.WithLabelValues(valid(part)).Observe(score)
 }
 
 // Level sets a gauge, or removes it for [pipeline.Gone].

@@ -125,6 +125,45 @@ func TestTime(t *testing.T) {
 	}
 }
 
+func TestInference(t *testing.T) {
+	m := telemetry.New(telemetry.Options{})
+	m.ModelLoaded("digits", "1", true)
+	m.ModelLoaded("digits", "2", true)
+	m.InferencePending("digits", "1", 3)
+	m.InferencePending("digits", "2", 4)
+	m.InferenceStages("digits", "1", 5, time.Second, 2*time.Second, 3*time.Second, 4*time.Second)
+	m.InferenceDone("digits", "1", "", 10*time.Second)
+	m.InferenceDone("digits", "1", "deadline", time.Second)
+	m.InferenceBatch("digits", "1", 64)
+	m.ModelLoaded("digits", "2", false)
+	f, _ := scrape(t, m)
+	for name, want := range map[string]map[string]float64{
+		"voxelstream_model_info":                 {`name="digits",version="1"`: 1},
+		"voxelstream_inference_pending_requests": {`model="digits",version="1"`: 3},
+		"voxelstream_inference_rows_total":       {`model="digits",version="1"`: 5},
+		"voxelstream_inference_failures_total":   {`model="digits",reason="deadline",version="1"`: 1},
+	} {
+		if got := values(f[name]); !maps.Equal(got, want) {
+			t.Errorf("%s: found %v, want %v", name, got, want)
+		}
+	}
+	sums := map[string]float64{}
+	for _, s := range f["voxelstream_inference_stage_duration_seconds"].GetMetric() {
+		for _, l := range s.GetLabel() {
+			if l.GetName() == "stage" {
+				sums[l.GetValue()] = s.GetHistogram().GetSampleSum()
+			}
+		}
+	}
+	if want := (map[string]float64{"queue": 1, "input": 2, "infer": 3, "output": 4}); !maps.Equal(sums, want) {
+		t.Errorf("found %v, want %v", sums, want)
+	}
+	h := f["voxelstream_inference_request_duration_seconds"].GetMetric()[0].GetHistogram()
+	if h.GetSampleCount() != 1 || h.GetSampleSum() != 10 {
+		t.Errorf("found %v", h)
+	}
+}
+
 // TestConventions reports one of everything and holds the names and texts against Prometheus's own rules and our
 // declarations.
 func TestConventions(t *testing.T) {
@@ -135,7 +174,8 @@ func TestConventions(t *testing.T) {
 		pipeline.EventDeadLetter, pipeline.EventDeadLetterStored, pipeline.EventUnfinished, pipeline.EventDropped,
 		pipeline.EventDamaged, pipeline.EventLost,
 		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed,
-		pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused,
+		pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused, pipeline.EventUnfamiliar,
+		pipeline.EventPostponed, pipeline.EventQuarantined,
 	} {
 		m.Count("p", e, 1)
 	}
@@ -154,6 +194,12 @@ func TestConventions(t *testing.T) {
 	m.Count("p", "other", 1)
 	m.Level("p", "other", 1)
 	m.Model("m", "1")
+	pipeline.Score(pipeline.Observers(m), "network", .5)
+	m.InferenceStages("m", "1", 1, 0, 0, 0, 0)
+	m.InferenceDone("m", "1", "", 1)
+	m.InferenceDone("m", "1", "invalid", 1)
+	m.InferenceBatch("m", "1", 1)
+	m.InferencePending("m", "1", 1)
 	f, text := scrape(t, m)
 	var page strings.Builder
 	if err := telemetry.WriteReference(&page); err != nil {

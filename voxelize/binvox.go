@@ -10,9 +10,12 @@ import (
 // https://www.patrickmin.com/binvox/binvox.html. A cell is occupied if its value is above 0. The format is a text
 // header followed by runs of (value, length) over the cells, y fastest, then z, then x.
 func WriteBinvox(w io.Writer, f *Field) error {
+	if !Edges(f.Grid.Cell).Cubic() {
+		return fmt.Errorf("binvox: found cells of %v m, want cubes", Edges(f.Grid.Cell))
+	}
 	b := bufio.NewWriter(w)
 	d, o := f.Grid.Dims, f.Grid.Origin
-	edge := f.Grid.Edge
+	edge := f.Grid.Cell[0]
 	if edge == 0 {
 		edge = 1 / float64(max(d[0], d[1], d[2])) // no metric frame: the unit cube
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/vector"
 )
 
 // ErrEmpty reports a sample with nothing to voxelize: no points, no finite points, or no points inside the grid.
@@ -27,37 +28,10 @@ func measure(p *ingest.PointCloud) (bounds, error) {
 	if uint64(n) > math.MaxUint32 {
 		return bounds{}, fmt.Errorf("found a cloud of %d points, want at most %d", n, uint32(math.MaxUint32))
 	}
-	inf := math.Inf(1)
-	lo, hi := [3]float64{inf, inf, inf}, [3]float64{-inf, -inf, -inf}
-	var b bounds
-	for i, x := range p.X {
-		y, z := p.Y[i], p.Z[i]
-		if !finite(x, y, z) {
-			continue
-		}
-		b.finite++
-		// Plain comparisons: the built-in min and max are several times slower, because they handle NaN, which cannot
-		// occur here.
-		if x < lo[0] {
-			lo[0] = x
-		}
-		if x > hi[0] {
-			hi[0] = x
-		}
-		if y < lo[1] {
-			lo[1] = y
-		}
-		if y > hi[1] {
-			hi[1] = y
-		}
-		if z < lo[2] {
-			lo[2] = z
-		}
-		if z > hi[2] {
-			hi[2] = z
-		}
+	b, ok := allFinitePoints(p)
+	if !ok {
+		b = finiteBounds(p)
 	}
-	b.min, b.max = lo, hi
 	if b.finite == 0 {
 		return b, fmt.Errorf("%w: none of %d points is finite", ErrEmpty, n)
 	}
@@ -68,6 +42,32 @@ func measure(p *ingest.PointCloud) (bounds, error) {
 		}
 	}
 	return b, nil
+}
+
+// allFinitePoints returns the bounds of a cloud if all of its points are finite.
+func allFinitePoints(p *ingest.PointCloud) (b bounds, ok bool) {
+	if p.Len() == 0 {
+		return b, false
+	}
+	for a, column := range [][]float64{p.X, p.Y, p.Z} {
+		lo, hi, finite := vector.Range64(column)
+		if !finite {
+			return b, false
+		}
+		b.min[a], b.max[a] = lo+0, hi+0 // -0 becomes 0
+	}
+	b.finite = uint32(p.Len())
+	return b, true
+}
+
+// finiteBounds returns the bounds of the finite points of a cloud.
+func finiteBounds(p *ingest.PointCloud) (b bounds) {
+	lo, hi, n := p.Bounds()
+	for a := range 3 {
+		b.min[a], b.max[a] = lo[a]+0, hi[a]+0 // -0 becomes 0
+	}
+	b.finite = uint32(n)
+	return b
 }
 
 // finite reports whether a point has neither NaN nor infinite coordinates: x-x is 0 for a finite x, and NaN

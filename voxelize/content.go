@@ -130,8 +130,8 @@ func (c Content) Size(dims [3]int) (int, error) {
 	return cells * c.Channels, nil
 }
 
-// Check reports a volume with the wrong size or content, or with a box or pose that is not finite and so cannot be
-// written as JSON. It does not check the values.
+// Check reports a volume with the wrong size or content, with cells of negative lengths, or with cells, a box or a pose
+// that are not finite and so cannot be written as JSON. It does not check the values.
 func (v *Volume) Check() error {
 	size, err := v.Content.Size(v.Dims)
 	if err != nil {
@@ -150,8 +150,19 @@ func (v *Volume) Check() error {
 		float64(b.Yaw)) {
 		return fmt.Errorf("box: found %v, want finite numbers", *b)
 	}
+	if !allFinite(v.Cell[:]...) || min(v.Cell[0], v.Cell[1], v.Cell[2]) < 0 {
+		return fmt.Errorf("cell: found %v, want finite lengths of at least 0", v.Cell)
+	}
 	if p := v.Pose; p != nil && !(allFinite(p.R[:]...) && allFinite(p.T[:]...)) {
 		return fmt.Errorf("pose: found %v, want finite numbers", *p)
+	}
+	if d := v.Distance; d != nil {
+		if x := d.Values(); !allFinite(x[:]...) {
+			return fmt.Errorf("distance: found %v, want finite numbers", *d)
+		}
+	}
+	if x := v.Velocity; x != nil && !allFinite(float64(x[0]), float64(x[1]), float64(x[2])) {
+		return fmt.Errorf("velocity: found %v, want finite numbers", *x)
 	}
 	return nil
 }

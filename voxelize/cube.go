@@ -1,6 +1,10 @@
 package voxelize
 
-import "github.com/voxelstream/voxelstream/ingest"
+import (
+	"math"
+
+	"github.com/voxelstream/voxelstream/ingest"
+)
 
 // cube is the bounding cube of a cloud, split into n cells per side as the 3D MNIST authors and pyntcloud do it.
 type cube struct {
@@ -56,23 +60,32 @@ func (c *cube) cell(axis int, v float64) int {
 func (c *cube) grid() Grid {
 	return Grid{
 		Origin: [3]float64{c.edges[0][0], c.edges[1][0], c.edges[2][0]},
-		Edge:   (c.edges[0][c.n] - c.edges[0][0]) / float64(c.n),
+		Cell:   Cubes((c.edges[0][c.n] - c.edges[0][0]) / float64(c.n)),
 		Dims:   [3]int{c.n, c.n, c.n},
 	}
 }
 
 // count returns the number of points in each cell and the largest of these counts. stride is the distance in the
 // array of one step along x, y and z, and so sets the axis order.
-func (c *cube) count(p *ingest.PointCloud, stride [3]int) (counts []uint32, most uint32) {
-	counts = make([]uint32, c.n*c.n*c.n)
-	for i, x := range p.X {
-		y, z := p.Y[i], p.Z[i]
+func (c *cube) count(p *ingest.PointCloud, stride [3]int) (cells []uint32, most uint32) {
+	out := counts{cells: newCounts(c.n * c.n * c.n)}
+	c.finder(stride).each(p, func(_ int, cells []int32) { out.add(cells) })
+	return out.cells, out.most
+}
+
+// finder returns the finder of the cube's cells.
+func (c *cube) finder(stride [3]int) *finder {
+	f := &finder{exact: func(x, y, z float64) (int, bool) {
 		if !finite(x, y, z) {
-			continue
+			return 0, false
 		}
-		j := c.cell(0, x)*stride[0] + c.cell(1, y)*stride[1] + c.cell(2, z)*stride[2]
-		counts[j]++
-		most = max(most, counts[j])
+		return c.cell(0, x)*stride[0] + c.cell(1, y)*stride[1] + c.cell(2, z)*stride[2], true
+	}}
+	var rounding float64 // of edges and coordinates, in cells
+	for a, edges := range c.edges {
+		f.set(a, edges[0], c.perMetre[a], c.n, stride[a])
+		rounding = max(rounding, (math.Abs(edges[0])+math.Abs(edges[c.n]))*c.perMetre[a]+float64(c.n))
 	}
-	return counts, most
+	f.near(rounding * 0x1p-49)
+	return f
 }

@@ -17,6 +17,8 @@ import (
 //	palette:LO:HI      palette indices of the window from LO to HI
 //	raw                the values as measured, as float32
 //	window:LO:HI       LO becomes 0 and HI becomes 1; values outside are clamped
+//	window:1%:99%      the same, from the percentiles of each channel of each volume; palette:1%:99% likewise
+//	window:lung        the same, by one of the named windows of [Windows]; palette:lung likewise
 //	standard           (x - mean) / deviation, by the mean and standard deviation of each channel of each volume
 //	standard:MEAN:DEV  the same with fixed numbers: one for all channels, or one per channel, separated by commas
 //
@@ -27,6 +29,7 @@ type Encoding string
 // The encodings without numbers.
 const (
 	PaletteIndices Encoding = "palette"
+	FullPalette    Encoding = "palette:full"
 	RawValues      Encoding = "raw"
 	Standardised   Encoding = "standard"
 )
@@ -35,7 +38,7 @@ const (
 const maxEncoding = 256
 
 var errEncoding = errors.New("want palette, palette:full, palette:LO:HI, raw, window:LO:HI, standard or " +
-	"standard:MEAN:DEV, such as window:-1000:400")
+	"standard:MEAN:DEV, such as window:-1000:400, window:1%:99% or window:lung")
 
 // String returns the text form.
 func (e Encoding) String() string { return string(e) }
@@ -81,10 +84,15 @@ func (e Encoding) Windowed(w Window) (Encoding, error) {
 		return scaling{kind: "palette", full: true}.encoding(), nil
 	case w.None:
 		return RawValues, nil
-	case e.IsPalette():
-		return scaling{kind: "palette", low: w.Centre - w.Width/2, high: w.Centre + w.Width/2}.encoding(), nil
 	}
-	return scaling{kind: "window", low: w.Centre - w.Width/2, high: w.Centre + w.Width/2}.encoding(), nil
+	s := scaling{kind: "window", low: w.Centre - w.Width/2, high: w.Centre + w.Width/2}
+	if w.Percentiles != [2]float64{} {
+		s.percent, s.low, s.high = true, w.Percentiles[0], w.Percentiles[1]
+	}
+	if e.IsPalette() {
+		s.kind = "palette"
+	}
+	return s.encoding(), nil
 }
 
 // Apply computes what the network gets from values as measured, in place: a window or a standardisation. The values
@@ -106,6 +114,7 @@ type scaling struct {
 	kind      string // palette, raw, window or standard
 	full      bool
 	low, high float64 // equal if there is no window
+	percent   bool    // low and high are percentiles
 	// mean and dev have one number for all channels or one per channel; they are empty if each volume has its own.
 	mean, dev []float64
 }
@@ -123,11 +132,22 @@ func scalingOf(e Encoding) (s scaling, err error) {
 	switch {
 	case len(parts) == 1 && (s.kind == "palette" || s.kind == "raw" || s.kind == "standard"):
 		return s, nil
-	case string(e) == "palette:full":
+	case e == FullPalette:
 		s.full = true
+		return s, nil
+	case len(parts) == 2 && (s.kind == "palette" || s.kind == "window"):
+		w, ok := windowNamed(parts[1])
+		if !ok {
+			return s, fmt.Errorf("found no window %.32q, %w", parts[1], errWindow)
+		}
+		s.low, s.high = w.Centre-w.Width/2, w.Centre+w.Width/2
 		return s, nil
 	case len(parts) != 3:
 		return s, errEncoding
+	}
+	if low, high, ok := percentiles(parts[1], parts[2]); ok && (s.kind == "palette" || s.kind == "window") {
+		s.percent, s.low, s.high = true, low, high
+		return s, nil
 	}
 	a, errA := numbers(parts[1])
 	b, errB := numbers(parts[2])
@@ -177,6 +197,8 @@ func (s scaling) encoding() Encoding {
 	switch {
 	case s.full:
 		return Encoding(s.kind + ":full")
+	case s.percent:
+		return Encoding(s.kind + ":" + number(s.low) + "%:" + number(s.high) + "%")
 	case s.low < s.high:
 		return Encoding(s.kind + ":" + number(s.low) + ":" + number(s.high))
 	case len(s.mean) > 0:
@@ -201,10 +223,32 @@ func (s scaling) fits(channels int) error {
 
 // apply is Encoding.Apply for numbers that fit.
 func (s scaling) apply(values []float32, channels int) {
+	s.applyWith(values, channels, s.windows(values, channels))
+}
+
+// windows returns the window of each channel. It is nil if the scaling has none.
+func (s scaling) windows(values []float32, channels int) [][2]float32 {
+	if s.kind != "window" || len(values) == 0 {
+		return nil
+	}
+	out := make([][2]float32, channels)
+	for c := range out {
+		if s.percent {
+			out[c] = percentileWindow(values, c, channels, s.low, s.high)
+		} else {
+			out[c][0], out[c][1] = s.bounds()
+		}
+	}
+	return out
+}
+
+// applyWith is apply with windows that were computed before.
+func (s scaling) applyWith(values []float32, channels int, windows [][2]float32) {
 	switch s.kind {
 	case "window":
-		low, high := s.bounds()
-		scale(values, low, high)
+		for c, w := range windows {
+			scaleChannel(values, c, channels, w)
+		}
 	case "standard":
 		for c := range channels {
 			mean, dev := moments(values, c, channels)
@@ -235,9 +279,17 @@ func moments(values []float32, c, channels int) (mean, dev float64) {
 	return mean, math.Sqrt(dev / n)
 }
 
-// scale maps low to 0 and high to 1 in place, and clamps values outside.
-func scale(values []float32, low, high float32) {
-	for i, x := range values {
-		values[i] = (min(max(x, low), high) - low) / (high - low)
+// scale maps the ends of a window to 0 and 1 in place, and clamps values outside.
+func scale(values []float32, w [2]float32) { scaleChannel(values, 0, 1, w) }
+
+// scaleChannel is scale for one channel. A window of one value, as that of a constant volume, maps everything to 0.
+func scaleChannel(values []float32, c, channels int, w [2]float32) {
+	low, high := w[0], w[1]
+	width := high - low
+	if !(width > 0) {
+		width = 1
+	}
+	for i := c; i < len(values); i += channels {
+		values[i] = (min(max(values[i], low), high) - low) / width
 	}
 }

@@ -13,7 +13,7 @@ func ExampleVoxelizer_Volume() {
 	o := voxelize.DefaultOptions()
 	o.Method = voxelize.Regular.Name
 	o.Dims = [3]int{2, 2, 2}
-	o.Origin, o.Edge = &[3]float64{0, 0, 0}, 0.5
+	o.Origin, o.Edge = voxelize.At(0, 0, 0), voxelize.Cubes(0.5)
 	v, err := voxelize.New(o)
 	if err != nil {
 		panic(err)

@@ -1,18 +1,20 @@
 package voxelize
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
 // Format selects the cell values of an exported grid.
 type Format string
 
 // The formats. FormatIndex is the palette index (1 channel, 0 to 255). FormatRGB is the palette's colour (3 channels,
-// 0 to 1). FormatDensity is the value before colour mapping (1 channel). FormatDistance is the signed distance to the
+// 0 to 1). FormatDensity is the values before colour mapping. FormatDistance is the signed distance to the
 // surface in metres (1 channel), for methods that compute it; see [Method.Distances].
 const (
 	FormatIndex    Format = "index"
@@ -40,29 +42,58 @@ func (v *Voxelizer) Export(s ingest.Sample, f Format) (ingest.Sample, error) {
 		return s, nil
 	}
 	g := &ingest.Grid{Dims: v.options.Dims, Channels: 1}
-	if f == FormatDensity {
+	switch f {
+	case FormatDensity:
 		field, err := v.Field(s)
 		if err != nil {
 			return s, err
 		}
-		g.Values = floats(field.Values)
-	} else {
+		g.Values, g.Channels = float32s(field.Values), field.Channels
+	default:
 		vol, err := v.volume(s, false)
 		if err != nil {
 			return s, itemError(s, err)
 		}
-		if f == FormatRGB {
-			g.Channels, g.Values = 3, make([]float32, 3*len(vol.Index))
-			v.palette.Expand(g.Values, vol.Index)
-		} else {
-			g.Values = floats(vol.Index)
+		if f == FormatIndex {
+			g.Values = float32s(vol.Index)
+			break
+		}
+		g.Channels, g.Values = 3, make([]float32, 3*len(vol.Index))
+		v.palette.Expand(g.Values, vol.Index)
+		if err := v.extremes(s.Data, g.Values); err != nil {
+			return s, itemError(s, err)
 		}
 	}
 	s.Data = g
 	return s, nil
 }
 
-func floats[T uint8 | float64](values []T) []float32 {
+// extremes sets the colours of values below and above the range of the scale and of bad ones, where the options have
+// such colours.
+func (v *Voxelizer) extremes(d ingest.Data, rgb []float32) error {
+	s := v.scale
+	if !s.Under.Set && !s.Over.Set && !s.Bad.Set {
+		return nil
+	}
+	if _, ok := d.(*ingest.Grid); ok {
+		return errors.New("colours under, over and bad: found a grid, want points or a depth frame")
+	}
+	f, err := v.field(d)
+	if err != nil {
+		return err
+	}
+	if !s.Bad.Set {
+		s.Bad = colormap.Color{RGBA: v.palette.Color(0), Set: true}
+	}
+	rgba := make([]float32, 4*len(f.Values))
+	colormap.Colors(rgba, f.Values, s)
+	for i := range f.Values {
+		copy(rgb[3*i:][:3], rgba[4*i:])
+	}
+	return nil
+}
+
+func float32s[T uint8 | float64](values []T) []float32 {
 	out := make([]float32, len(values))
 	for i, x := range values {
 		out[i] = float32(x)

@@ -12,7 +12,7 @@ import (
 
 func TestExport(t *testing.T) {
 	o := options(Regular, 2)
-	o.Origin, o.Edge = &[3]float64{0, 0, 0}, 1
+	o.Origin, o.Edge = At(0, 0, 0), Cubes(1)
 	v := mustNew(t, o)
 	s := sampleOf(cloudOf(0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 1.5, 0.5, 0.5))
 	for f, want := range map[Format][]float32{
@@ -46,7 +46,7 @@ func TestExport(t *testing.T) {
 
 func TestWriteBinvox(t *testing.T) {
 	o := options(Regular, 1)
-	o.Dims, o.Origin, o.Edge = [3]int{4, 3, 2}, &[3]float64{10, 20, 30}, 0.5 // 2 cells along x, 3 along y, 4 along z
+	o.Dims, o.Origin, o.Edge = [3]int{4, 3, 2}, At(10, 20, 30), Cubes(0.5) // 2 cells along x, 3 along y, 4 along z
 	f, err := mustNew(t, o).Field(sampleOf(cloudOf(10, 20, 30, 10.6, 21.1, 30.6)))
 	if err != nil {
 		t.Fatal(err)

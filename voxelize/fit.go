@@ -1,23 +1,22 @@
 package voxelize
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/vector"
 )
 
 // Fit selects how an input grid of another size is adapted to the size in the options.
 type Fit string
 
 // The ways to fit. FitWhole resamples to cubic cells that are just large enough for the whole grid. FitCrop resamples
-// to cubic cells of Options.Edge, or else of the grid's smallest cell size, and takes the centre. Both pad with the
-// lowest value. FitExact rejects grids of another size. FitAuto, the default, is FitWhole for grids with a known cell
-// size (MRI and CT scans) and FitExact for others, where another size is probably a mistake.
+// to cells of Options.Spacing, or cubic ones of Options.Edge, or else of the grid's smallest cell size, and takes the
+// centre. Both pad with the lowest value. FitExact rejects grids of another size. FitAuto, the default, is FitCrop if
+// there is a Spacing, else FitWhole for grids with a known cell size (MRI and CT scans) and FitExact for others, where
+// another size is probably a mistake.
 const (
 	FitAuto  Fit = "auto"
 	FitWhole Fit = "whole"
@@ -35,90 +34,16 @@ func (Fit) Choices() []string { return names(Fits(), func(f Fit) Fit { return f 
 func (Fit) ChoiceDoc(name string) string {
 	switch Fit(name) {
 	case FitAuto:
-		return "Use whole for grids that state their cell size, such as MRI and CT scans, and exact for all others."
+		return "Use crop if spacing is set, else whole for grids that state their cell size, such as MRI and CT scans, " +
+			"and exact for all others."
 	case FitWhole:
 		return "Resample the whole grid to fit."
 	case FitCrop:
-		return "Crop to the centre, at the cell size set by edge, or else at the grid's smallest cell size."
+		return "Crop to the centre, at the cell size set by spacing or edge, or else at the grid's smallest cell size."
 	case FitExact:
 		return "Reject grids of another size."
 	}
 	return ""
-}
-
-// Window is the range of intensities to use, given in the radiologists' way as its centre and width, in the grid's
-// units (Hounsfield units for CT). The zero value uses the window given in the grid's file, if any. The text form is
-// CENTRE:WIDTH, "none" for the full range, or an empty string for the zero value.
-type Window struct {
-	Centre, Width float64
-	// None uses the full range of values and ignores a window in the file.
-	None bool
-}
-
-// String returns the text form that UnmarshalText reads.
-func (w Window) String() string {
-	switch {
-	case w.None:
-		return "none"
-	case w == Window{}:
-		return ""
-	}
-	return strconv.FormatFloat(w.Centre, 'g', -1, 64) + ":" + strconv.FormatFloat(w.Width, 'g', -1, 64)
-}
-
-// MarshalText returns String.
-func (w Window) MarshalText() ([]byte, error) { return []byte(w.String()), nil }
-
-// UnmarshalText parses CENTRE:WIDTH, "none" or an empty string.
-func (w *Window) UnmarshalText(text []byte) error {
-	switch string(text) {
-	case "":
-		*w = Window{}
-		return nil
-	case "none":
-		*w = Window{None: true}
-		return nil
-	}
-	centre, width, _ := strings.Cut(string(text), ":")
-	var found Window
-	var errCentre, errWidth error
-	found.Centre, errCentre = strconv.ParseFloat(centre, 64)
-	found.Width, errWidth = strconv.ParseFloat(width, 64)
-	if errCentre != nil || errWidth != nil || found.Width == 0 || found.check() != nil {
-		return errWindow
-	}
-	*w = found
-	return nil
-}
-
-var errWindow = errors.New("want CENTRE:WIDTH such as 40:400, none, or an empty string")
-
-// check reports a window that is not finite, has a negative width, or is too narrow for float32.
-func (w Window) check() error {
-	low, high := w.bounds()
-	if !finite(w.Centre, w.Width, 0) || w.Width < 0 || w.Width > 0 &&
-		(!finite(float64(low), float64(high), 0) || low >= high) {
-		return fmt.Errorf("found %g:%g, %w", w.Centre, w.Width, errWindow)
-	}
-	return nil
-}
-
-// bounds returns the values that map to 0 and 1.
-func (w Window) bounds() (low, high float32) {
-	return float32(w.Centre - w.Width/2), float32(w.Centre + w.Width/2)
-}
-
-// window returns the window of the options, or else the grid's own. ok is false if there is none.
-func (v *Voxelizer) window(g *ingest.Grid) (low, high float32, ok bool) {
-	switch {
-	case v.options.Window.None || v.scaling.full:
-		return 0, 0, false
-	case v.scaling.low < v.scaling.high:
-		low, high = v.scaling.bounds()
-	default:
-		low, high = g.Window[0], g.Window[1]
-	}
-	return low, high, low < high
 }
 
 // gridValues returns the values of an input grid as density or occupancy, windowed and resampled to the cells of the
@@ -130,10 +55,10 @@ func (v *Voxelizer) gridValues(g *ingest.Grid) (values []float32, scaled bool, e
 	if values, err = background(g); err != nil {
 		return nil, false, err
 	}
-	low, high, scaled := v.window(g)
+	window, scaled := v.window(g, values)
 	if scaled {
 		values = slices.Clone(values)
-		scale(values, low, high)
+		scale(values, window)
 	}
 	values = v.fitted(g, values)
 	if v.value() == Occupancy {
@@ -159,11 +84,12 @@ func (v *Voxelizer) raw(vol *Volume, g *ingest.Grid) error {
 	if err != nil {
 		return err
 	}
+	windows := v.scaling.windows(values, g.Channels) // before cells are added around the grid
 	vol.Values = v.fitted(g, values)
 	if v.scaling.changes() || v.value() == Occupancy {
 		vol.Values = slices.Clone(vol.Values)
 	}
-	v.scaling.apply(vol.Values, g.Channels)
+	v.scaling.applyWith(vol.Values, g.Channels, windows)
 	if v.value() == Occupancy {
 		occupy(vol.Values)
 	}
@@ -186,8 +112,15 @@ func (v *Voxelizer) fitted(g *ingest.Grid, values []float32) []float32 {
 	}
 	cell := v.cell(g)
 	edge := v.edge(g.Dims, cell)
+	return resampleChannels(values, g, cell, v.options.Dims, edge, v.options.Interpolation)
+}
+
+// resampleChannels resamples each channel of the values of a grid. Cells outside of it get the channel's lowest value.
+func resampleChannels(values []float32, g *ingest.Grid, cell [3]float64, want [3]int, edge [3]float64,
+	how Interpolation,
+) []float32 {
 	if g.Channels == 1 {
-		return resample(values, g.Dims, cell, v.options.Dims, edge, slices.Min(values))
+		return resample(values, g.Dims, cell, want, edge, slices.Min(values), how)
 	}
 	var out []float32
 	channel := make([]float32, len(values)/g.Channels)
@@ -195,7 +128,7 @@ func (v *Voxelizer) fitted(g *ingest.Grid, values []float32) []float32 {
 		for i := range channel {
 			channel[i] = values[i*g.Channels+c]
 		}
-		resampled := resample(channel, g.Dims, cell, v.options.Dims, edge, slices.Min(channel))
+		resampled := resample(channel, g.Dims, cell, want, edge, slices.Min(channel), how)
 		if out == nil {
 			out = make([]float32, len(resampled)*g.Channels)
 		}
@@ -212,57 +145,44 @@ func (v *Voxelizer) fits(g *ingest.Grid) bool {
 		return v.options.Fit == FitExact
 	}
 	cell := v.cell(g)
+	if s := v.options.Spacing; s != (Spacing{}) {
+		return s.is(cell)
+	}
 	return cell == [3]float64{cell[0], cell[0], cell[0]} &&
-		(v.options.Fit != FitCrop || v.options.Edge == 0 || v.options.Edge == cell[0])
+		(v.options.Fit != FitCrop || v.options.Edge[0] == 0 || v.options.Edge[0] == cell[0])
 }
 
 // cell returns the cell size of a grid, or 1 on each axis if it is unknown.
 func (v *Voxelizer) cell(g *ingest.Grid) [3]float64 {
-	for _, c := range g.Cell {
-		if !(c > 0) || !finite(c, c, c) {
-			return [3]float64{1, 1, 1}
-		}
+	if !known(g.Cell) {
+		return [3]float64{1, 1, 1}
 	}
 	return g.Cell
 }
 
-// edge returns the cell size to resample a grid to.
-func (v *Voxelizer) edge(dims [3]int, cell [3]float64) float64 {
-	if v.options.Fit == FitCrop {
-		if v.options.Edge > 0 {
-			return v.options.Edge
-		}
-		return min(cell[0], cell[1], cell[2])
-	}
+// edge returns the cell size to resample a grid to, along z, y, x.
+func (v *Voxelizer) edge(dims [3]int, cell [3]float64) [3]float64 {
 	edge := 0.0
-	for k, n := range dims {
-		edge = max(edge, float64(n)*cell[k]/float64(v.options.Dims[k]))
+	switch {
+	case v.options.Spacing != Spacing{}:
+		return v.options.Spacing.metres()
+	case v.options.Fit == FitCrop && v.options.Edge[0] > 0:
+		edge = v.options.Edge[0]
+	case v.options.Fit == FitCrop:
+		edge = min(cell[0], cell[1], cell[2])
+	default:
+		for k, n := range dims {
+			edge = max(edge, float64(n)*cell[k]/float64(v.options.Dims[k]))
+		}
 	}
-	return edge
-}
-
-// finiteValues reports whether values holds neither NaN nor infinities.
-func finiteValues(values []float32) bool {
-	var a, b, c, d float32 // 0 until a value is not finite, NaN from then on
-	i := 0
-	for ; i+4 <= len(values); i += 4 {
-		v := values[i : i+4 : i+4]
-		a += v[0] - v[0]
-		b += v[1] - v[1]
-		c += v[2] - v[2]
-		d += v[3] - v[3]
-	}
-	for _, x := range values[i:] {
-		a += x - x
-	}
-	return a+b+c+d == 0
+	return [3]float64{edge, edge, edge}
 }
 
 // background returns the values of a grid, with a background value where they are NaN or infinite, as outside of the
 // brain in a masked map: 0, or the lowest finite value of the channel if that is below 0. The values are those of the
 // grid itself if all of them are finite.
 func background(g *ingest.Grid) ([]float32, error) {
-	if finiteValues(g.Values) {
+	if vector.Finite(g.Values) {
 		return g.Values, nil
 	}
 	lowest, found := make([]float32, g.Channels), false
@@ -302,6 +222,11 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 	want := v.options.Dims
 	auto := v.options.Fit == FitAuto
 	exact := v.options.Fit == FitExact || auto && g.Cell == [3]float64{}
+	if v.options.Spacing != (Spacing{}) {
+		if exact = false; !known(g.Cell) {
+			return errNoCell
+		}
+	}
 	if g.Channels < 1 || g.Channels > channels {
 		return channelsError(g.Channels, channels)
 	}

@@ -11,18 +11,21 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// TestFitAgreesWithScipyAndPillow compares fitted grids with the output of testdata/resample.py.
-func TestFitAgreesWithScipyAndPillow(t *testing.T) {
+// TestFitAgreesWithOthers compares fitted grids with the output of testdata/resample.py: that of scipy, Pillow and
+// SimpleITK.
+func TestFitAgreesWithOthers(t *testing.T) {
 	data, err := os.ReadFile("testdata/resample.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var cases []struct {
-		Name, Fit   string
-		Shape, Dims [3]int
-		Cell        [3]float64
-		Edge        float64
-		Want        []float32
+		Name, Fit     string
+		Shape, Dims   [3]int
+		Cell          [3]float64
+		Edge          float64
+		Spacing       Spacing
+		Interpolation Interpolation
+		Want          []float32
 	}
 	if err := json.Unmarshal(data, &cases); err != nil || len(cases) == 0 {
 		t.Fatalf("found %d cases, %v", len(cases), err)
@@ -30,7 +33,8 @@ func TestFitAgreesWithScipyAndPillow(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			o := DefaultOptions()
-			o.Method, o.Dims, o.Fit, o.Edge = Regular.Name, c.Dims, Fit(c.Fit), c.Edge
+			o.Method, o.Dims, o.Fit, o.Edge = Regular.Name, c.Dims, Fit(c.Fit), Cubes(c.Edge)
+			o.Spacing, o.Interpolation = c.Spacing, c.Interpolation
 			f, err := mustNew(t, o).Field(sampleOf(counted(c.Shape, c.Cell)))
 			if err != nil {
 				t.Fatal(err)
@@ -127,5 +131,57 @@ func TestWindow(t *testing.T) {
 	o.Window, o.Fit = Window{}, "stretch"
 	if _, err := New(o); err == nil || !strings.Contains(err.Error(), `fit: found "stretch"`) {
 		t.Errorf("found error %v, want one about fit", err)
+	}
+}
+
+// TestSpacing checks the text form, the options that a spacing excludes, and Resample.
+func TestSpacing(t *testing.T) {
+	for text, want := range map[string]Spacing{
+		"": {}, "1": {1, 1, 1}, "2x1x0.5": {2, 1, .5}, "0.35": {.35, .35, .35},
+	} {
+		s := Spacing{7, 7, 7}
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want || s.String() != text {
+			t.Errorf("%q: found %v, %v", text, s, err)
+		}
+	}
+	for _, text := range []string{"0", "0x0x0", "-1", "1x1", "1x1x1x1", "1x1x", "NaN", "Inf", "1e9", "1e-9", "1 mm"} {
+		s := Spacing{7, 7, 7}
+		if err := s.UnmarshalText([]byte(text)); err == nil || s != (Spacing{7, 7, 7}) {
+			t.Errorf("%q: found %v, %v, want an error and the spacing unchanged", text, s, err)
+		}
+	}
+	o := DefaultOptions()
+	o.Spacing, o.Fit = Spacing{1, 1, 1}, FitWhole
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "spacing: found 1 with fit whole") {
+		t.Errorf("fit whole: found %v", err)
+	}
+	o.Fit, o.Dims = FitAuto, [3]int{2, 2, 2}
+	if _, err := mustNew(t, o).Volume(sampleOf(counted(o.Dims, [3]float64{}))); err == nil ||
+		!strings.Contains(err.Error(), "without a cell size") {
+		t.Errorf("no cell size: found %v", err)
+	}
+
+	g := counted([3]int{4, 6, 5}, [3]float64{.002, .001, .001})
+	for _, c := range []struct {
+		spacing Spacing
+		want    [3]int
+	}{{Spacing{1, 1, 1}, [3]int{8, 6, 5}}, {Spacing{4, 4, 4}, [3]int{2, 2, 1}}, {Spacing{100, 3, .5}, [3]int{1, 2, 10}}} {
+		r, err := Resample(g, c.spacing, Linear)
+		if err != nil || r.Dims != c.want || len(r.Values) != c.want[0]*c.want[1]*c.want[2] || r.Cell != c.spacing.metres() {
+			t.Errorf("%v: found %v cells of %v m, %v, want %v", c.spacing, r.Dims, r.Cell, err, c.want)
+		}
+	}
+	if r, err := Resample(g, Spacing{2, 1, 1}, Linear); err != nil || r != g {
+		t.Errorf("the same spacing: found another grid, %v", err)
+	}
+	if _, err := Resample(g, Spacing{1e-6, 1e-6, 1e-6}, Linear); err == nil || !strings.Contains(err.Error(), "limit") {
+		t.Errorf("a tiny spacing: found %v, want the limit", err)
+	}
+	labels := &ingest.Grid{
+		Dims: [3]int{1, 1, 4}, Channels: 1, Cell: [3]float64{.001, .001, .001}, Values: []float32{0, 2, 4, 0},
+	}
+	r, err := Resample(labels, Spacing{1, 1, .5}, Nearest)
+	if err != nil || !slices.Equal(r.Values, []float32{0, 0, 2, 2, 4, 4, 0, 0}) {
+		t.Errorf("labels: found %v, %v", r.Values, err)
 	}
 }

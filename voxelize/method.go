@@ -21,6 +21,11 @@ type Method struct {
 	Placed bool
 	// Value is the kind of cell value, if the method determines it. If it is empty, Options.Value applies.
 	Value Value
+	// Channels returns the number of values per cell for valid options. It is nil if there is one.
+	Channels func(o Options) int
+	// Attributes returns the names of the attributes of points that the method uses. It is nil if it uses coordinates
+	// only.
+	Attributes func(o Options) []string
 	// Options returns the method's own options with their defaults: a pointer to a struct with the tags of
 	// internal/option, whose fields become keys of the section voxelize. It is nil if the method has none.
 	// [MethodOptions] passes them to New.
@@ -45,6 +50,10 @@ type Needs struct {
 	Cube bool
 	// Frames requires depth frames, because points do not show which space the camera saw as empty.
 	Frames bool
+	// Flat requires a depth of one cell, because the method has one cell per column.
+	Flat bool
+	// CubicCells requires the edges of a cell to be equal.
+	CubicCells bool
 }
 
 // Fused is the result of fusing all frames of a recording.
@@ -65,8 +74,21 @@ func Methods() []Method {
 		Pyntcloud,
 		Regular,
 		OccupancyGrid,
+		CountGrid,
 		DensityGrid,
+		MeanGrid,
+		MinGrid,
+		MaxGrid,
+		FirstGrid,
+		MajorityGrid,
+		Channels,
+		HitMiss,
+		FreeSpace,
+		VoxNet,
+		HeightMap,
+		Pillars,
 		TSDF,
+		ProjectiveTSDF,
 	}
 }
 
@@ -118,21 +140,30 @@ func newMethodOptions() []any {
 // ofPoints adapts a function of point clouds to take depth frames too, which it projects to points.
 func ofPoints(cells func(p *ingest.PointCloud) (*Field, error)) func(d ingest.Data) (*Field, error) {
 	return func(d ingest.Data) (*Field, error) {
-		switch d := d.(type) {
-		case *ingest.PointCloud:
-			if d != nil {
-				return cells(d)
-			}
-		case *ingest.Frame:
-			if d == nil {
-				break
-			}
-			cloud, err := project(d)
-			if err != nil {
-				return nil, err
-			}
-			return cells(cloud)
+		p, _, err := pointsOf(d)
+		if err != nil {
+			return nil, err
 		}
-		return nil, errNoData
+		return cells(p)
 	}
+}
+
+// pointsOf returns a cloud, or the points of a depth frame, and the position of the sensor in their axes.
+func pointsOf(d ingest.Data) (p *ingest.PointCloud, sensor [3]float64, err error) {
+	switch d := d.(type) {
+	case *ingest.PointCloud:
+		if d != nil {
+			return d, sensor, nil
+		}
+	case *ingest.Frame:
+		if d == nil {
+			break
+		}
+		if d.Pose != nil {
+			sensor = d.Pose.T
+		}
+		p, err = project(d)
+		return p, sensor, err
+	}
+	return nil, sensor, errNoData
 }

@@ -3,7 +3,8 @@ package voxelize
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
@@ -13,13 +14,15 @@ import (
 type Value string
 
 // The values. Density is normalised by the method. Occupancy is 1 where there is a point, or where the value of an
-// input grid is above 0; otherwise 0.
+// input grid is above 0; otherwise 0. Measured values are finite numbers whose meaning and unit the method documents;
+// only a method can have them.
 const (
 	Density   Value = "density"
 	Occupancy Value = "occupancy"
+	Measured  Value = "measured"
 )
 
-// Values lists all values.
+// Values lists the values that the options can have.
 func Values() []Value { return []Value{Density, Occupancy} }
 
 // Choices lists the names of all values.
@@ -46,19 +49,32 @@ type Options struct {
 	// Value is the kind of value to store in each cell; empty means Density. A method with its own Value ignores it.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
 	// Values says what volumes hold; empty means PaletteIndices, or what the model was trained on.
-	Values Encoding `yaml:"values" flag:"values" doc:"What the network gets for each cell: palette, palette:LO:HI, raw, window:LO:HI, standard or standard:MEAN:DEV, which model input explains. Empty uses what the model was trained on. A new model gets palette indices."`
-	// Edge is the cell size of a placed grid in metres; 0 fits the grid to each cloud. FitCrop uses it for input
-	// grids too.
-	Edge float64 `yaml:"edge" flag:"edge" min:"0" doc:"Cell size in metres, for methods on a regular grid. 0 fits the grid to each point cloud."`
+	Values Encoding `yaml:"values" flag:"values" doc:"What the network gets for each cell: palette, palette:LO:HI, raw, window:LO:HI (numbers, percentiles such as 1%:99%, or a name such as lung), standard or standard:MEAN:DEV, which model input explains. Empty uses what the model was trained on. A new model gets palette indices."`
+	// Edge is the cell size of a placed grid; 0 fits the grid to each cloud. FitCrop uses it for input grids too.
+	Edge Edges `yaml:"edge" flag:"edge" doc:"Cell size in metres, for methods on a regular grid: one number for cubes, or DEPTHxHEIGHTxWIDTH such as 4x0.16x0.16. 0 fits the grid to each point cloud; 0 along an axis fits that axis."`
+	// Origin is the minimum corner of a placed grid. Without one, the grid is centred on the bounding box of each
+	// cloud.
+	Origin Position `yaml:"origin" flag:"origin" doc:"Minimum corner X,Y,Z of the grid in metres, for methods on a regular grid, such as 0,-39.68,-3. Empty centres the grid on each point cloud."`
+	// Widen widens the cells of a cloud that does not fit into the grid, by the same factor along all axes.
+	Widen bool `yaml:"widen" flag:"widen" doc:"Widen the cells for point clouds that do not fit into a grid of cells of voxelize.edge, rather than leave out the points outside."`
 	// Fit applies to input grids of another size; empty means FitAuto.
 	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
+	// Spacing is the cell size that input grids are resampled to; zeros leave it to Fit.
+	Spacing Spacing `yaml:"spacing" flag:"spacing" doc:"Cell size in millimetres to resample MRI and CT scans to before they are cropped to the grid size, or cells are added around them: one number, or DEPTHxHEIGHTxWIDTH such as 2x1x1. Empty leaves the cell size to fit."`
+	// Interpolation is how values between the cells of an input grid are computed; empty means Linear.
+	Interpolation Interpolation `yaml:"interpolation" flag:"interpolation" doc:"How inputs that are already voxel grids are resampled."`
 	// Window is mapped to 0..1 in input grids. Values outside it are clamped.
-	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as 40:400 for soft tissue in CT. It replaces the window of --values. Empty uses the window in the file, if any, for palette indices. none uses the full range of values."`
+	Window Window `yaml:"window" flag:"window" doc:"Intensity window CENTRE:WIDTH that is scaled to 0..1 in inputs that are already voxel grids, such as -600:1500 for the lungs in CT. A name stands for the usual window: soft-tissue, lung, mediastinum, liver, bone, spine, temporal-bone, brain, subdural or stroke. LO%:HI% such as 1%:99% is a window between percentiles of each grid, for MRI. It replaces the window of --values. Empty uses the window in the file, if any, for palette indices. none uses the full range of values."`
 	// Colormap is the name of the palette.
 	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Colour map of the volumes. It must be the one that the model was trained with."`
-	// Origin is the minimum corner of a placed grid as x, y, z in metres; nil centres the grid on the bounding box
-	// of each cloud.
-	Origin *[3]float64
+	// Norm is how values become palette indices; empty means colormap.Linear. The range is that of Values if it has
+	// numbers (palette:LO:HI), otherwise that of the values of each volume.
+	Norm colormap.Norm `yaml:"norm" flag:"norm" doc:"How values are mapped to the colour map: linear or log. The range is that of --values palette:LO:HI, or else that of the values of each volume."`
+	// Under, Over and Bad are the colours of an exported volume where values are below or above the range, or the norm
+	// cannot map them.
+	Under colormap.Color `yaml:"under" flag:"under" doc:"Colour #rrggbb of values below the range of --values palette:LO:HI, for --format rgb of voxelize. Empty is the first colour of the map."`
+	Over  colormap.Color `yaml:"over" flag:"over" doc:"Colour #rrggbb of values above that range. Empty is the last colour of the map."`
+	Bad   colormap.Color `yaml:"bad" flag:"bad" doc:"Colour #rrggbb of values that norm log cannot map: 0 and less. Empty is the first colour of the map."`
 	// Methods holds pointers to the options of the methods, one struct of each type; see [MethodOptions].
 	Methods []any `yaml:",inline"`
 }
@@ -67,8 +83,8 @@ type Options struct {
 // new method options.
 func DefaultOptions() Options {
 	return Options{
-		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Fit: FitAuto,
-		Colormap: "Oranges", Methods: newMethodOptions(),
+		Method: MNIST3D.Name, Dims: option.Dims{16, 16, 16}, Value: Density, Fit: FitAuto, Interpolation: Linear,
+		Colormap: "Oranges", Norm: colormap.Linear, Methods: newMethodOptions(),
 	}
 }
 
@@ -90,6 +106,22 @@ func (o Options) Encoding() Encoding {
 	return values
 }
 
+// Fields returns the names of the fields of points that the method uses besides coordinates, intensity and colours:
+// those that a reader must be asked for.
+func (o Options) Fields() []string {
+	m, err := methodOf(o.Method)
+	if err != nil || m.Attributes == nil {
+		return nil
+	}
+	var out []string
+	for _, name := range m.Attributes(o) {
+		if !slices.Contains(standardAttributes, name) && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Sized returns the options for grids of another size. Method [Regular] replaces a method that needs a cube if dims is
 // not one.
 func (o Options) Sized(dims [3]int) Options {
@@ -100,11 +132,48 @@ func (o Options) Sized(dims [3]int) Options {
 	return o
 }
 
+// otherwise are the keys of the settings that models state in another way (see package classify).
+var otherwise = []string{"grid", "values", "window", "colormap"}
+
+// Settings returns the settings that differ from the defaults, as texts by their keys. Those that models state in
+// another way are left out: grid size, values and colour map.
+func (o Options) Settings() map[string]string {
+	o = o.Clone()
+	defaults := DefaultOptions()
+	known := option.Settings(&defaults)
+	var out map[string]string
+	for _, f := range option.Settings(&o) {
+		d, ok := option.Find(known, f.Path)
+		if ok && f.String() != d.String() && !slices.Contains(otherwise, f.Path) {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[f.Path] = f.String()
+		}
+	}
+	return out
+}
+
+// With returns the options with settings as Settings returns them.
+func (o Options) With(settings map[string]string) (Options, error) {
+	o = o.Clone()
+	fields := option.Settings(&o)
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		f, ok := option.Find(fields, key)
+		if !ok || slices.Contains(otherwise, key) {
+			return o, fmt.Errorf("voxelize: found the setting %.64q, which this version does not know", key)
+		}
+		if err := f.Set(settings[key]); err != nil {
+			return o, fmt.Errorf("voxelize: %s: %w", key, err)
+		}
+	}
+	return o, nil
+}
+
 // Clone returns a deep copy.
 func (o Options) Clone() Options {
-	if o.Origin != nil {
-		origin := *o.Origin
-		o.Origin = &origin
+	if o.Origin.At != nil {
+		o.Origin = At(o.Origin.At[0], o.Origin.At[1], o.Origin.At[2])
 	}
 	o.Methods = option.Clone(o.Methods)
 	return o
@@ -121,6 +190,12 @@ func (o Options) withDefaults() Options {
 	if o.Fit == "" {
 		o.Fit = FitAuto
 	}
+	if o.Norm == "" {
+		o.Norm = colormap.Linear
+	}
+	if o.Interpolation == "" {
+		o.Interpolation = Linear
+	}
 	return o
 }
 
@@ -132,8 +207,13 @@ func (o *Options) Validate() error {
 	if dimsErr != nil {
 		bad("grid: %w", dimsErr)
 	}
-	if o.Origin != nil && !finite(o.Origin[0], o.Origin[1], o.Origin[2]) {
-		bad("origin: found %v, want finite numbers", *o.Origin)
+	if err := o.Edge.check(); err != nil {
+		bad("edge: %w", err)
+	} else if o.Fit == FitCrop && !o.Edge.Cubic() {
+		bad("edge: found %v, want one number for fit %s, which makes cubic cells", o.Edge, FitCrop)
+	}
+	if err := o.Origin.check(); err != nil {
+		bad("origin: %w", err)
 	}
 	if err := o.Window.check(); err != nil {
 		bad("window: %w", err)
@@ -143,6 +223,12 @@ func (o *Options) Validate() error {
 	if _, err := scalingOf(o.Values); err != nil {
 		bad("values: found %.64q, %w", o.Values, err)
 	}
+	if err := o.Spacing.check(); err != nil {
+		bad("spacing: %w", err)
+	}
+	if o.Spacing != (Spacing{}) && (o.Fit == FitWhole || o.Fit == FitExact || o.Edge != (Edges{})) {
+		bad("spacing: found %v with fit %s and edge %g, want fit auto or crop and no edge", o.Spacing, o.Fit, o.Edge)
+	}
 	m, err := methodOf(o.Method)
 	if err != nil {
 		return errors.Join(errs...) // the tags report the method name
@@ -150,27 +236,22 @@ func (o *Options) Validate() error {
 	if m.Needs.Cube && dimsErr == nil && (o.Dims[0] != o.Dims[1] || o.Dims[0] != o.Dims[2]) {
 		bad("grid: found %s cells, want a cube for method %s", dimsString(o.Dims), m.Name)
 	}
+	if m.Needs.Flat && dimsErr == nil && o.Dims[0] != 1 {
+		bad("grid: found %s cells, want a depth of 1 for method %s, such as 1x%dx%d", dimsString(o.Dims), m.Name,
+			o.Dims[1], o.Dims[2])
+	}
+	if m.Needs.CubicCells && !o.Edge.Cubic() {
+		bad("edge: found %v, want one number for method %s, which needs cubic cells", o.Edge, m.Name)
+	}
 	if m.Placed {
 		return errors.Join(errs...)
 	}
-	if o.Edge != 0 && o.Fit != FitCrop {
-		bad("edge: found %g, want 0: method %s fits its own grid, only %s use an edge", o.Edge, m.Name, placed())
+	const regularOnly = "method %s fits its own grid; a method on a regular grid, such as regular, uses an %s"
+	if o.Edge != (Edges{}) && o.Fit != FitCrop {
+		bad("edge: found %v, want 0: "+regularOnly, o.Edge, m.Name, "edge")
 	}
-	if o.Origin != nil {
-		bad("origin: found %v, want none: method %s fits its own grid, only %s use an origin", *o.Origin, m.Name,
-			placed())
+	if o.Origin.At != nil {
+		bad("origin: found %v, want none: "+regularOnly, o.Origin, m.Name, "origin")
 	}
 	return errors.Join(errs...)
-}
-
-// placed lists the methods that accept an edge and an origin: "a, b and c".
-func placed() string {
-	var list []string
-	for _, m := range Methods() {
-		if m.Placed {
-			list = append(list, string(m.Name))
-		}
-	}
-	last := len(list) - 1
-	return strings.Join(list[:last], ", ") + " and " + list[last]
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/vector"
 )
 
 func rawOptions(dims [3]int) Options {
@@ -156,14 +157,14 @@ func TestBackground(t *testing.T) {
 	if want := "[-3 5 -3 0 4 6 -3 7]"; err != nil || fmt.Sprint(vol.Values) != want {
 		t.Errorf("found %v, %v, want %s", vol.Values, err, want)
 	}
-	if finiteValues(g.Values) {
+	if vector.Finite(g.Values) {
 		t.Error("the grid was changed")
 	}
 	// A grid of cells with a size is resampled, which must not spread a NaN.
 	g = scan([3]int{4, 4, 4}, 1, [3]float64{1e-3, 1e-3, 2e-3})
 	g.Values[0] = nan
 	vol, err = mustNew(t, rawOptions([3]int{2, 2, 2})).Volume(sampleOf(g))
-	if err != nil || !finiteValues(vol.Values) {
+	if err != nil || !vector.Finite(vol.Values) {
 		t.Errorf("found %v, %v, want finite values", vol.Values, err)
 	}
 }
@@ -204,13 +205,13 @@ func TestContent(t *testing.T) {
 		}
 	}
 	for want, c := range map[string]Content{
-		"0 channels":          {},
-		`colour map "jet"`:    PaletteContent("jet"),
-		"1025 channels":       FloatContent(1025),
-		"want neither":        {Channels: 1, Float: true, Scale: 1},
-		"scale other than 0":  ByteContent(1, 0, 1),
-		"with 1 channel":      {Palette: "gray", Channels: 3},
-		"at most 67108864 va": FloatContent(1024),
+		"0 channels":           {},
+		`colour map "rainbow"`: PaletteContent("rainbow"),
+		"1025 channels":        FloatContent(1025),
+		"want neither":         {Channels: 1, Float: true, Scale: 1},
+		"scale other than 0":   ByteContent(1, 0, 1),
+		"with 1 channel":       {Palette: "gray", Channels: 3},
+		"at most 67108864 va":  FloatContent(1024),
 	} {
 		if _, err := c.Size([3]int{64, 64, 64}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: found error %v, want it to contain %q", c, err, want)

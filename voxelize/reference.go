@@ -44,9 +44,13 @@ func WriteReference(w io.Writer) error {
 			fmt.Fprintf(&b, "| `voxelize.%s` | `%s` | %s |\n", f.Path, f.String(), f.Doc+f.Hint())
 		}
 	}
-	b.WriteString("\n## Colour maps\nThe names and colours are those of matplotlib.\n\n| colour map | colours " +
+	b.WriteString("\n## Colour maps\nThe names and colours are those of matplotlib. `_r` at the end of a name reverses the " +
+		"colour map: `viridis_r`.\n\n| colour map | colours " +
 		"|\n|---|---|\n")
 	for _, m := range colormap.Maps() {
+		if strings.HasSuffix(string(m.Name), "_r") {
+			continue
+		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", m.Name, m.Doc)
 	}
 	_, err := io.WriteString(w, b.String())

@@ -3,7 +3,6 @@ package voxelize
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/voxelize/tsdf"
@@ -17,7 +16,7 @@ var TSDF = Method{
 		"surface, " +
 		"falling to 0 five cells away, and 0 in cells that no frame observed. A recording with poses is fused into " +
 		"one grid.",
-	Needs:  Needs{Frames: true},
+	Needs:  Needs{Frames: true, CubicCells: true},
 	Placed: true,
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		return func(d ingest.Data) (*Field, error) { return tsdfField(d, &o) }, nil
@@ -28,13 +27,13 @@ var TSDF = Method{
 
 // tsdfField returns the field of one frame: each cell's closeness to the visible surface (see [tsdf.Volume.Near]).
 func tsdfField(d ingest.Data, options *Options) (*Field, error) {
-	vol, cloud, err := tsdfVolume(d, options)
+	vol, cloud, b, err := tsdfVolume(d, options)
 	if err != nil {
 		return nil, err
 	}
 	o := vol.Options()
-	g := Grid{Origin: o.Origin, Edge: o.Edge, Dims: o.Dims}
-	out := &Field{Grid: g, Stride: strides(g.Dims), Values: make([]float64, g.Cells())}
+	g := Grid{Origin: o.Origin, Cell: Cubes(o.Edge), Dims: o.Dims}
+	out := newChannels(g, 1)
 	for i, x := range vol.Near().Values {
 		out.Values[i] = float64(x)
 	}
@@ -46,38 +45,36 @@ func tsdfField(d ingest.Data, options *Options) (*Field, error) {
 		}
 	}
 	if out.Points == 0 {
-		return nil, fmt.Errorf("%w: all %d points are outside the grid of %s cells of %g m at %v", ErrEmpty,
-			out.Outside,
-			dimsString(g.Dims), g.Edge, g.Origin)
+		return nil, outsideError(&g, b, out.Outside)
 	}
 	return out, nil
 }
 
-// tsdfVolume returns a volume with one frame integrated, and the points of the frame.
-func tsdfVolume(d ingest.Data, o *Options) (*tsdf.Volume, *ingest.PointCloud, error) {
+// tsdfVolume returns a volume with one frame integrated, and the points of the frame with their bounds.
+func tsdfVolume(d ingest.Data, o *Options) (*tsdf.Volume, *ingest.PointCloud, bounds, error) {
 	f, ok := d.(*ingest.Frame)
 	if !ok || f == nil {
-		return nil, nil, errNoData
+		return nil, nil, bounds{}, errNoData
 	}
 	cloud, err := project(f)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, bounds{}, err
 	}
 	b, err := measure(cloud)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, b, err
 	}
 	g := fit(b, o)
-	vol, err := tsdf.New(tsdf.Options{Origin: g.Origin, Edge: g.Edge, Dims: g.Dims, Threads: 1})
+	vol, err := tsdf.New(tsdf.Options{Origin: g.Origin, Edge: g.Cell[0], Dims: g.Dims, Threads: 1})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, b, err
 	}
-	return vol, cloud, vol.Integrate(f)
+	return vol, cloud, b, vol.Integrate(f)
 }
 
 // tsdfDistances returns the signed distances of one frame.
 func tsdfDistances(o Options, d ingest.Data) (*ingest.Grid, error) {
-	vol, _, err := tsdfVolume(d, &o)
+	vol, _, _, err := tsdfVolume(d, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -113,5 +110,5 @@ func tsdfPlace(o *Options, lo, hi [3]float64) (tsdf.Options, error) {
 		}
 	}
 	g := fit(bounds{min: lo, max: hi}, o)
-	return tsdf.Options{Origin: g.Origin, Edge: g.Edge, Dims: g.Dims}, nil
+	return tsdf.Options{Origin: g.Origin, Edge: g.Cell[0], Dims: g.Dims}, nil
 }

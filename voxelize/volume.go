@@ -32,6 +32,9 @@ type Volume struct {
 	// resolution of half a metre.
 	Origin [3]float64
 	Edge   float32
+	// Cell is the edge lengths of a cell along z, y, x in metres if they differ, and Edge is then that along x. It is
+	// zero for cubes.
+	Cell [3]float64
 	// Points is the number of finite points inside the grid, Outside the number outside it. Neither counts points
 	// with a NaN or infinite coordinate (no return). Both are 0 for input grids.
 	Points, Outside uint32
@@ -39,6 +42,10 @@ type Volume struct {
 	// nil and 0 for a whole scan.
 	Box   *record.Box
 	Track uint64
+	// Distance is how far away the object is, or for a depth frame the surfaces in it; nil if unknown. Velocity is that
+	// of the object as in [record.Classification].
+	Distance *record.Distance
+	Velocity *[3]float32
 	// Pose is the pose of the sensor; nil if unknown.
 	Pose *ingest.Pose
 }

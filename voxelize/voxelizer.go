@@ -7,6 +7,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
@@ -18,6 +19,8 @@ type Voxelizer struct {
 	// cells computes the field of points or of a frame.
 	cells   func(d ingest.Data) (*Field, error)
 	palette *colormap.Palette
+	// scale maps the values of fields to the palette.
+	scale colormap.Scale
 	// scaling is what volumes hold.
 	scaling scaling
 }
@@ -44,7 +47,15 @@ func New(o Options) (*Voxelizer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("voxelize: values: %w", err)
 	}
-	return &Voxelizer{options: o, method: m, cells: cells, palette: palette, scaling: scaling}, nil
+	v := &Voxelizer{options: o, method: m, cells: cells, palette: palette, scaling: scaling}
+	v.scale = colormap.Scale{Palette: palette, Norm: o.Norm, Under: o.Under, Over: o.Over, Bad: o.Bad}
+	if own, err := scalingOf(o.Values); err == nil && own.kind == "palette" && !own.percent {
+		v.scale.Low, v.scale.High = own.low, own.high
+	}
+	if err := v.scale.Check(); err != nil {
+		return nil, fmt.Errorf("voxelize: values: %w", err)
+	}
+	return v, nil
 }
 
 // Method returns the voxelization method.
@@ -72,6 +83,11 @@ func (v *Voxelizer) Volume(s ingest.Sample) (Volume, error) {
 	if err != nil {
 		return Volume{}, itemError(s, err)
 	}
+	if f, ok := s.Data.(*ingest.Frame); ok {
+		if r := f.Range(); r != nil {
+			vol.Distance = &record.Distance{Nearest: r.Nearest, Median: r.Median, Deviation: r.Deviation, Valid: r.Valid}
+		}
+	}
 	return vol, nil
 }
 
@@ -90,9 +106,12 @@ func (v *Voxelizer) volume(s ingest.Sample, values bool) (Volume, error) {
 			return vol, err
 		}
 		vol.Index = make([]uint8, len(cells))
-		if !scaled {
-			colormap.Index(vol.Index, cells)
+		switch {
+		case !scaled:
+			colormap.IndexScaled(vol.Index, cells, colormap.Scale{Norm: v.scale.Norm})
 			return vol, nil
+		case v.scale.Norm == colormap.Log:
+			return vol, errors.New("norm log: found a grid with a window, want --window none")
 		}
 		for i, x := range cells {
 			vol.Index[i] = colormap.Entry(x)
@@ -104,18 +123,33 @@ func (v *Voxelizer) volume(s ingest.Sample, values bool) (Volume, error) {
 		return vol, err
 	}
 	if values {
-		if err := v.scaling.fits(1); err != nil {
+		if err := v.scaling.fits(f.Channels); err != nil {
 			return vol, err
 		}
-		vol.Values, vol.Content = floats(f.Values), v.content(1)
-		v.scaling.apply(vol.Values, 1)
+		vol.Values, vol.Content = float32s(f.Values), v.content(f.Channels)
+		v.scaling.apply(vol.Values, f.Channels)
 	} else {
+		if err := v.single(f); err != nil {
+			return vol, err
+		}
 		vol.Index = make([]uint8, len(f.Values))
-		colormap.Index(vol.Index, f.Values)
+		colormap.IndexScaled(vol.Index, f.Values, v.scale)
 	}
-	vol.Origin, vol.Edge = f.Grid.Origin, float32(f.Grid.Edge)
+	vol.Origin, vol.Edge = f.Grid.Origin, float32(f.Grid.Cell[2])
+	if !Edges(f.Grid.Cell).Cubic() {
+		vol.Cell = f.Grid.Cell
+	}
 	vol.Points, vol.Outside = f.Points, f.Outside
 	return vol, nil
+}
+
+// single reports a field of several channels, which have no colours.
+func (v *Voxelizer) single(f *Field) error {
+	if f.Channels != 1 {
+		return fmt.Errorf("method %s: found %d channels, want 1 for palette indices: use --values raw, or --format "+
+			"density of voxelize", v.method.Name, f.Channels)
+	}
+	return nil
 }
 
 // Field voxelizes a sample without colour mapping, as density or occupancy in float64. An input grid has no metric
@@ -128,7 +162,7 @@ func (v *Voxelizer) Field(s ingest.Sample) (*Field, error) {
 		}
 		f := &Field{
 			Grid: Grid{Dims: v.options.Dims}, Stride: strides(v.options.Dims),
-			Values: make([]float64, len(values)),
+			Values: make([]float64, len(values)), Channels: 1,
 		}
 		for i, x := range values {
 			f.Values[i] = float64(x)

@@ -88,7 +88,7 @@ func TestCubesMatchTheAuthors(t *testing.T) {
 
 func TestRegularGrid(t *testing.T) {
 	o := options(Regular, 2)
-	o.Origin, o.Edge = &[3]float64{0, 0, 0}, 1
+	o.Origin, o.Edge = At(0, 0, 0), Cubes(1)
 	p := cloudOf(
 		0.5, 0.5, 0.5, 0, 0, 0, 1.5, 0.5, 0.5, // two points in cell 0, one in cell 1
 		2, 0, 0, -0.1, 0, 0, // outside: on the maximum face, and below the minimum
@@ -99,7 +99,7 @@ func TestRegularGrid(t *testing.T) {
 		t.Fatal(err)
 	}
 	if vol.ID.String() != "scan/7" || vol.Label != 3 || !vol.Time.Equal(time.Unix(5, 0)) || vol.Dims != o.Dims ||
-		vol.Origin != *o.Origin || vol.Edge != 1 {
+		vol.Origin != *o.Origin.At || vol.Edge != 1 {
 		t.Errorf("the volume does not match its sample: %+v", vol)
 	}
 	if vol.Points != 3 || vol.Outside != 2 {
@@ -134,7 +134,7 @@ func TestRegularFitsUnsetOptions(t *testing.T) {
 		t.Errorf("fitted: points %d, outside %d, edge %v; want 500, 0, about 2.5", vol.Points, vol.Outside, vol.Edge)
 	}
 	o := options(DensityGrid, 16)
-	o.Edge = 0.5
+	o.Edge = Cubes(0.5)
 	if vol, err = mustNew(t, o).Volume(sampleOf(p)); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestEveryPointCounts(t *testing.T) {
 			continue
 		}
 		fixed := options(Regular, 5)
-		fixed.Origin, fixed.Edge = &[3]float64{-1, -1, 0}, 0.5
+		fixed.Origin, fixed.Edge = At(-1, -1, 0), Cubes(0.5)
 		for _, o := range []Options{
 			options(MNIST3D, 5), options(MNIST3D, 8), options(Pyntcloud, 5),
 			options(Regular, 5), fixed,
@@ -204,7 +204,7 @@ func TestEveryPointCounts(t *testing.T) {
 
 func TestFrameIsProjected(t *testing.T) {
 	o := options(Regular, 2)
-	o.Origin, o.Edge = &[3]float64{-1, -1, 1.5}, 1
+	o.Origin, o.Edge = At(-1, -1, 1.5), Cubes(1)
 	f := &ingest.Frame{
 		Width: 2, Height: 2, Depth: []float32{2, 0, 2, 2},
 		Cam: ingest.Intrinsics{Fx: 2, Fy: 2, Cx: 0.5, Cy: 0.5},
@@ -249,7 +249,7 @@ func TestBadSamples(t *testing.T) {
 		return &ingest.Grid{Dims: dims, Channels: channels, Values: values}
 	}
 	fixed := options(Regular, 2)
-	fixed.Origin, fixed.Edge = &[3]float64{0, 0, 0}, 1
+	fixed.Origin, fixed.Edge = At(0, 0, 0), Cubes(1)
 	two := [3]int{2, 2, 2}
 	tests := []struct {
 		name string
@@ -316,19 +316,19 @@ func TestBadSamples(t *testing.T) {
 
 func TestValidateReportsAll(t *testing.T) {
 	_, err := New(Options{
-		Method: "cubes", Dims: [3]int{0, 1, 1}, Value: "mass", Colormap: "Blues", Edge: -1,
-		Origin: &[3]float64{math.NaN()},
+		Method: "cubes", Dims: [3]int{0, 1, 1}, Value: "mass", Colormap: "Rainbow", Edge: Cubes(-1),
+		Origin: At(math.NaN(), 0, 0),
 	})
-	for _, want := range []string{"cubes", "0x1x1", "mass", "Blues", "edge: found -1", "origin"} {
+	for _, want := range []string{"cubes", "0x1x1", "mass", "Rainbow", "edge: found -1", "origin"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found error %v, want it to contain %s", err, want)
 		}
 	}
 	o := options(MNIST3D, 4)
-	o.Dims[0], o.Edge = 5, 1
+	o.Dims[0], o.Edge = 5, Cubes(1)
 	for _, want := range []string{
 		"grid: found 5x4x4 cells, want a cube",
-		"edge: found 1, want 0: method mnist3d fits its own grid, only regular,",
+		"edge: found 1, want 0: method mnist3d fits its own grid",
 	} {
 		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found error %v, want it to contain %q", err, want)
@@ -374,7 +374,7 @@ func TestTSDFOfAFrame(t *testing.T) {
 		f.Depth[i] = 2
 	}
 	o := options(TSDF, 20)
-	o.Edge, o.Origin = 0.1, &[3]float64{-1, -1, 1}
+	o.Edge, o.Origin = Cubes(0.1), At(-1, -1, 1)
 	field, err := mustNew(t, o).Field(sampleOf(f))
 	if err != nil {
 		t.Fatal(err)
@@ -404,7 +404,7 @@ func TestTSDFOfAFrame(t *testing.T) {
 		!strings.Contains(err.Error(), "want a depth frame") {
 		t.Errorf("point cloud: found error %v", err)
 	}
-	o.Origin = &[3]float64{50, 50, 50}
+	o.Origin = At(50, 50, 50)
 	if _, err := mustNew(t, o).Volume(sampleOf(f)); !errors.Is(err, ErrEmpty) {
 		t.Errorf("grid far from the sample: found error %v, want ErrEmpty", err)
 	}

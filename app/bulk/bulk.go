@@ -247,7 +247,7 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 		return nil, err
 	}
 	j := &reprocess.Job{
-		Formats: formats, Reading: a.Config.Ingest, Voxelize: volumes, Classes: m.Classes,
+		Formats: formats, Reading: a.Reading(), Voxelize: volumes, Classes: m.Classes,
 		Batch: batch, Workers: a.Threads(), ShardRows: o.ShardRows, Strict: o.Strict, Force: o.Force,
 		Resume: o.Resume, Assumed: models.Assumed(a, m),
 	}

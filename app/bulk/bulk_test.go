@@ -542,7 +542,7 @@ func TestDiff(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(after, "results.arrow")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a table of an earlier run remains (%v)", err)
 	}
-	d, err := bulk.Diff(t.Context(), before, after, page)
+	d, err := bulk.Diff(t.Context(), apptest.New(t), before, after, page)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -553,15 +553,15 @@ func TestDiff(t *testing.T) {
 	if b, err := os.ReadFile(page); err != nil || !strings.Contains(string(b), "before") {
 		t.Errorf("found a page of %d bytes, %v", len(b), err)
 	}
-	d, err = bulk.Diff(t.Context(), before, filepath.Join(before, "results.arrow"), "")
+	d, err = bulk.Diff(t.Context(), apptest.New(t), before, filepath.Join(before, "results.arrow"), "")
 	if err != nil || !d.Identical {
 		t.Errorf("the same results: found %+v, %v", d, err)
 	}
-	_, err = bulk.Diff(t.Context(), before, dir, "")
+	_, err = bulk.Diff(t.Context(), apptest.New(t), before, dir, "")
 	if err == nil || !strings.Contains(err.Error(), "manifest.json") {
 		t.Errorf("no results: found %v", err)
 	}
-	if _, err := bulk.Diff(t.Context(), before, filepath.Join(dir, "b.npz"), ""); err == nil {
+	if _, err := bulk.Diff(t.Context(), apptest.New(t), before, filepath.Join(dir, "b.npz"), ""); err == nil {
 		t.Error("compared with an archive")
 	}
 }

@@ -23,11 +23,16 @@ import (
 
 // Diff compares two results, each the output of reprocess or a table of classifications. out is an .html or .json file
 // to write, or empty.
-func Diff(ctx context.Context, a, b, out string) (d *report.Diff, err error) {
+func Diff(ctx context.Context, env *app.Env, a, b, out string) (d *report.Diff, err error) {
 	ext := filepath.Ext(out)
 	if out != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--out: found extension %q, want .html or .json", ext))
 	}
+	release, err := env.ClaimOutputs([]string{a, b}, out)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	err = open(ctx, a, func(ra table.Reader) error {
 		return open(ctx, b, func(rb table.Reader) (err error) {
 			d, err = report.Compare(report.Rows(cancellable{ctx, ra}), report.Rows(cancellable{ctx, rb}))

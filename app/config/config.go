@@ -18,6 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/service"
+	"github.com/voxelstream/voxelstream/perception"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -26,18 +27,26 @@ import (
 // Config contains all settings. Its tags (see internal/option) are the single source of config.yaml, the JSON schema,
 // the reference page, the flags and the validation of single values.
 type Config struct {
-	Threads  int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of threads for computation. 0 uses one per CPU."`
-	Seed     uint64           `yaml:"seed" flag:"seed" doc:"Seed of the random number generators. The same seed, input and version produce identical output, whatever the number of threads."`
-	Log      Log              `yaml:"log" doc:"Logging to standard error."`
-	HTTP     service.Options  `yaml:"http" doc:"HTTP listener for metrics, health checks and profiling."`
-	Kafka    Kafka            `yaml:"kafka" doc:"Kafka cluster, topics and consumer group."`
-	Broker   Broker           `yaml:"broker" doc:"Embedded broker, used when kafka.brokers is empty."`
-	Ingest   ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and values that input files do not specify."`
-	Voxelize voxelize.Options `yaml:"voxelize" doc:"Conversion of point clouds, depth frames and grids to volumes."`
-	Model    Model            `yaml:"model" doc:"Network that classifies the volumes."`
-	Pipeline Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
-	Sinks    Sinks            `yaml:"sinks" doc:"Where classifications are written."`
-	Train    Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial."`
+	Threads    int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of threads for computation. 0 uses one per CPU."`
+	Seed       uint64           `yaml:"seed" flag:"seed" doc:"Seed of the random number generators. The same seed, input and version produce identical output, whatever the number of threads."`
+	Log        Log              `yaml:"log" doc:"Logging to standard error."`
+	HTTP       service.Options  `yaml:"http" doc:"HTTP listener for metrics, health checks and profiling."`
+	Kafka      Kafka            `yaml:"kafka" doc:"Kafka cluster, topics and consumer group."`
+	Broker     Broker           `yaml:"broker" doc:"Embedded broker, used when kafka.brokers is empty."`
+	Ingest     ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and values that input files do not specify."`
+	Voxelize   voxelize.Options `yaml:"voxelize" doc:"Conversion of point clouds, depth frames and grids to volumes."`
+	Perception Perception       `yaml:"perception" doc:"Objects in scans and depth frames."`
+	Model      Model            `yaml:"model" doc:"Network that classifies the volumes."`
+	Pipeline   Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
+	Sinks      Sinks            `yaml:"sinks" doc:"Where classifications are written."`
+	Serve      Serve            `yaml:"serve" doc:"Settings of the serve command: models, batching and limits."`
+	Train      Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial."`
+}
+
+// Perception is the section perception.
+type Perception struct {
+	Objects bool               `yaml:"objects" flag:"objects" doc:"Make a volume of each object in a scan or depth frame, rather than one of all points."`
+	Options perception.Options `yaml:",inline"`
 }
 
 // Log is the section log.
@@ -76,6 +85,7 @@ type Kafka struct {
 	Volumes         string            `yaml:"volumes" doc:"Topic for volumes, in Arrow format, keyed by stream."`
 	Classifications string            `yaml:"classifications" doc:"Topic for classifications, in JSON, keyed by stream."`
 	DeadLetters     string            `yaml:"dead_letters" doc:"Topic for dead letters: messages and inputs that could not be processed, with the reason."`
+	ReplayTopics    []string          `yaml:"replay_topics" doc:"Topics of kafka:// inputs, to which dlq replay may also send messages back."`
 	Partitions      int               `yaml:"partitions" min:"1" doc:"Number of partitions of new topics. It limits how many members of a consumer group work in parallel."`
 	Replication     int               `yaml:"replication" min:"1" doc:"Replication factor of new topics on a cluster."`
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of the classify and run commands."`
@@ -112,6 +122,11 @@ func (k *Kafka) Validate() error {
 		}
 		topics[t.name] = t.key
 	}
+	for i, name := range k.ReplayTopics {
+		if !transport.ValidTopic(name) || name == k.Classifications || name == k.DeadLetters {
+			bad(fmt.Sprintf("replay_topics[%d]", i), name, "a topic of kafka:// inputs")
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -127,7 +142,10 @@ type Broker struct {
 // Model is the section model.
 type Model struct {
 	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty uses the built-in digit classifier."`
-	TopK int    `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
+	// Alternatives and Folder are the models that clients of the HTTP listener can switch to.
+	Alternatives []string `yaml:"alternatives" flag:"alternative" items:"whole" doc:"Model files that the web page can switch run or classify to. The built-in model is always one."`
+	Folder       string   `yaml:"folder" flag:"model-folder" doc:"Folder of further model files that the web page can switch run or classify to. Models that are added later are found."`
+	TopK         int      `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
 	// Weights and InputShape give what some model files leave open.
 	Weights    string `yaml:"weights" flag:"weights" doc:"File of the weights, if the model file is a JSON file with the architecture only."`
 	InputShape Shape  `yaml:"input_shape" flag:"input-shape" doc:"Sizes of the model's input axes, such as 64,64,64, if the model file does not fix them."`
@@ -196,16 +214,18 @@ func Default() Config {
 			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20, ClientID: "voxelstream", Compression: "none",
 			SASL: kafka.SASLOptions{Mechanism: "none"},
 		},
-		Broker:   Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
-		Ingest:   formats.NewOptions(),
-		Voxelize: voxelize.DefaultOptions(),
-		Model:    Model{TopK: 3},
+		Broker:     Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},
+		Ingest:     formats.NewOptions(),
+		Voxelize:   voxelize.DefaultOptions(),
+		Perception: Perception{Options: perception.DefaultOptions()},
+		Model:      Model{TopK: 3},
 		Pipeline: Pipeline{
 			Batch: 64, Networks: 2, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20,
 			Exhaust: "stop",
 			Drain:   10 * time.Second,
 		},
 		Sinks: Sinks{Out: Outputs{"classifications.jsonl"}, Kafka: true, Terminal: true},
+		Serve: defaultServe(),
 		Train: defaultTrain(),
 	}
 }

@@ -13,8 +13,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/voxelstream/voxelstream/augment"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/perception"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/all"
 	"github.com/voxelstream/voxelstream/sinks/arrow"
@@ -35,6 +37,8 @@ type Key struct {
 	// Choices lists the allowed values, and ChoiceDocs their documentation. They are nil if the values are not
 	// enumerated or not documented.
 	Choices, ChoiceDocs []string
+	// Suggestions are the values that completion offers: the choices, or examples.
+	Suggestions []string
 }
 
 // defaults returns all keys with their default values. They are computed once, because every flag of every command
@@ -53,7 +57,7 @@ func Describe(path string) Key {
 	}
 	return Key{
 		Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag,
-		Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs(),
+		Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs(), Suggestions: f.Suggestions(),
 	}
 }
 
@@ -76,7 +80,7 @@ func Flags(paths ...string) map[string]string {
 }
 
 // WriteDocs writes the generated files of the checkout at root: config.yaml, its JSON schema, and the reference pages
-// of the configuration, formats, methods and sinks, and the schemas of classifications.
+// of the configuration, formats, methods, augmentations, perception steps and sinks, and the schemas of classifications.
 func WriteDocs(root string) error {
 	for path, write := range map[string]func(io.Writer) error{
 		"config.yaml": WriteExample, "docs/reference/config.md": WriteReference,
@@ -85,7 +89,9 @@ func WriteDocs(root string) error {
 		"docs/reference/classification.proto":    wire.WriteProto,
 		"docs/reference/classification.arrow.md": arrow.WriteSchema,
 		"docs/reference/formats.md":              formats.WriteReference,
+		"docs/reference/augmentations.md":        augment.WriteReference,
 		"docs/reference/methods.md":              voxelize.WriteReference,
+		"docs/reference/perception.md":           perception.WriteReference,
 		"docs/reference/sinks.md":                func(w io.Writer) error { return sinks.WriteReference(w, all.Kinds) },
 	} {
 		f, err := os.Create(filepath.Join(root, path))
@@ -213,8 +219,8 @@ func JSONSchema() ([]byte, error) {
 			if docs := f.ChoiceDocs(); docs != nil {
 				s["enumDescriptions"] = docs // shown by editors; unknown keywords are ignored elsewhere
 			}
-		case f.Plain():
-			s["type"] = []string{"string", "integer"}
+		case f.Plain() != "":
+			s["type"] = []string{"string", f.Plain()}
 		case f.Notation():
 			s["type"] = "string"
 		default:

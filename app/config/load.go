@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // EnvPrefix is the prefix of the environment variables that set keys: VOXELSTREAM_KAFKA_GROUP sets kafka.group.
@@ -183,17 +183,9 @@ func envName(path string) string {
 // file validates the file against the option structs, node by node, and passes valid values to viper. Viper alone is
 // too lenient: it accepts true for 1, truncates 1.9 to 1 and ignores the case of keys.
 func (l *loader) file(path string) (problems []error, err error) {
-	f, err := os.Open(path)
+	data, err := regular.ReadSetting(path, maxFile)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxFile {
-		return nil, fmt.Errorf("%s: found more than %d bytes, want at most that", path, maxFile)
 	}
 	dec := yaml.NewDecoder(strings.NewReader(string(data)))
 	var doc, second yaml.Node
@@ -367,7 +359,7 @@ func (l *loader) environment(environ []string) (problems []error) {
 	environ = slices.Sorted(slices.Values(environ))
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(otherNames, name) {
+		if !strings.HasPrefix(name, EnvPrefix) || slices.Contains(otherNames, name) || isServiceLink(name, value) {
 			continue
 		}
 		f, ok := names[name]

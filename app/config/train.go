@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/voxelstream/voxelstream/augment"
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/nn/zoo"
@@ -23,6 +24,7 @@ type Train struct {
 	ValidationSplit float64 `yaml:"validation_split" flag:"validation-split" min:"0" below:"1" doc:"Fraction of the rows to hold out for validation, taken from the end before shuffling."`
 	LearningRate    float64 `yaml:"learning_rate" flag:"learning-rate" above:"0" max:"10" doc:"Initial learning rate."`
 	Shuffle         bool    `yaml:"shuffle" flag:"shuffle" doc:"Shuffle the rows before each epoch."`
+	Augment         Augment `yaml:"augment" flag:"augment" doc:"Random changes of the training rows in each epoch, in order: NAME or NAME:OPTION=VALUE,..., separated by commas or semicolons, such as rotate,jitter:sigma=0.02. They are applied to points before voxelization, or else to voxel grids. Validation rows stay as they are."`
 
 	Loss           Loss        `yaml:"loss" flag:"loss" doc:"Loss function, as named and defined by Keras."`
 	FromLogits     bool        `yaml:"from_logits" flag:"from-logits" doc:"The model outputs logits instead of probabilities."`
@@ -75,6 +77,10 @@ func (c *Train) Validate() error {
 	if _, _, err := c.SchedulePieces(); err != nil {
 		errs = append(errs, fmt.Errorf("pieces: %w", err))
 	}
+	_, problems := augment.Parse(string(c.Augment))
+	for _, err := range problems {
+		errs = append(errs, fmt.Errorf("augment: %w", err))
+	}
 	return errors.Join(errs...)
 }
 
@@ -94,6 +100,18 @@ func (c *Train) SchedulePieces() (steps []int64, rates []float64, err error) {
 		steps, rates = append(steps, step), append(rates, rate)
 	}
 	return steps, rates, nil
+}
+
+// Augment is the text of an [augment.Recipe].
+type Augment string
+
+// Hint lists the augmentations.
+func (Augment) Hint() string {
+	var names []string
+	for _, k := range augment.Kinds() {
+		names = append(names, k.Name)
+	}
+	return "Any of " + strings.Join(names, ", ") + "."
 }
 
 // Arch is the name of an architecture of [zoo].

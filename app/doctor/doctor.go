@@ -13,6 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/sandbox"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -36,6 +37,7 @@ func Run(ctx context.Context, a *app.Env) ([]Check, error) {
 		{Name: "processor", OK: true, Found: fmt.Sprintf("%s, %d CPUs, %d threads, kernels %s", runtime.GOARCH,
 			runtime.NumCPU(), a.Threads(), nn.Tier())},
 		checkHDF5(),
+		checkSandbox(ctx),
 		checkKafka(ctx, a),
 		checkDisk("broker data", a.Config.Broker.DataDir),
 		checkModel(ctx, a),
@@ -64,6 +66,24 @@ func checkHDF5() Check {
 		Name: "hdf5", OK: true, Found: "not built in: HDF5 archives cannot be read",
 		Advice: "install libhdf5-dev and libdeflate-dev and build with cgo (make setup, make build)",
 	}
+}
+
+// checkSandbox starts a confined process. What this system cannot take away from it is no failure, unless it was
+// demanded.
+func checkSandbox(ctx context.Context) Check {
+	c := Check{Name: "sandbox", OK: true}
+	p, err := sandbox.Probe(ctx)
+	switch {
+	case err != nil:
+		c.OK, c.Found = false, err.Error()
+		c.Advice = "files are read in processes of their own: check the limits on processes and memory"
+	case !p.Complete():
+		c.Found = p.String()
+		c.Advice = "use Linux 5.13 or newer with landlock and seccomp, and let the container's profile permit them"
+	default:
+		c.Found = p.String()
+	}
+	return c
 }
 
 // checkKafka connects to the cluster, or to an embedded broker that it starts and stops.

@@ -36,12 +36,15 @@ type Mesh struct {
 }
 
 // Convert copies the samples of an input to a file in the format given by its extension. An .arrow file holds
-// volumes, made according to the configuration. A folder of frames with poses becomes one mesh in a .ply file.
+// volumes, made according to the configuration. Other files hold grids at the spacing of the configuration, if any. A
+// folder of frames with poses becomes one mesh in a .ply file.
 // Samples that cannot be read are skipped; the result then comes with an error that wraps [app.ErrSkipped].
 func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary, err error) {
-	if err := a.CheckOutputs(out); err != nil {
+	release, err := a.ClaimOutputs([]string{in}, out)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}
@@ -52,12 +55,13 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
 	var w ingest.Writer
-	if strings.EqualFold(filepath.Ext(out), ".arrow") {
+	volumes := strings.EqualFold(filepath.Ext(out), ".arrow")
+	if volumes {
 		v, verr := voxelize.New(a.Config.Voxelize)
 		if verr != nil {
 			return nil, verr
 		}
-		w, err = createGrids(out, v, voxelize.FormatIndex)
+		w, err = createGrids(out, &current{v}, voxelize.FormatIndex)
 	} else {
 		w, err = formats.Create(out)
 	}
@@ -66,7 +70,15 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	skips := a.Skips()
+	vo := a.Config.Voxelize
 	s.Failed, err = ingest.Each(ctx, src, func(sample ingest.Sample) error {
+		if g, ok := sample.Data.(*ingest.Grid); ok && vo.Spacing != (voxelize.Spacing{}) && !volumes {
+			resampled, err := voxelize.Resample(g, vo.Spacing, vo.Interpolation)
+			if err != nil {
+				return &ingest.ItemError{ID: sample.ID, Err: err}
+			}
+			sample.Data = resampled
+		}
 		if err := w.Write(sample); err != nil {
 			return err
 		}

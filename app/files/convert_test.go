@@ -89,7 +89,7 @@ func TestNotesInOutputs(t *testing.T) {
 			t.Error(name, err)
 		}
 	}
-	s, err := Voxelize(t.Context(), a, in, filepath.Join(dir, "v.h5"), "density")
+	s, err := Voxelize(t.Context(), a, in, filepath.Join(dir, "v.h5"), "density", false)
 	if err != nil || len(s.Notes) != 1 {
 		t.Errorf("found %+v, %v", s, err)
 	}
@@ -111,7 +111,7 @@ func TestWholePartIsKept(t *testing.T) {
 	if !errors.Is(err, app.ErrSkipped) || c.Samples != 1 || c.Failed != 1 {
 		t.Errorf("convert: found %+v, %v", c, err)
 	}
-	v, err := Voxelize(t.Context(), a, dir, filepath.Join(t.TempDir(), "o.npz"), "index")
+	v, err := Voxelize(t.Context(), a, dir, filepath.Join(t.TempDir(), "o.npz"), "index", false)
 	if !errors.Is(err, app.ErrSkipped) || v.Volumes != 1 || v.Failed != 1 {
 		t.Errorf("voxelize: found %+v, %v", v, err)
 	}

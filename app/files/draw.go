@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
@@ -19,10 +20,18 @@ const (
 	drawGap  = 8
 )
 
+// look is how a sample is drawn.
+type look struct {
+	// window has the grey levels of a scan of a patient.
+	window voxelize.Window
+	// cameras are the positions of the photographs of a reconstruction.
+	cameras [][3]float64
+}
+
 // drawSample draws a sample as a PNG. A depth frame is drawn directly, with near pixels dark. Points are drawn from
-// above, from the front and in perspective. A grid is drawn as its fullest plane across each axis, with the sums
-// along the axis below.
-func drawSample(w io.Writer, s ingest.Sample) error {
+// above, from the front and in perspective, and the cameras of a reconstruction as orange squares. A grid is drawn as its
+// fullest plane across each axis, with the sums along the axis below; that of a patient as drawScan does.
+func drawSample(w io.Writer, s ingest.Sample, l look) error {
 	palette, err := colormap.ByName("viridis")
 	if err != nil {
 		return err
@@ -31,8 +40,15 @@ func drawSample(w io.Writer, s ingest.Sample) error {
 	case *ingest.Frame:
 		return png.Encode(w, drawDepth(d, palette))
 	case *ingest.PointCloud:
-		return png.Encode(w, drawPoints(d, palette))
+		return png.Encode(w, drawPoints(d, l.cameras, palette))
 	case *ingest.Grid:
+		if d.Orientation != "" {
+			img, err := drawScan(d, l.window)
+			if err != nil {
+				return err
+			}
+			return png.Encode(w, img)
+		}
 		return png.Encode(w, drawGrid(d, palette))
 	}
 	return fmt.Errorf("cannot draw %T", s.Data)
@@ -78,18 +94,50 @@ var views = [2][2]int{{0, 1}, {0, 2}}
 func finite(x float64) bool { return x-x == 0 }
 
 // drawPoints draws the points inside the box that excludes the outermost 1 % on each side, so that a few outliers do
-// not shrink the rest.
-func drawPoints(p *ingest.PointCloud, palette *colormap.Palette) image.Image {
+// not shrink the rest, and the cameras.
+func drawPoints(p *ingest.PointCloud, cameras [][3]float64, palette *colormap.Palette) image.Image {
 	img := newSheet(len(views)+1, 1)
 	lo, hi := mostOf(p)
 	if !(lo[0] <= hi[0]) {
 		return img // no finite point
 	}
+	for _, c := range cameras {
+		for k, v := range c {
+			margin := (hi[k] - lo[k]) / 50
+			lo[k], hi[k] = min(lo[k], v-margin), max(hi[k], v+margin)
+		}
+	}
 	for v, axes := range views {
 		drawField(img, v, 0, palette, countPoints(p, axes, lo, hi))
+		for _, c := range cameras {
+			at := flat{axes, lo, hi}
+			mark(img, v, int(at.pixel(c, 0)), drawSide-1-int(at.pixel(c, 1)))
+		}
 	}
-	drawPerspective(img, len(views), p, palette, lo, hi)
+	v := newPerspective(lo, hi)
+	v.draw(img, len(views), p, palette)
+	for _, c := range cameras {
+		if x, y, _, ok := v.pixel(c[0], c[1], c[2]); ok {
+			mark(img, len(views), x, y)
+		}
+	}
 	return img
+}
+
+// mark draws an orange square with a black edge into a view.
+func mark(img *image.RGBA, column, x, y int) {
+	const inner, outer = 3, 4
+	for dy := -outer; dy <= outer; dy++ {
+		for dx := -outer; dx <= outer; dx++ {
+			c := color.RGBA{255, 127, 14, 255}
+			if max(dx, -dx, dy, -dy) > inner {
+				c = color.RGBA{0, 0, 0, 255}
+			}
+			if u, v := x+dx, y+dy; u >= 0 && v >= 0 && u < drawSide && v < drawSide {
+				img.SetRGBA(column*(drawSide+drawGap)+u, v, c)
+			}
+		}
+	}
 }
 
 // mostOf returns the box around 98 % of the points along each axis, enlarged by a tenth. lo is above hi if no point is
@@ -141,50 +189,83 @@ func newField(h, w int) [][]float64 {
 	return rows
 }
 
-// countPoints counts the points of a box in pixels of equal size on both axes, which run right and up.
+// flat is a view of a box along an axis, in pixels of equal size on both others, which run right and up.
+type flat struct {
+	axes   [2]int
+	lo, hi [3]float64
+}
+
+// pixel returns the place of a point along the axis that runs right (0) or up (1), in pixels.
+func (f flat) pixel(at [3]float64, axis int) float64 {
+	u, v := f.axes[0], f.axes[1]
+	side := max(f.hi[u]-f.lo[u], f.hi[v]-f.lo[v], 1e-9)
+	k := f.axes[axis]
+	return (at[k] - (f.lo[k]+f.hi[k])/2 + side/2) / side * (drawSide - 1)
+}
+
+// countPoints counts the points of a box in the pixels of a flat view.
 func countPoints(p *ingest.PointCloud, axes [2]int, lo, hi [3]float64) [][]float64 {
-	columns := [3][]float64{p.X, p.Y, p.Z}
-	u, v := axes[0], axes[1]
 	rows := newField(drawSide, drawSide)
-	side := max(hi[u]-lo[u], hi[v]-lo[v], 1e-9)
-	at := func(k, i int) float64 {
-		return (columns[k][i] - (lo[k]+hi[k])/2 + side/2) / side * (drawSide - 1)
-	}
+	view := flat{axes, lo, hi}
 	for i := range p.X {
-		if x, y := at(u, i), at(v, i); x >= 0 && y >= 0 && x < drawSide && y < drawSide { // false for NaN
+		at := [3]float64{p.X[i], p.Y[i], p.Z[i]}
+		if x, y := view.pixel(at, 0), view.pixel(at, 1); x >= 0 && y >= 0 && x < drawSide && y < drawSide { // false for NaN
 			rows[int(y)][int(x)]++
 		}
 	}
 	return rows
 }
 
-// drawPerspective draws points as seen from the front left of their box, at the distance of its diagonal, looking down
-// at its centre. Nearer points hide those behind. Points without colour are coloured by height.
-func drawPerspective(img *image.RGBA, column int, p *ingest.PointCloud, palette *colormap.Palette, lo, hi [3]float64) {
+// perspective is the view from the front left of a box, at the distance of its diagonal, down at its centre.
+type perspective struct {
+	centre                 [3]float64
+	lo, height             float64
+	radius                 float64
+	sin, cos, down, across float64
+}
+
+func newPerspective(lo, hi [3]float64) *perspective {
 	const turn, tilt = math.Pi / 6, math.Pi / 6
-	radius := max(math.Sqrt((hi[0]-lo[0])*(hi[0]-lo[0])+(hi[1]-lo[1])*(hi[1]-lo[1])+(hi[2]-lo[2])*(hi[2]-lo[2]))/2,
-		1e-9)
-	sin, cos := math.Sincos(turn)
-	down, level := math.Sincos(tilt)
+	v := &perspective{lo: lo[2], height: max(hi[2]-lo[2], 1e-9)}
+	square := 0.0
+	for k := range lo {
+		v.centre[k] = (lo[k] + hi[k]) / 2
+		square += (hi[k] - lo[k]) * (hi[k] - lo[k])
+	}
+	v.radius = max(math.Sqrt(square)/2, 1e-9)
+	v.sin, v.cos = math.Sincos(turn)
+	v.down, v.across = math.Sincos(tilt)
+	return v
+}
+
+// pixel returns the pixel of a point and its distance. ok is false outside of the view and for NaN.
+func (v *perspective) pixel(px, py, pz float64) (x, y int, depth float64, ok bool) {
+	dx, dy, dz := px-v.centre[0], py-v.centre[1], pz-v.centre[2]
+	if !(dx*dx+dy*dy+dz*dz <= 4*v.radius*v.radius) {
+		return 0, 0, 0, false
+	}
+	right, away := v.cos*dx+v.sin*dy, v.cos*dy-v.sin*dx
+	up := v.across*dz + v.down*away
+	depth = v.across*away - v.down*dz + 3*v.radius
+	x, y = int(drawSide*(0.5+1.3*right/depth)), int(drawSide*(0.5-1.3*up/depth))
+	return x, y, depth, x >= 0 && y >= 0 && x < drawSide && y < drawSide
+}
+
+// draw draws points. Nearer points hide those behind. Points without colour are coloured by height.
+func (v *perspective) draw(img *image.RGBA, column int, p *ingest.PointCloud, palette *colormap.Palette) {
 	nearest := make([]float64, drawSide*drawSide)
 	for i := range p.X {
-		x, y, z := p.X[i]-(lo[0]+hi[0])/2, p.Y[i]-(lo[1]+hi[1])/2, p.Z[i]-(lo[2]+hi[2])/2
-		right, away := cos*x+sin*y, cos*y-sin*x
-		up, depth := level*z+down*away, level*away-down*z+3*radius
-		if !(x*x+y*y+z*z <= 4*radius*radius) {
+		x, y, depth, ok := v.pixel(p.X[i], p.Y[i], p.Z[i])
+		if !ok {
 			continue
 		}
-		u, v := int(drawSide*(0.5+1.3*right/depth)), int(drawSide*(0.5-1.3*up/depth))
-		if u < 0 || v < 0 || u >= drawSide || v >= drawSide {
-			continue
-		}
-		if n := &nearest[v*drawSide+u]; *n == 0 || depth < *n {
+		if n := &nearest[y*drawSide+x]; *n == 0 || depth < *n {
 			*n = depth
-			c := shade(palette, min(1, max(0, (p.Z[i]-lo[2])/max(hi[2]-lo[2], 1e-9))))
+			c := shade(palette, min(1, max(0, (p.Z[i]-v.lo)/v.height)))
 			if p.R != nil {
 				c = color.RGBA{p.R[i], p.G[i], p.B[i], 255}
 			}
-			img.SetRGBA(column*(drawSide+drawGap)+u, v, c)
+			img.SetRGBA(column*(drawSide+drawGap)+x, y, c)
 		}
 	}
 }

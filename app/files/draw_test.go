@@ -14,7 +14,7 @@ import (
 func drawn(t *testing.T, d ingest.Data) image.Image {
 	t.Helper()
 	var b bytes.Buffer
-	if err := drawSample(&b, ingest.Sample{Data: d}); err != nil {
+	if err := drawSample(&b, ingest.Sample{Data: d}, look{}); err != nil {
 		t.Fatal(err)
 	}
 	img, err := png.Decode(&b)
@@ -87,6 +87,30 @@ func TestDrawGrid(t *testing.T) {
 	for i, want := range []int{all, all/4 + all/16, all/4 + all/16, all, all/4 + all/16, all/4 + all/16} {
 		if got := count(img, i%3, i/3, seen); got != want {
 			t.Errorf("view %d: found %d pixels, want %d", i, got, want)
+		}
+	}
+}
+
+// TestDrawCameras draws two points, and two cameras far outside of their box.
+func TestDrawCameras(t *testing.T) {
+	p := &ingest.PointCloud{X: []float64{-1, 1}, Y: []float64{0, 0}, Z: []float64{0, 0}}
+	var b bytes.Buffer
+	err := drawSample(&b, ingest.Sample{Data: p}, look{cameras: [][3]float64{{-9, 0, 0}, {9, 0, 0}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := png.Decode(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	orange := func(left bool) func(color.RGBA, int, int) bool {
+		return func(c color.RGBA, x, _ int) bool {
+			return c == color.RGBA{255, 127, 14, 255} && left == (x < drawSide/2)
+		}
+	}
+	for view := range 3 {
+		if left, right := count(img, view, 0, orange(true)), count(img, view, 0, orange(false)); left < 20 || right < 20 {
+			t.Errorf("view %d: found %d orange pixels on the left and %d on the right", view, left, right)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func TestVoxelizeAndConvert(t *testing.T) {
 	}
 	a := apptest.New(t, "voxelize.method", "occupancy", "voxelize.edge", "1", "voxelize.grid", "12")
 	for _, name := range []string{"c.npy", "c.npz", "c.arrow", "c.binvox"} {
-		s, err := Voxelize(t.Context(), a, at("c.xyz"), at(name), "density")
+		s, err := Voxelize(t.Context(), a, at("c.xyz"), at(name), "density", false)
 		if err != nil {
 			t.Fatal(name, err)
 		}
@@ -54,11 +54,11 @@ func TestVoxelizeAndConvert(t *testing.T) {
 		if p, ok := info.Detail.(*ingest.Points); !ok || p.Count != 500 || *p.Max != [3]float64{9, 9, 4} {
 			t.Errorf("%s: found %+v", name, info.Detail)
 		}
-		if err := Draw(t.Context(), a, at(name), at("c.png")); err != nil {
+		if err := Draw(t.Context(), a, Inspected{Info: ingest.Info{File: at(name)}}, at("c.png")); err != nil {
 			t.Error(err)
 		}
 	}
-	if _, err := Voxelize(t.Context(), a, at("c.xyz"), at("c.txt"), "density"); err == nil {
+	if _, err := Voxelize(t.Context(), a, at("c.xyz"), at("c.txt"), "density", false); err == nil {
 		t.Error("unknown extension: want an error")
 	}
 	if f, err := os.Open(at("c.png")); err != nil {
@@ -136,5 +136,23 @@ func TestInspectAll(t *testing.T) {
 		if in.Err == nil {
 			t.Errorf("an empty folder: found %+v", in)
 		}
+	}
+}
+
+// TestTiles writes a grid for each tile of a scene that has points.
+func TestTiles(t *testing.T) {
+	dir := t.TempDir()
+	in := filepath.Join(dir, "c.xyz")
+	if err := os.WriteFile(in, []byte("0.5 0.5 0.5\n1.5 0.5 0.5\n100.5 0.5 0.5\n-0.5 0.5 0.5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := apptest.New(t, "voxelize.method", "count", "voxelize.edge", "1", "voxelize.grid", "2")
+	s, err := Voxelize(t.Context(), a, in, filepath.Join(dir, "tiles.arrow"), "index", true)
+	if err != nil || s.Volumes != 3 || s.Points != 4 || s.Outside != 0 {
+		t.Errorf("found %+v, %v, want 4 points in 3 volumes", s, err)
+	}
+	a = apptest.New(t, "voxelize.method", "count", "voxelize.grid", "2")
+	if _, err := Voxelize(t.Context(), a, in, filepath.Join(dir, "b.arrow"), "index", true); err == nil {
+		t.Error("tiles without an edge: want an error")
 	}
 }

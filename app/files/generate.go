@@ -3,10 +3,14 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/dataset/mnist3d"
+	"github.com/voxelstream/voxelstream/ingest/simulate"
 )
 
 // GenerateOptions describes the archive to generate.
@@ -35,12 +39,16 @@ type GenerateSummary struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// archiveExtensions are the names of HDF5 files, the format of archives.
+var archiveExtensions = []string{".h5", ".hdf5"}
+
 // Generate writes an archive of labelled 3D digits.
 func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSummary, err error) {
 	o := mnist3d.Options{Test: g.Test, Augment: g.Augment, Grid: g.Grid, Seed: a.Config.Seed, Workers: a.Threads()}
+	if err := checkArchive(g.Out); err != nil {
+		return nil, err
+	}
 	switch {
-	case g.Out == "":
-		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
 	case (g.Digits == "") != (g.Labels == ""):
 		return nil, app.Usage(errors.New("--digits and --labels must be given together"))
 	case g.Digits != "":
@@ -56,9 +64,11 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSu
 	if err := o.Validate(); err != nil {
 		return nil, app.Usage(err)
 	}
-	if err := a.CheckOutputs(g.Out); err != nil {
+	release, err := a.ClaimOutputs([]string{g.Digits, g.Labels}, g.Out)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	start := time.Now()
 	archive, err := mnist3d.CreateArchive(g.Out, mnist3d.Layout(g.Layout), o)
 	if err != nil {
@@ -83,4 +93,88 @@ func Generate(ctx context.Context, a *app.Env, g GenerateOptions) (_ *GenerateSu
 		File: g.Out, Layout: g.Layout, Train: train, Test: test, Grid: o.Grid, Seed: a.Config.Seed,
 		Seconds: time.Since(start).Seconds(),
 	}, nil
+}
+
+// RecordOptions describes a recording of a simulated scene.
+type RecordOptions struct {
+	// Scene is the name of a scene that has a ground truth, and Sensor that of a lidar, or kinect. If Sensor is empty,
+	// it is kinect for the scene indoors and hdl64 for others.
+	Scene, Sensor string
+	// Count is the number of scans or frames. 0 means 10.
+	Count int
+	// Out is the folder to write.
+	Out string
+}
+
+// RecordSummary is the result of generate for a scene.
+type RecordSummary struct {
+	Folder  string  `json:"folder"`
+	Scene   string  `json:"scene"`
+	Sensor  string  `json:"sensor"`
+	Scans   int     `json:"scans"`
+	Points  int     `json:"points"`
+	Objects int     `json:"objects"` // in all scans
+	Seed    uint64  `json:"seed"`
+	Seconds float64 `json:"seconds"`
+}
+
+// depthSensor is the name of the depth camera.
+const depthSensor = "kinect"
+
+// Record writes what a sensor sees of a simulated scene, with the ground truth.
+func Record(ctx context.Context, a *app.Env, o RecordOptions) (*RecordSummary, error) {
+	scene, err := simulate.NamedScene(o.Scene, a.Config.Seed)
+	if err != nil {
+		return nil, app.Usage(err)
+	}
+	world, ok := scene.(*simulate.World)
+	switch {
+	case !ok:
+		return nil, app.Usage(fmt.Errorf("scene %s has no objects, want one such as street or indoors", o.Scene))
+	case o.Out == "":
+		return nil, app.Usage(errors.New("missing --out DIR, the folder to write"))
+	case o.Count < 0:
+		return nil, app.Usage(fmt.Errorf("--count: found %d, want at least 1", o.Count))
+	case o.Count == 0:
+		o.Count = 10
+	}
+	if o.Sensor == "" {
+		if o.Sensor = "hdl64"; o.Scene == "indoors" {
+			o.Sensor = depthSensor
+		}
+	}
+	var l simulate.Lidar
+	if o.Sensor != depthSensor {
+		if l, err = simulate.FindLidar(o.Sensor); err != nil {
+			return nil, app.Usage(fmt.Errorf("--sensor: %w, %s", err, depthSensor))
+		}
+	}
+	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+		return nil, err
+	}
+	release, err := a.ClaimOutputs(nil, filepath.Join(o.Out, "truth.jsonl"))
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	start := time.Now()
+	s := &RecordSummary{Folder: o.Out, Scene: o.Scene, Sensor: o.Sensor, Seed: a.Config.Seed}
+	bar := a.Bar("scans")
+	defer bar.Done()
+	written := func(t *simulate.Truth) {
+		s.Scans++
+		s.Points += len(t.Class)
+		s.Objects += len(t.Objects)
+		bar.Set(int64(s.Scans), int64(o.Count), "")
+	}
+	if o.Sensor == depthSensor {
+		err = simulate.WriteFrames(ctx, o.Out, world, &simulate.KinectV1, o.Count, written)
+	} else {
+		err = simulate.WriteScans(ctx, o.Out, world, &l, o.Count, written)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.Seconds = time.Since(start).Seconds()
+	return s, nil
 }

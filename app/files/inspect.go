@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,6 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
@@ -67,11 +68,19 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 	return info, merr
 }
 
-// Draw draws the first readable sample to a .png file.
-func Draw(ctx context.Context, a *app.Env, path, png string) (err error) {
-	if err := a.CheckOutputs(png); err != nil {
+// Draw draws the first readable sample of an inspected file to a .png file. Grids of patients are drawn in the window
+// of the configuration, and reconstructions with their cameras.
+func Draw(ctx context.Context, a *app.Env, in Inspected, png string) (err error) {
+	path := in.File
+	l := look{window: a.Config.Voxelize.Window}
+	if m, ok := in.Detail.(*photogrammetry.Model); ok {
+		l.cameras = m.Positions()
+	}
+	release, err := a.ClaimOutputs([]string{path}, png)
+	if err != nil {
 		return err
 	}
+	defer release()
 	src, err := formats.Open(ctx, path, a.Reading())
 	if err != nil {
 		return err
@@ -85,14 +94,6 @@ func Draw(ctx context.Context, a *app.Env, path, png string) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: no sample to draw: %w", path, err)
 		}
-		return drawTo(png, s)
+		return ingest.WriteFile(png, func(w io.Writer) error { return drawSample(w, s, l) })
 	}
-}
-
-func drawTo(path string, s ingest.Sample) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(drawSample(f, s), f.Close())
 }

@@ -30,7 +30,7 @@ func posed(ctx context.Context, a *app.Env, input string) bool {
 	if err != nil || f.Parts == nil {
 		return false
 	}
-	src, err := f.Open(ctx, input, a.Config.Ingest)
+	src, err := formats.OpenSingle(ctx, input, a.Config.Ingest)
 	if err != nil {
 		return false // the next reader reports the error
 	}
@@ -53,7 +53,7 @@ const meshCells = 256
 func place(a *app.Env, lo, hi [3]float64) (tsdf.Options, error) {
 	const margin = 2
 	longest := max(hi[0]-lo[0], hi[1]-lo[1], hi[2]-lo[2])
-	o := tsdf.Options{Edge: a.Config.Voxelize.Edge}
+	o := tsdf.Options{Edge: a.Config.Voxelize.Edge[0]}
 	if o.Edge == 0 {
 		o.Edge = max(longest, 1e-3) / meshCells
 	}

@@ -71,7 +71,7 @@ func TestReconstructMesh(t *testing.T) {
 func TestReconstructGrid(t *testing.T) {
 	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
 	file := filepath.Join(t.TempDir(), "wall.npy")
-	made, err := Voxelize(t.Context(), a, wall(t, nearer), file, "density")
+	made, err := Voxelize(t.Context(), a, wall(t, nearer), file, "density", false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestReconstructGrid(t *testing.T) {
 func TestReconstructDistances(t *testing.T) {
 	a := apptest.New(t, "voxelize.method", "tsdf", "voxelize.edge", "0.1", "voxelize.grid", "16")
 	file := filepath.Join(t.TempDir(), "wall.npy")
-	if _, err := Voxelize(t.Context(), a, wall(t, nearer), file, "distance"); err != nil {
+	if _, err := Voxelize(t.Context(), a, wall(t, nearer), file, "distance", false); err != nil {
 		t.Fatal(err)
 	}
 	src, err := formats.Open(t.Context(), file, ingest.Options{})

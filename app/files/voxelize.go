@@ -32,20 +32,23 @@ type VoxelizeSummary struct {
 
 // Voxelize converts one input to a file of grids. The file's extension selects the format: .npy, .npz and .h5 hold
 // grids with the given cell values (see voxelize.Formats), .arrow holds volumes, and .binvox the occupancy of the
-// first sample. Items that cannot be voxelized are skipped; the result then comes with an error that wraps
-// [app.ErrSkipped].
-func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *VoxelizeSummary, err error) {
+// first sample. With tiles, each sample becomes a grid for each of its tiles; see [voxelize.Voxelizer.Tiles]. Items that
+// cannot be voxelized are skipped; the result then comes with an error that wraps [app.ErrSkipped].
+func Voxelize(ctx context.Context, a *app.Env, input, out, format string, tiles bool) (_ *VoxelizeSummary, err error) {
 	if out == "" {
 		return nil, app.Usage(errors.New("missing --out FILE, the file to write"))
 	}
-	if err := a.CheckOutputs(out); err != nil {
+	release, err := a.ClaimOutputs([]string{input}, out)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	v, err := voxelize.New(a.Config.Voxelize)
 	if err != nil {
 		return nil, err
 	}
-	w, err := createGrids(out, v, voxelize.Format(format))
+	now := &current{v}
+	w, err := createGrids(out, now, voxelize.Format(format))
 	if err != nil {
 		return nil, err
 	}
@@ -56,14 +59,30 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string) (_ *Vo
 	skips := a.Skips()
 	failed, err := samples(ctx, annotated(a, &s.Notes), a.Config.Threads, input, v, voxelize.Format(format),
 		func(sample ingest.Sample) error {
-			if err := w.Write(sample); err != nil {
+			write := func(sample ingest.Sample) error {
+				if err := w.Write(sample); err != nil {
+					return err
+				}
+				s.Volumes++
+				if p, ok := w.(*volumeFile); ok {
+					s.Points, s.Outside = p.points, p.outside
+				}
+				bar.Set(int64(s.Volumes), 0, "")
+				return nil
+			}
+			if !tiles {
+				return write(sample)
+			}
+			parts, err := v.Tiles(sample)
+			if err != nil {
 				return err
 			}
-			s.Volumes++
-			if p, ok := w.(*volumeFile); ok {
-				s.Points, s.Outside = p.points, p.outside
+			for tile := range parts {
+				now.v = tile.Voxelizer
+				if err := errors.Join(ctx.Err(), write(tile.Sample)); err != nil {
+					return err
+				}
 			}
-			bar.Set(int64(s.Volumes), 0, "")
 			return nil
 		}, skips)
 	if err != nil {
@@ -131,33 +150,36 @@ func samples(ctx context.Context, o ingest.Options, threads int, input string, v
 	return ingest.Each(ctx, src, use, skips.Add)
 }
 
-// createGrids creates the output file for the grids of v.
-func createGrids(path string, v *voxelize.Voxelizer, f voxelize.Format) (ingest.Writer, error) {
+// current is the voxelizer of the next sample.
+type current struct{ v *voxelize.Voxelizer }
+
+// createGrids creates the output file for the grids of a voxelizer.
+func createGrids(path string, v *current, f voxelize.Format) (ingest.Writer, error) {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".arrow":
 		file, err := volarrow.CreateFile(path)
 		if err != nil {
 			return nil, err
 		}
-		return &volumeFile{File: file, v: v}, nil
+		return &volumeFile{File: file, current: v}, nil
 	case ".binvox":
 		file, err := ingest.CreateFile(path)
 		if err != nil {
 			return nil, err
 		}
-		return &binvoxFile{NewFile: file, v: v}, nil
+		return &binvoxFile{NewFile: file, current: v}, nil
 	}
 	file, err := formats.Create(path)
 	if err != nil {
 		return nil, err
 	}
-	return gridFile{Writer: file, v: v, format: f}, nil
+	return gridFile{Writer: file, current: v, format: f}, nil
 }
 
 // gridFile writes exported grids.
 type gridFile struct {
 	ingest.Writer
-	v      *voxelize.Voxelizer
+	*current
 	format voxelize.Format
 }
 
@@ -172,7 +194,7 @@ func (g gridFile) Write(s ingest.Sample) error {
 // volumeFile writes volumes.
 type volumeFile struct {
 	*volarrow.File
-	v               *voxelize.Voxelizer
+	*current
 	points, outside uint64
 }
 
@@ -189,7 +211,7 @@ func (f *volumeFile) Write(s ingest.Sample) error {
 // binvoxFile writes a single field, because the format holds only one.
 type binvoxFile struct {
 	*ingest.NewFile
-	v    *voxelize.Voxelizer
+	*current
 	have bool
 }
 

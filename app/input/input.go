@@ -10,6 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
@@ -60,15 +61,21 @@ func (in Input) Open(ctx context.Context, a *app.Env) (ingest.Source, error) {
 	if in.live == nil {
 		return in.OpenWith(ctx, read)
 	}
-	openFile := func(ctx context.Context, path string) (ingest.Source, error) { return formats.Open(ctx, path, read) }
+	arriving := a.Arriving()
+	openFile := func(ctx context.Context, path string) (ingest.Source, error) {
+		return formats.Open(ctx, path, arriving)
+	}
 	opener, ok := in.live.(live.Opener)
 	if !ok {
 		return nil, errors.New("a topic can only be read by a consumer of its cluster")
 	}
 	observer := pipeline.Observed(a.Observer)
+	ready := new(service.State)
+	a.Ready("input "+in.text, ready.Check)
 	return opener.Open(ctx, live.Services{
 		Log: a.Log, Stdin: os.Stdin, OpenFile: openFile, MaxFile: int64(read.WithDefaults().MaxBytes),
 		Report: func(e live.Event, n int) { observer.Count(in.text, pipeline.Event(e), n) },
+		Ready:  ready.Set, StateDir: a.StateDir(),
 	})
 }
 

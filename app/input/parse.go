@@ -9,10 +9,10 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
-	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/ingest/live/all"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Kinds lists the live sources and topics, in the order of the documentation. All other inputs are files or folders.
@@ -74,7 +74,7 @@ func parse(text string) (in Input, problems []error) {
 	switch {
 	case err != nil:
 	case !info.IsDir() && !info.Mode().IsRegular():
-		return Input{text: text}, []error{fmt.Errorf("found %s, want a file or a folder", ingest.KindOf(info.Mode()))}
+		return Input{text: text}, []error{fmt.Errorf("found %s, want a file or a folder", regular.Kind(info.Mode()))}
 	default:
 		return Input{text: text, path: text}, nil
 	}

@@ -39,7 +39,7 @@ func (c *naming) number(name string) (int32, error) {
 		i = len(c.names)
 		c.names = append(c.names, name)
 	}
-	return int32(i), nil //nolint:gosec // below nn.MaxClasses
+	return int32(i), nil // below nn.MaxClasses
 }
 
 // relabel replaces the label of a sample from a file that names its classes. Numbers without a name stay as they are.

@@ -66,7 +66,7 @@ func namedArchive(t *testing.T, path string, seed uint64, names ...string) {
 	x, y := levels(rand.New(rand.NewPCG(seed, 1)), rows, 1)
 	labels := make([]uint8, rows)
 	for i := range y {
-		labels[i] = uint8(slices.Index(names, []string{"low", "high"}[int(y[i])])) //nolint:gosec // 0 or 1
+		labels[i] = uint8(slices.Index(names, []string{"low", "high"}[int(y[i])]))
 	}
 	w, err := hdf.Create(path)
 	if err != nil {
@@ -96,7 +96,8 @@ func TestNamesTravel(t *testing.T) {
 	}
 	for _, extension := range []string{".keras", ".h5", ".onnx", ".safetensors"} {
 		init := TrainOptions{Out: at("m" + extension), Init: levelModel(t, 1, false)}
-		if _, err := Train(t.Context(), apptest.New(t, settings...), []string{at("a.h5"), at("b.h5")}, init); err != nil {
+		if _, err := Train(t.Context(), apptest.New(t, settings...), []string{at("a.h5"), at("b.h5")},
+			init); err != nil {
 			t.Fatal(err)
 		}
 		a := apptest.New(t, append(settings, "model.path", init.Out)...)
@@ -104,22 +105,22 @@ func TestNamesTravel(t *testing.T) {
 		if err != nil || !slices.Equal(m.Classes, []string{"low", "high"}) {
 			t.Fatalf("%s: found %v, want the names of the first archive", extension, err)
 		}
-		e, err := Evaluate(t.Context(), a, []string{at("b.h5")}, "", "")
+		e, err := Evaluate(t.Context(), a, []string{at("b.h5")}, EvaluateOptions{})
 		if err != nil || e.Accuracy != 1 || e.PerClass[1].Name != "high" {
 			t.Errorf("%s: found %+v, %v, want every row right", extension, e, err)
 		}
 		a = apptest.New(t, append(settings, "model.path", init.Out, "model.classes", "high,low")...)
-		if e, err = Evaluate(t.Context(), a, []string{at("b.h5")}, "", ""); err != nil || e.Accuracy != 0 {
+		if e, err = Evaluate(t.Context(), a, []string{at("b.h5")}, EvaluateOptions{}); err != nil || e.Accuracy != 0 {
 			t.Errorf("%s: found %+v, %v, want every row wrong with the names exchanged", extension, e, err)
 		}
 		a = apptest.New(t, append(settings, "model.path", init.Out, "model.classes", "high,low,middle")...)
-		if _, err := Evaluate(t.Context(), a, []string{at("b.h5")}, "", ""); !app.IsUsage(err) {
+		if _, err := Evaluate(t.Context(), a, []string{at("b.h5")}, EvaluateOptions{}); !app.IsUsage(err) {
 			t.Errorf("%s: found %v for too many names", extension, err)
 		}
 	}
 	// A class that the model does not have.
 	a := apptest.New(t, append(settings, "model.path", at("m.keras"), "model.classes", "low,other")...)
-	if _, err := Evaluate(t.Context(), a, []string{at("a.h5")}, "", ""); !errors.Is(err, app.ErrSkipped) {
+	if _, err := Evaluate(t.Context(), a, []string{at("a.h5")}, EvaluateOptions{}); !errors.Is(err, app.ErrSkipped) {
 		t.Errorf("found %v, want that the rows of another class are left out", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
+	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest"
@@ -53,6 +54,8 @@ type dataset struct {
 	files []app.FileOutcome
 	// notes are those about files, by path.
 	notes map[string][]string
+	// augmentation augments the rows for training; nil if there is none.
+	augmentation *augmentation
 }
 
 // classes returns the number of names, or one more than the largest label if that is more.
@@ -148,11 +151,11 @@ func (d *dataset) empty(from any) error {
 	return err
 }
 
-// readData reads labelled volumes that a model takes. The voxelizer's options are in o; sizes and values follow the
+// readData reads labelled volumes that a model takes, made by the configured voxelizer; sizes and values follow the
 // model. From an archive with parts it reads the given split or, if split is empty, the first of prefer that has rows.
-// names are those of the classes.
+// names are those of the classes. The augmentation may be nil.
 func readData(ctx context.Context, a *app.Env, paths []string, split string, prefer []h5.Split, in *classify.Input,
-	o voxelize.Options, names naming,
+	names naming, g *augmentation,
 ) (*dataset, error) {
 	splits := append(slices.Clone(prefer), h5.All)
 	switch split {
@@ -168,11 +171,15 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	if err != nil {
 		return nil, err
 	}
-	v, err := voxelize.New(in.Options(o))
+	o, err := models.Volumes(a, in)
 	if err != nil {
 		return nil, err
 	}
-	d := newDataset(a, in)
+	v, err := voxelize.New(o)
+	if err != nil {
+		return nil, err
+	}
+	d := newDataset(a, in, g)
 	d.parts, d.naming = map[string]h5.Split{}, names
 	bar := a.Bar("rows read")
 	defer bar.Done()
@@ -239,9 +246,13 @@ func (d *dataset) volume(row int) (voxelize.Volume, error) {
 }
 
 // newDataset keeps rows in memory up to half of the limit. The other half is for the blocks that training reads from a
-// file.
-func newDataset(a *app.Env, in *classify.Input) *dataset {
-	return &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, input: in}
+// file. With points to augment, which get half of the limit, the rows and blocks get a quarter each.
+func newDataset(a *app.Env, in *classify.Input, g *augmentation) *dataset {
+	d := &dataset{limit: int64(a.Config.Train.MemoryLimit) / 2, input: in, augmentation: g}
+	if g != nil && g.clouds != nil {
+		d.limit /= 2
+	}
+	return d
 }
 
 // maxFileWarnings is the number of files about which there is a warning. A folder may have thousands that cannot be
@@ -273,10 +284,14 @@ func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 	if d.unlabelled > 0 {
 		a.Log.Warn("skipped rows without a label (label -1 means none)", "unlabelled", d.unlabelled)
 	}
-	if err := errors.Join(d.empty(from), d.finish()); err != nil {
+	err := errors.Join(d.empty(from), d.finish())
+	if g := d.augmentation; err == nil && g != nil && g.clouds != nil {
+		err = g.clouds.finish()
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	if d.file != nil {
+	if d.file != nil || d.augmentation != nil && d.augmentation.clouds != nil && d.augmentation.clouds.file != nil {
 		a.Log.Info("data set exceeds the memory limit; keeping it in a temporary file and shuffling in blocks", "rows",
 			len(d.labels), "memory limit", a.Config.Train.MemoryLimit)
 	}
@@ -396,7 +411,7 @@ func openPart(ctx context.Context, reading ingest.Options, file input.Input, for
 ) (ingest.Source, error) {
 	switch {
 	case format == h5.HDF5.Name:
-		return formats.Noted(file.String(), reading, func(o ingest.Options) (ingest.Source, error) {
+		return formats.Opened(ctx, file.String(), reading, func(o ingest.Options) (ingest.Source, error) {
 			return h5.Open(ctx, file.String(), h5.Options{Options: o, Split: s})
 		})
 	case s != h5.All:
@@ -418,6 +433,9 @@ func (r *reading) rows(ctx context.Context, src ingest.Source) error {
 			r.progress()
 			labels := len(d.labels)
 			err = d.add(&vol)
+			if added := len(d.labels) - labels; added > 0 && d.augmentation != nil {
+				err = d.augmentation.add(&s, r.voxelizer)
+			}
 			r.tally.Used(len(d.labels) - labels)
 		}
 		if _, item := errors.AsType[*ingest.ItemError](err); err != nil && !item {
@@ -446,8 +464,13 @@ const topicSetting = "topic"
 
 // readTopic reads the labelled volumes that the topic holds now or, when resuming, held when training started.
 // Duplicates are skipped.
-func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptions) (*dataset, error) {
-	d := newDataset(a, in)
+func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptions, g *augmentation) (*dataset, error) {
+	d := newDataset(a, in, g)
+	if g != nil {
+		if err := g.useGrids(); err != nil {
+			return nil, err
+		}
+	}
 	bar := a.Bar("volumes read")
 	defer bar.Done()
 	err := stream.WithClient(ctx, a, func(client *kafka.Client) error {

@@ -1,8 +1,10 @@
 package learn
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -28,38 +30,86 @@ type EvaluateResult struct {
 	// them. They are nil for other data.
 	Upright *report.Share `json:"upright,omitempty"`
 	Rotated *report.Share `json:"rotated,omitempty"`
-	Model   string        `json:"model"`
-	Digest  string        `json:"digest"`
+	// Temperature is that of the model, if it is calibrated. Unfamiliar counts the rows that are unlike the training
+	// data; it is nil if the model has no energy.
+	Temperature float64 `json:"temperature,omitempty"`
+	Unfamiliar  *int    `json:"unfamiliar,omitempty"`
+	// Calibrated is the file to which the calibration was written, if any.
+	Calibrated string `json:"calibrated,omitempty"`
+	Model      string `json:"model"`
+	Digest     string `json:"digest"`
 	// Files lists what became of each file of the data.
 	Files []app.FileOutcome `json:"files"`
 }
 
-// Evaluate evaluates a model on labelled data. From an archive with parts it reads the given split or, if split is
-// empty, the test part, or else the validation part, or else the training part. file is the report to write, .html or
-// .json, or empty. If files, or rows of them, could not be used, the result comes with an error that wraps
-// [app.ErrSkipped].
-func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file string) (*EvaluateResult, error) {
+// EvaluateOptions specify what Evaluate reads and writes.
+type EvaluateOptions struct {
+	// Split is the part of an archive to read. Empty means the test part, or else the validation part, or else the
+	// training part.
+	Split string
+	// Report is the report to write, .html or .json, or empty.
+	Report string
+	// Calibrate fits the temperature and the energy of the model to the data before, and writes them to the model file,
+	// or to Out, a copy, unless that is empty. An empty Split then prefers the validation part.
+	Calibrate bool
+	Out       string
+}
+
+// Evaluate evaluates a model on labelled data. If files, or rows of them, could not be used, the result comes with an
+// error that wraps [app.ErrSkipped].
+func Evaluate(ctx context.Context, a *app.Env, paths []string, o EvaluateOptions) (*EvaluateResult, error) {
+	file := o.Report
 	if ext := filepath.Ext(file); file != "" && ext != ".html" && ext != ".json" {
 		return nil, app.Usage(fmt.Errorf("--report: found extension %q, want .html or .json", ext))
 	}
-	if err := a.CheckOutputs(file); err != nil {
+	path, calibrated := a.Config.Model.Path, ""
+	if o.Calibrate {
+		calibrated = cmp.Or(o.Out, path)
+	}
+	switch {
+	case o.Calibrate && path == "":
+		return nil, app.Usage(errors.New("--calibrate: missing --model FILE, the model to calibrate"))
+	case o.Out != "" && !o.Calibrate:
+		return nil, app.Usage(errors.New("--out: missing --calibrate"))
+	}
+	release, err := a.ClaimOutputs(paths, file, calibrated)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
+	parts := []h5.Split{h5.Test, h5.Val, h5.Train}
+	if o.Calibrate {
+		parts = []h5.Split{h5.Val, h5.Test, h5.Train}
+	}
 	start := time.Now()
-	m, scored, d, err := scoredData(ctx, a, a.Config.Model.Path, paths, split, h5.Test, h5.Val, h5.Train)
+	m, scored, d, err := scoredData(ctx, a, path, paths, o.Split, parts...)
 	if err != nil {
 		return nil, err
 	}
 	defer d.close() //nolint:errcheck // opened for reading
+	if o.Calibrate {
+		trust, err := fitTrust(ctx, a, scored, d)
+		if err != nil {
+			return nil, app.Interrupted(ctx, err)
+		}
+		scored.Trust = trust
+		if m.Info, err = models.SetTrust(ctx, a, path, calibrated, trust); err != nil {
+			return nil, err
+		}
+	}
+	judge := classify.NewJudge(scored, d.input)
 	b := report.NewBuilder(report.Options{
 		Title: "Evaluation of " + m.Info.Name, Model: m.Info, Classes: classNames(scored),
 	})
 	e, err := train.Evaluate(ctx, scored, d.rows(), train.EvaluateOptions{
 		Threads: a.Threads(),
 		TopK:    a.Config.Model.TopK, AUC: true,
-		Row: func(row, class int, confidence float64) {
+		Prediction: func(p train.Prediction, i, class int, confidence float64) {
+			row := p.First + i
 			id := d.ids[row]
+			energy, unfamiliar := judge.Energy(rowOf(p, i))
 			b.Add(&record.Classification{
+				Energy: energy, Unfamiliar: unfamiliar,
 				EventID: id.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Model: m.Info,
 				Class: class, Score: float32(confidence), Label: &d.labels[row],
 			})
@@ -68,11 +118,15 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
-	r := &EvaluateResult{Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest, Files: d.files}
+	r := &EvaluateResult{
+		Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest, Files: d.files, Temperature: scored.Trust.Temperature,
+		Calibrated: calibrated,
+	}
 	for i := range r.PerClass {
 		r.PerClass[i].Name = scored.ClassName(r.PerClass[i].Class)
 	}
 	page := b.Report()
+	r.Unfamiliar = page.Unfamiliar
 	r.Upright, r.Rotated = page.Labelled.Upright, page.Labelled.Rotated
 	if file == "" {
 		return r, app.FilesError(d.files)
@@ -101,6 +155,7 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, split, file strin
 
 // complete adds what the evaluation knows and classifications do not say.
 func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loaded, d *dataset, took time.Duration) {
+	page.Temperature = r.Temperature
 	page.Failed, page.Skipped, page.Files = d.bad, d.unlabelled, d.reported()
 	page.Rows = page.Classified + page.Failed + page.Skipped
 	page.Input, page.Assumed = d.input.String(), models.Assumed(a, m)
@@ -110,6 +165,7 @@ func (r *EvaluateResult) complete(page *report.Report, a *app.Env, m *models.Loa
 	}
 	l := page.Labelled
 	l.ECE, l.Loss, l.AUC = r.ECE, &r.Loss, &r.AUC // scores of the report are rounded to float32
+	l.Uncalibrated = r.Uncalibrated
 	if r.K > 1 {
 		l.TopK, l.K = &r.TopK, r.K
 	}
@@ -167,6 +223,6 @@ func scoredData(ctx context.Context, a *app.Env, path string, data []string, spl
 	if scored, err = classify.Scored(m.Model); err != nil {
 		return nil, nil, nil, err
 	}
-	d, err = readData(ctx, a, data, split, prefer, in, a.Config.Voxelize, fixedNames(m.Classes))
+	d, err = readData(ctx, a, data, split, prefer, in, fixedNames(m.Classes), nil)
 	return m, scored, d, err
 }

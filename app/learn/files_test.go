@@ -39,7 +39,7 @@ func TestEvaluateFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, err := Evaluate(t.Context(), a, []string{at("data")}, "", "")
+	r, err := Evaluate(t.Context(), a, []string{at("data")}, EvaluateOptions{})
 	if r == nil || !errors.Is(err, app.ErrSkipped) {
 		t.Fatalf("found %+v, %v, want a result, and that files were skipped", r, err)
 	}
@@ -73,11 +73,12 @@ func TestEvaluateFolder(t *testing.T) {
 		t.Errorf("found nothing about %v", want)
 	}
 	// Nothing but files that cannot be read is an error. A part that does not exist is one of usage.
-	if r, err := Evaluate(t.Context(), a, []string{at("data/deep/cut.h5")}, "", ""); r != nil || err == nil ||
+	if r, err := Evaluate(t.Context(), a, []string{at("data/deep/cut.h5")}, EvaluateOptions{}); r != nil ||
+		err == nil ||
 		errors.Is(err, app.ErrSkipped) || !strings.Contains(err.Error(), "cut off") {
 		t.Errorf("found %+v, %v", r, err)
 	}
-	if _, err := Evaluate(t.Context(), a, []string{at("data")}, "foo", ""); !app.IsUsage(err) ||
+	if _, err := Evaluate(t.Context(), a, []string{at("data")}, EvaluateOptions{Split: "foo"}); !app.IsUsage(err) ||
 		!strings.Contains(err.Error(), "want train, val, test or all") {
 		t.Errorf("found %v", err)
 	}
@@ -103,7 +104,8 @@ func TestTrainNamedFile(t *testing.T) {
 	}
 	o := TrainOptions{Out: at("m.safetensors"), Classes: 10}
 	named := []string{at("data/a.h5"), at("data/empty.h5")}
-	if _, err := Train(t.Context(), a, named, o); err == nil || !strings.Contains(err.Error(), "empty.h5: the file is") {
+	if _, err := Train(t.Context(), a, named, o); err == nil ||
+		!strings.Contains(err.Error(), "empty.h5: the file is") {
 		t.Errorf("found %v", err)
 	}
 	if r, err := Train(t.Context(), a, []string{at("data")}, o); err != nil || r.Rows != 8 {

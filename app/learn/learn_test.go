@@ -50,7 +50,8 @@ func TestTrainEvaluate(t *testing.T) {
 
 	scoring := apptest.New(t, "model.path", at("m.safetensors"))
 	for split, rows := range map[string]int{"": 20, "test": 20, "train": 60, "all": 80} {
-		e, err := Evaluate(t.Context(), scoring, []string{at("d.h5")}, split, at("r.html"))
+		e, err := Evaluate(t.Context(), scoring, []string{at("d.h5")},
+			EvaluateOptions{Split: split, Report: at("r.html")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,7 @@ func TestTrainEvaluate(t *testing.T) {
 // checkReport checks the report of an archive of 20 rows in pairs.
 func checkReport(t *testing.T, a *app.Env, archive, file string) {
 	t.Helper()
-	e, err := Evaluate(t.Context(), a, []string{archive}, "test", file)
+	e, err := Evaluate(t.Context(), a, []string{archive}, EvaluateOptions{Split: "test", Report: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +156,7 @@ func TestBuiltinAccuracy(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	e, err := Evaluate(t.Context(), a, []string{file}, "", "")
+	e, err := Evaluate(t.Context(), a, []string{file}, EvaluateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +179,7 @@ func TestVolumesOfAnotherKind(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := transport.New("s", "s/0", transport.ContentArrow, value)
-	d := newDataset(a, in)
+	d := newDataset(a, in, nil)
 	if err := d.addMessage(&m, map[string]bool{}); err != nil {
 		t.Fatal(err)
 	}

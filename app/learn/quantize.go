@@ -49,9 +49,11 @@ func Quantize(ctx context.Context, a *app.Env, path string, data []string, o Qua
 		if err := models.Savable(o.Out); err != nil {
 			return nil, app.Usage(err)
 		}
-		if err := a.CheckOutputs(o.Out); err != nil {
+		release, err := a.ClaimOutputs(append([]string{path}, data...), o.Out)
+		if err != nil {
 			return nil, err
 		}
+		defer release()
 	}
 	m, scored, d, err := scoredData(ctx, a, path, data, o.Split, h5.Train)
 	if err != nil {

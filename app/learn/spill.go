@@ -3,6 +3,7 @@ package learn
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"hash/crc64"
 	"io"
 	"os"
@@ -111,15 +112,24 @@ func (d *dataset) finish() error {
 	return d.file.w.Flush()
 }
 
-// close closes the file, if there is one.
+// close closes the files, if there are any.
 func (d *dataset) close() error {
-	if d.file == nil {
-		return nil
+	err := d.augmentation.close()
+	if d.file != nil {
+		err = errors.Join(err, d.file.close())
 	}
-	return d.file.close()
+	return err
 }
 
-// rows returns the volumes for training or evaluating the model that takes them.
+// trained returns the rows for training: those of [dataset.rows], with the augmentation if there is one.
+func (d *dataset) trained() train.Rows {
+	if d.augmentation == nil {
+		return d.rows()
+	}
+	return augmented{d.rows(), d}
+}
+
+// rows returns the volumes for evaluating the model that takes them. They can be read concurrently.
 func (d *dataset) rows() train.Rows {
 	if d.file != nil {
 		return spilled{d}
@@ -144,13 +154,13 @@ func (s spilled) Read(lo int, b *train.Batch) error {
 		return err
 	}
 	const block = 1 << 16
+	buffer := make([]byte, 4*min(block, len(b.X)))
 	for x := b.X; len(x) > 0; {
 		n := min(block, len(x))
-		file.buffer = slices.Grow(file.buffer[:0], 4*n)[:4*n]
-		if _, err := file.f.ReadAt(file.buffer, at); err != nil {
+		if _, err := file.f.ReadAt(buffer[:4*n], at); err != nil {
 			return err
 		}
-		if _, err := binary.Decode(file.buffer, binary.LittleEndian, x[:n]); err != nil {
+		if _, err := binary.Decode(buffer[:4*n], binary.LittleEndian, x[:n]); err != nil {
 			return err
 		}
 		at, x = at+int64(4*n), x[n:]

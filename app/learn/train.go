@@ -14,6 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/augment"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/h5"
@@ -72,16 +73,24 @@ type TrainResult struct {
 // Train trains a network on labelled data. If ctx ends, training stops after the current step, the weights so far are
 // written, and the result comes with [app.ErrInterrupted].
 func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*TrainResult, error) {
-	tr := &training{env: a, settings: a.Config.Train, o: o}
+	tr := &trainer{env: a, settings: a.Config.Train, o: o}
 	if err := tr.check(paths); err != nil {
 		return nil, app.Usage(err)
 	}
-	if !tr.o.Resume {
-		if err := tr.checkOutputs(); err != nil {
-			return nil, err
-		}
+	release, err := tr.claimOutputs(ctx, paths)
+	if err != nil {
+		return nil, err
 	}
+	defer release()
+	tr.board = newBoard(tr)
 	a.Started()
+	r, err := tr.run(ctx, paths)
+	tr.board.close(r, err)
+	return r, err
+}
+
+// run trains and writes the model.
+func (tr *trainer) run(ctx context.Context, paths []string) (*TrainResult, error) {
 	if err := tr.train(ctx, paths); err != nil && !errors.Is(err, context.Canceled) {
 		return nil, err
 	}
@@ -95,34 +104,39 @@ func Train(ctx context.Context, a *app.Env, paths []string, o TrainOptions) (*Tr
 	r := &TrainResult{
 		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond,
 		Parameters: total,
-		Model:      o.Out, Rows: tr.rows,
-		Seed: a.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
+		Model:      tr.o.Out, Rows: tr.rows,
+		Seed: tr.env.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
 	return r, app.Interrupted(ctx, nil)
 }
 
-// training is a training in progress.
-type training struct {
+// trainer is a training in progress.
+type trainer struct {
 	env      *app.Env
 	settings config.Train
 	o        TrainOptions
 
-	model     *nn.Model
-	input     *classify.Input
-	options   train.Options
-	history   *train.History
-	rows      int  // per epoch
-	validated bool // on data of the user's own
+	model   *nn.Model
+	input   *classify.Input
+	options train.Options
+	history *train.History
+	board   *board
+	// augmentation is nil if there is none.
+	augmentation *augmentation
+	rows         int  // per epoch
+	validated    bool // on data of the user's own
 }
 
 // check completes and validates the options and settings.
-func (tr *training) check(paths []string) error {
+func (tr *trainer) check(paths []string) error {
 	o := &tr.o
 	switch {
 	case o.Out == "":
 		return errors.New("missing --out MODEL, the model file to write: .keras, .h5, .onnx or .safetensors")
 	case o.FromTopic == (len(paths) > 0):
 		return errors.New("want either files with labelled data or --from-topic")
+	case o.Follow && tr.settings.Augment != "":
+		return errors.New("--follow reads each volume once: leave train.augment out")
 	case o.Follow && len(o.Validation) > 0:
 		return errors.New("--follow cannot validate: leave --validation out")
 	case tr.settings.Optimizer == config.OptimizerInit && o.Init == "":
@@ -161,21 +175,60 @@ func (tr *training) check(paths []string) error {
 	return nil
 }
 
-// checkOutputs returns an error if the training would overwrite a file, or start again where it can be resumed.
-func (tr *training) checkOutputs() error {
-	o := &tr.o
-	if err := tr.env.CheckOutputs(o.Out, o.Best, o.History, o.Plot); err != nil {
+// claimOutputs returns an error if the training would overwrite a file, or start again where it can be resumed. A
+// training that is resumed replaces what it has written before.
+func (tr *trainer) claimOutputs(ctx context.Context, paths []string) (release func(), err error) {
+	o, env := &tr.o, *tr.env
+	if _, err := os.Stat(o.Checkpoint); err == nil && !env.Force {
+		if !o.Resume {
+			return nil, app.Usage(fmt.Errorf("%s: the checkpoint of a training exists; --resume continues it, --force "+
+				"starts again", o.Checkpoint))
+		}
+		if err := tr.recognize(ctx); err != nil {
+			return nil, err
+		}
+		env.Force = true
+	}
+	return env.ClaimOutputs(slices.Concat(paths, o.Validation), o.Out, o.Best, o.History, o.Plot, o.Checkpoint)
+}
+
+// recognize returns an error if an output is a file that no training has written.
+func (tr *trainer) recognize(ctx context.Context) error {
+	begins := func(with string) func(string) error {
+		return func(path string) error {
+			f, _, err := ingest.OpenRegular(path)
+			if err != nil {
+				return err
+			}
+			defer f.Close() //nolint:errcheck // opened for reading
+			begin := make([]byte, len(with))
+			if _, err := io.ReadFull(f, begin); err != nil || string(begin) != with {
+				return fmt.Errorf("found %.20q at the beginning, want %q", begin, with)
+			}
+			return nil
+		}
+	}
+	model := func(path string) error {
+		_, err := format.Load(ctx, path)
 		return err
 	}
-	if _, err := os.Stat(o.Checkpoint); err == nil && !tr.env.Force {
-		return app.Usage(fmt.Errorf("%s: the checkpoint of a training exists; --resume continues it, --force starts again",
-			o.Checkpoint))
+	for path, check := range map[string]func(string) error{
+		tr.o.Out: model, tr.o.Best: model, tr.o.History: begins("epoch,accuracy,"), tr.o.Plot: begins("\x89PNG\r\n"),
+	} {
+		if _, err := os.Stat(path); path == "" || err != nil {
+			continue
+		}
+		if err := check(path); err != nil {
+			return app.Usage(fmt.Errorf("%s: the file exists and is not from this training; --force overwrites it: %w",
+				path,
+				err))
+		}
 	}
 	return nil
 }
 
 // train trains a new or loaded model on rows or on a stream.
-func (tr *training) train(ctx context.Context, paths []string) (err error) {
+func (tr *trainer) train(ctx context.Context, paths []string) (err error) {
 	vo := tr.env.Config.Voxelize
 	if tr.o.Init != "" {
 		err = tr.initial(ctx, vo)
@@ -197,7 +250,10 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 		}
 		return tr.follow(ctx)
 	}
-	d, err := tr.data(ctx, paths, vo)
+	if tr.augmentation, err = newAugmentation(tr.env); err != nil {
+		return err
+	}
+	d, err := tr.data(ctx, paths)
 	if err != nil {
 		return err
 	}
@@ -216,7 +272,7 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 			"--values raw, window:LO:HI or standard keeps them")
 	}
 	models.LogInput(tr.env, tr.input)
-	v, err := tr.validationData(ctx, d, vo)
+	v, err := tr.validationData(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -226,8 +282,22 @@ func (tr *training) train(ctx context.Context, paths []string) (err error) {
 	return tr.fit(ctx, d, v)
 }
 
+// logAugmentation says what is augmented.
+func (tr *trainer) logAugmentation(g *augmentation) {
+	if g.of() == augment.Points {
+		tr.env.Log.Info("augmenting the points of each training row, voxelized afresh in every epoch", "augment", g.recipe)
+		return
+	}
+	reason := "the rows are voxel grids"
+	if g.notPoints != nil {
+		reason = g.notPoints.Error()
+	}
+	tr.env.Log.Info("augmenting the voxel grid of each training row afresh in every epoch", "augment", g.recipe, "reason",
+		reason)
+}
+
 // nameClasses writes the names of the data's classes into the model, unless it has its own.
-func (tr *training) nameClasses(d *dataset) {
+func (tr *trainer) nameClasses(d *dataset) {
 	names := d.padded(tr.model.ClassCount())
 	switch {
 	case len(tr.model.Classes) > 0 && !d.fixed, len(d.names) == 0:
@@ -241,7 +311,7 @@ func (tr *training) nameClasses(d *dataset) {
 
 // initial loads the model to start from. Its input determines how volumes are made, unless the configuration says
 // otherwise.
-func (tr *training) initial(ctx context.Context, vo voxelize.Options) error {
+func (tr *trainer) initial(ctx context.Context, vo voxelize.Options) error {
 	m, err := models.Load(ctx, tr.o.Init, tr.env.Config.Model.Opening())
 	if err != nil {
 		return err
@@ -265,7 +335,7 @@ func (tr *training) initial(ctx context.Context, vo voxelize.Options) error {
 }
 
 // names returns the names of classes that the user or the initial model gives.
-func (tr *training) names() naming {
+func (tr *trainer) names() naming {
 	names := tr.o.Names
 	if names == nil && tr.model != nil {
 		names = tr.model.Classes
@@ -273,20 +343,20 @@ func (tr *training) names() naming {
 	return fixedNames(names)
 }
 
-func (tr *training) data(ctx context.Context, paths []string, vo voxelize.Options) (*dataset, error) {
+func (tr *trainer) data(ctx context.Context, paths []string) (*dataset, error) {
 	if tr.o.FromTopic {
-		return readTopic(ctx, tr.env, tr.input, tr.o)
+		return readTopic(ctx, tr.env, tr.input, tr.o, tr.augmentation)
 	}
 	split := tr.o.Split
 	if split == pairs {
 		split = ""
 	}
-	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, tr.input, vo, tr.names())
+	return readData(ctx, tr.env, paths, split, []h5.Split{h5.Train}, tr.input, tr.names(), tr.augmentation)
 }
 
 // validationData reads the validation data of the user's own, or else the validation parts of the archives whose
 // training parts are in d. It returns nil if there are none.
-func (tr *training) validationData(ctx context.Context, d *dataset, vo voxelize.Options) (*dataset, error) {
+func (tr *trainer) validationData(ctx context.Context, d *dataset) (*dataset, error) {
 	paths, split := tr.o.Validation, ""
 	if len(paths) == 0 {
 		for path, part := range d.parts {
@@ -301,7 +371,7 @@ func (tr *training) validationData(ctx context.Context, d *dataset, vo voxelize.
 	}
 	names := d.naming
 	names.fixed = len(names.names) > 0
-	v, err := readData(ctx, tr.env, paths, split, []h5.Split{h5.Val, h5.Test}, tr.input, vo, names)
+	v, err := readData(ctx, tr.env, paths, split, []h5.Split{h5.Val, h5.Test}, tr.input, names, nil)
 	if err != nil {
 		return nil, fmt.Errorf("validation data: %w", err)
 	}
@@ -314,7 +384,7 @@ func (tr *training) validationData(ctx context.Context, d *dataset, vo voxelize.
 }
 
 // newModel creates a network of the configured architecture.
-func (tr *training) newModel(classes int) (err error) {
+func (tr *trainer) newModel(classes int) (err error) {
 	in := tr.input
 	shape := nn.Shape{in.Dims[0], in.Dims[1], in.Dims[2], in.Channels}
 	if tr.model, err = zoo.New(string(tr.settings.Arch), shape, classes); err != nil {
@@ -326,14 +396,17 @@ func (tr *training) newModel(classes int) (err error) {
 }
 
 // fit trains on d and validates on v, or on the configured part of d if v is nil.
-func (tr *training) fit(ctx context.Context, d, v *dataset) (err error) {
+func (tr *trainer) fit(ctx context.Context, d, v *dataset) (err error) {
 	c := &tr.settings
 	if tr.o.Split == pairs {
 		if err := d.paired(); err != nil {
 			return app.Usage(fmt.Errorf("--split pairs: %w", err))
 		}
 	}
-	rows := d.rows()
+	rows := d.trained()
+	if g := tr.augmentation; g != nil {
+		tr.logAugmentation(g)
+	}
 	tr.validated = v != nil
 	tr.rows = rows.Len()
 	if err := tr.prepare(ctx, int(float64(tr.rows)*(1-c.ValidationSplit))); err != nil {
@@ -350,12 +423,16 @@ func (tr *training) fit(ctx context.Context, d, v *dataset) (err error) {
 	}
 	log := newTrainingLog(tr.env, tr.model, tr.o)
 	tr.options.Progress = log.progress
+	tr.board.begin(ctx, d, v, &tr.options)
 	tr.history, err = train.Fit(ctx, tr.model, rows, tr.options)
-	return errors.Join(err, log.close())
+	if err = errors.Join(err, log.close()); err != nil {
+		return err
+	}
+	return tr.learnEnergy(ctx, rows, tr.options.Validation)
 }
 
 // prepare sets the training options for the given number of rows per epoch.
-func (tr *training) prepare(ctx context.Context, rows int) error {
+func (tr *trainer) prepare(ctx context.Context, rows int) error {
 	c := &tr.settings
 	options, err := trainOptions(c, tr.model, rows, tr.validated)
 	if err != nil {
@@ -366,6 +443,8 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 	}
 	options.Seed, options.Threads = tr.env.Config.Seed, tr.env.Threads()
 	options.Checkpoint.Path, options.Checkpoint.Resume = tr.o.Checkpoint, tr.o.Resume
+	options.Augmentation = tr.augmentation.String()
+	tr.model.Augmentation = options.Augmentation
 	if tr.o.Split == pairs {
 		options.Group = 2
 	}
@@ -388,7 +467,7 @@ func (tr *training) prepare(ctx context.Context, rows int) error {
 }
 
 // save writes the model, with the optimizer state if the format supports it, and the plot.
-func (tr *training) save() error {
+func (tr *trainer) save() error {
 	var t *format.Training
 	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") &&
 		!strings.HasSuffix(name, ".weights.h5") {

@@ -56,7 +56,7 @@ func testSpill(t *testing.T, values voxelize.Encoding) {
 		rows = append(rows, v)
 	}
 	keep := func(limit int64) *dataset {
-		d := newDataset(a, in)
+		d := newDataset(a, in, nil)
 		d.limit = limit
 		for i := range rows {
 			if err := d.add(&rows[i]); err != nil {
@@ -378,7 +378,7 @@ func TestTopicRanges(t *testing.T) {
 // TestFollowChecks checks that --follow changes the settings of the training but not the configuration.
 func TestFollowChecks(t *testing.T) {
 	a := apptest.New(t, "train.validation_split", "0.25")
-	tr := &training{env: a, settings: a.Config.Train, o: TrainOptions{
+	tr := &trainer{env: a, settings: a.Config.Train, o: TrainOptions{
 		Out: "m.keras", FromTopic: true, Follow: true,
 		Classes: 3,
 	}}

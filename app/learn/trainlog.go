@@ -48,6 +48,9 @@ func (l *trainingLog) progress(p train.Progress) error {
 	if p.Validated {
 		note += fmt.Sprintf("  val_loss %.4f  val_accuracy %.4f", p.ValLoss, p.ValAccuracy)
 	}
+	if len(p.History.ValAUC) > 0 {
+		note += fmt.Sprintf("  val_auc %.4f", p.ValAUC)
+	}
 	l.env.Line(fmt.Sprintf("%s  %.1f s", note, p.Elapsed.Seconds()))
 	if l.o.History != "" {
 		if err := ingest.WriteFile(l.o.History,
@@ -99,11 +102,18 @@ func (l *trainingLog) close() error {
 	return errors.Join(errs...)
 }
 
-// writeHistory writes one line per epoch, with the columns of Keras's CSVLogger. Validation columns are empty without
-// validation.
+// writeHistory writes one line per epoch, with the columns of Keras's CSVLogger, and the area under the curve and the
+// augmentation if there is one.
+// Validation columns are empty without validation.
 func writeHistory(w io.Writer, h *train.History) error {
 	c := csv.NewWriter(w)
 	rows := [][]string{{"epoch", "accuracy", "learning_rate", "loss", "val_accuracy", "val_loss"}}
+	if len(h.ValAUC) > 0 {
+		rows[0] = append(rows[0], "val_auc")
+	}
+	if h.Augmentation != "" {
+		rows[0] = append(rows[0], "augmentation")
+	}
 	for i := range h.Loss {
 		row := []string{
 			strconv.Itoa(i + 1), number(h.Accuracy[i]), number(h.LearningRate[i]), number(h.Loss[i]), "",
@@ -111,6 +121,12 @@ func writeHistory(w io.Writer, h *train.History) error {
 		}
 		if i < len(h.ValLoss) {
 			row[4], row[5] = number(h.ValAccuracy[i]), number(h.ValLoss[i])
+		}
+		if i < len(h.ValAUC) {
+			row = append(row, number(h.ValAUC[i]))
+		}
+		if h.Augmentation != "" {
+			row = append(row, h.Augmentation)
 		}
 		rows = append(rows, row)
 	}

@@ -19,7 +19,7 @@ import (
 
 // follow trains on the labelled volumes of the topic as they arrive, each once. The checkpoint stores the position in
 // the topic together with the weights.
-func (tr *training) follow(ctx context.Context) error {
+func (tr *trainer) follow(ctx context.Context) error {
 	a, c := tr.env, &tr.settings
 	tr.rows = c.StepsPerEpoch * c.BatchSize
 	if err := tr.prepare(ctx, tr.rows); err != nil {
@@ -38,6 +38,7 @@ func (tr *training) follow(ctx context.Context) error {
 			a.Config.Kafka.Volumes, consumer.Partitions())}
 		log := newTrainingLog(a, tr.model, tr.o)
 		tr.options.Progress = log.progress
+		tr.board.begin(ctx, nil, nil, &tr.options)
 		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
 		return errors.Join(err, log.close(), consumer.Close())
 	})

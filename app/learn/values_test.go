@@ -139,7 +139,7 @@ func TestValuesReachTraining(t *testing.T) {
 			t.Errorf("%+v: found %+v, %v, want values %s", tt, in, err, want)
 		}
 		for split, rows := range map[string]int{"": 20, "test": 20, "val": 10, "train": 48, "all": 78} {
-			e, err := Evaluate(t.Context(), a, []string{archive}, split, "")
+			e, err := Evaluate(t.Context(), a, []string{archive}, EvaluateOptions{Split: split})
 			if err != nil || e.Rows != rows || e.Accuracy != 1 {
 				t.Errorf("%+v, split %q: found %+v, %v, want accuracy 1 on %d rows", tt, split, e, err, rows)
 			}
@@ -151,7 +151,8 @@ func TestValuesReachTraining(t *testing.T) {
 		}
 		if tt.channels == 1 {
 			palette := apptest.New(t, "voxelize.grid", "4", "model.path", out, "voxelize.values", "palette:full")
-			if e, err := Evaluate(t.Context(), palette, []string{archive}, "", ""); err != nil || e.Accuracy > .9 {
+			if e, err := Evaluate(t.Context(), palette, []string{archive}, EvaluateOptions{}); err != nil ||
+				e.Accuracy > .9 {
 				t.Errorf("found %+v, %v, want normalised rows that look the same", e, err)
 			}
 		}

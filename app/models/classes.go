@@ -18,8 +18,8 @@ import (
 // maxClassFile is the maximum size of a file of class names in bytes.
 const maxClassFile = 16 << 20
 
-// ReadClasses reads the names of classes from a file (see [nn.ParseClasses]). A text with a comma that is no file is the
-// names themselves.
+// ReadClasses reads the names of classes from a file (see [nn.ParseClasses]). A text with a comma that is no file is
+// the names themselves.
 func ReadClasses(text string) ([]string, error) {
 	data, err := ingest.ReadFile(text, ingest.Options{MaxBytes: maxClassFile})
 	switch {
@@ -37,9 +37,23 @@ func ReadClasses(text string) ([]string, error) {
 	return names, nil
 }
 
-// Configured loads the configured model, with the configured names of its classes.
+// Configured loads the configured model, with the configured names of its classes. By default, it is a built-in one:
+// that of objects if volumes are made of objects, and that of digits otherwise.
 func Configured(ctx context.Context, a *app.Env) (*Loaded, error) {
-	m, err := Load(ctx, a.Config.Model.Path, a.Config.Model.Opening())
+	return LoadConfigured(ctx, a, cmp.Or(a.Config.Model.Path, builtinFor(a)))
+}
+
+// builtinFor returns the name of the built-in model for the configured volumes.
+func builtinFor(a *app.Env) string {
+	if a.Config.Perception.Objects {
+		return Objects
+	}
+	return Builtin
+}
+
+// LoadConfigured is like [Configured] for the file at path.
+func LoadConfigured(ctx context.Context, a *app.Env, path string) (*Loaded, error) {
+	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil || a.Config.Model.Classes == "" {
 		return m, err
 	}
@@ -82,16 +96,36 @@ func SetLabels(ctx context.Context, a *app.Env, path, names, out string) (*Label
 		return nil, app.Usage(err)
 	}
 	r.Out = cmp.Or(out, path)
-	if err := a.CheckOutputs(r.Out); err != nil {
-		return nil, err
-	}
-	if err := format.Rewrite(ctx, path, r.Out, m.Model); err != nil {
-		return nil, err
-	}
-	digest, err := fileDigest(r.Out)
+	release, err := a.ClaimOutputs([]string{names}, r.Out)
 	if err != nil {
 		return nil, err
 	}
-	r.Model = modelInfo(m.Info.Name, digest)
+	defer release()
+	if r.Model, err = m.rewrite(ctx, path, r.Out); err != nil {
+		return nil, err
+	}
 	return r, nil
+}
+
+// SetTrust writes trust into the metadata of a copy of a model file, or of the file itself if out is path. It returns
+// what identifies the copy.
+func SetTrust(ctx context.Context, a *app.Env, path, out string, trust nn.Trust) (record.Model, error) {
+	m, err := Load(ctx, path, a.Config.Model.Opening())
+	if err != nil {
+		return record.Model{}, err
+	}
+	m.Trust = trust
+	return m.rewrite(ctx, path, out)
+}
+
+// rewrite writes the model file at path to out with the metadata of m, which was loaded from path.
+func (m *Loaded) rewrite(ctx context.Context, path, out string) (record.Model, error) {
+	if err := format.Rewrite(ctx, path, out, m.Model); err != nil {
+		return record.Model{}, err
+	}
+	digest, err := fileDigest(out)
+	if err != nil {
+		return record.Model{}, err
+	}
+	return modelInfo(m.Info.Name, digest), nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/classify"
@@ -82,11 +83,15 @@ func Input(ctx context.Context, a *app.Env, path string, o InputOptions) (*Input
 		if path == "" && o.Out == "" {
 			return nil, app.Usage(errors.New("missing --out FILE: the built-in model cannot be changed"))
 		}
+		augmentation := m.Augmentation
 		m.Metadata = in.Metadata(m.Classes)
+		m.Augmentation = augmentation
 		r.Stated, r.Out = true, cmp.Or(o.Out, path)
-		if err := a.CheckOutputs(r.Out); err != nil {
+		release, err := a.ClaimOutputs(nil, r.Out)
+		if err != nil {
 			return nil, err
 		}
+		defer release()
 		if path == "" {
 			err = format.Save(r.Out, m.Model)
 		} else {
@@ -124,7 +129,8 @@ func (r *InputInfo) Text() string {
 }
 
 // Volumes returns the options of the voxelizer that makes volumes for a model: the configured ones, in the model's size
-// and colours. A grid or colour map that the user has set, and the model does not take, is an error.
+// and colours, and with the other settings that the model states and the user has not set. A grid or colour map that the
+// user has set, and the model does not take, is an error.
 func Volumes(a *app.Env, in *classify.Input) (voxelize.Options, error) {
 	vo := a.Config.Voxelize
 	if a.Config.IsSet("voxelize.grid") && vo.Dims != in.Dims {
@@ -135,7 +141,14 @@ func Volumes(a *app.Env, in *classify.Input) (voxelize.Options, error) {
 		return vo, app.Usage(fmt.Errorf("voxelize.colormap: found %s, but the model was trained with %s", vo.Colormap,
 			in.Palette.Name))
 	}
-	return in.Options(vo), nil
+	set := *in
+	set.Voxelize = maps.Clone(in.Voxelize)
+	for key := range in.Voxelize {
+		if a.Config.IsSet("voxelize." + key) {
+			delete(set.Voxelize, key)
+		}
+	}
+	return set.Options(vo), nil
 }
 
 // LogInput logs which numbers a network gets, and warns if the user's settings replace what its model states.

@@ -22,13 +22,17 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// builtin contains the digit classifier. Its README documents the command that created it.
+// builtin contains the built-in models. Its README documents the commands that created them.
 //
 //go:embed builtin
 var builtin embed.FS
 
-// builtinModel is the name of the built-in model in classifications.
-const builtinModel = "digits"
+// The names of the built-in models, in classifications and in place of a path. Builtin classifies digits, Objects what
+// package perception finds.
+const (
+	Builtin = "digits"
+	Objects = "objects"
+)
 
 // maxModel is the maximum size of a model file in bytes.
 const maxModel = 4 << 30
@@ -39,15 +43,32 @@ type Loaded struct {
 	Info record.Model
 }
 
-// Load reads a model file, or the built-in model if path is empty. o gives what the file leaves open.
+// Load reads a model file, or a built-in model if path is its name; an empty path stands for the digits. o gives what the
+// file leaves open.
 func Load(ctx context.Context, path string, o format.Options) (*Loaded, error) {
 	if path == "" {
-		m, err := loadBuiltin(ctx)
+		path = Builtin
+	}
+	if path == Builtin || path == Objects {
+		m, err := loadBuiltin(ctx, path)
 		if err == nil {
 			m.Exact = o.Exact
 		}
 		return m, err
 	}
+	info, err := identify(path, o)
+	if err != nil {
+		return nil, err
+	}
+	m, err := format.LoadWith(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	return &Loaded{m, info}, nil
+}
+
+// identify returns the identification of a model file.
+func identify(path string, o format.Options) (record.Model, error) {
 	digest, err := fileDigest(path)
 	if err == nil && o.Weights != "" {
 		var weights string
@@ -56,19 +77,15 @@ func Load(ctx context.Context, path string, o format.Options) (*Loaded, error) {
 		digest = hex.EncodeToString(sum[:])
 	}
 	if err != nil {
-		return nil, err
+		return record.Model{}, err
 	}
-	m, err := format.LoadWith(ctx, path, o)
-	if err != nil {
-		return nil, err
-	}
-	return &Loaded{m, modelInfo(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), digest)}, nil
+	return modelInfo(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), digest), nil
 }
 
-func loadBuiltin(ctx context.Context) (*Loaded, error) {
-	data, err := builtin.ReadFile("builtin/" + builtinModel + ".safetensors")
+func loadBuiltin(ctx context.Context, name string) (*Loaded, error) {
+	data, err := builtin.ReadFile("builtin/" + name + ".safetensors")
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("this binary has no built-in model; set --model or model.path")
+		return nil, fmt.Errorf("this binary has no built-in model %s; set --model or model.path", name)
 	}
 	if err != nil {
 		return nil, err
@@ -78,7 +95,7 @@ func loadBuiltin(ctx context.Context) (*Loaded, error) {
 		return nil, fmt.Errorf("built-in model: %w", err)
 	}
 	sum := sha256.Sum256(data)
-	return &Loaded{m, modelInfo(builtinModel, hex.EncodeToString(sum[:]))}, nil
+	return &Loaded{m, modelInfo(name, hex.EncodeToString(sum[:]))}, nil
 }
 
 // modelInfo returns the name and version of a model. The version is a prefix of the file's digest, so it changes
@@ -87,11 +104,14 @@ func modelInfo(name, digest string) record.Model {
 	return record.Model{Name: name, Version: digest[:8], Digest: digest}
 }
 
+// extensions are those of the formats that can be read and written.
+var extensions = []string{".keras", ".h5", ".hdf5", ".onnx", ".safetensors"}
+
 // Savable returns an error if the extension of path is not that of a model format that can be written.
 func Savable(path string) error {
 	ext := strings.ToLower(filepath.Ext(path))
-	if want := []string{".keras", ".h5", ".hdf5", ".onnx", ".safetensors"}; !slices.Contains(want, ext) {
-		return fmt.Errorf("%s: found extension %q, want one of %s", path, ext, strings.Join(want, ", "))
+	if !slices.Contains(extensions, ext) {
+		return fmt.Errorf("%s: found extension %q, want one of %s", path, ext, strings.Join(extensions, ", "))
 	}
 	return nil
 }
@@ -124,9 +144,11 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (*Conversion, erro
 	if err := Savable(out); err != nil {
 		return nil, app.Usage(err)
 	}
-	if err := a.CheckOutputs(out); err != nil {
+	release, err := a.ClaimOutputs([]string{in}, out)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	m, err := Load(ctx, in, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err

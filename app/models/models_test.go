@@ -20,7 +20,7 @@ func TestBuiltin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.Name != builtinModel || len(v.Digest) != 64 || v.Version != v.Digest[:8] {
+	if v.Name != Builtin || len(v.Digest) != 64 || v.Version != v.Digest[:8] {
 		t.Errorf("found %+v", v)
 	}
 }

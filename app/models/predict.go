@@ -62,9 +62,11 @@ func Predict(ctx context.Context, a *app.Env, path string, inputs, outputs []str
 	if err != nil {
 		return nil, app.Usage(fmt.Errorf("model %s: %w", m.Name, err))
 	}
-	if err := a.CheckOutputs(to...); err != nil {
+	release, err := a.ClaimOutputs(append([]string{path}, from...), to...)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	rows := 0
 	x := make([][]float32, len(from))
 	for i, n := range m.Inputs() {

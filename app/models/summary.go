@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
+	"io"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/screen"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -21,8 +23,10 @@ type Summary struct {
 	Parameters int      `json:"parameters"`
 	Trainable  int      `json:"trainable"`
 	Precision  string   `json:"precision,omitempty"`
+	// Augmentation says how the rows of the last training were augmented; see nn.Metadata.
+	Augmentation string `json:"augmentation,omitempty"`
 	// Table is the table of layers as Keras prints it, nn.SummaryWidth columns wide.
-	Table string `json:"-"`
+	Table string `json:"-" screen:"lines"`
 }
 
 // Layer is one layer of a model.
@@ -36,21 +40,26 @@ type Layer struct {
 
 // Summarize describes a model layer by layer. If svg is not empty, the graph is drawn to that file.
 func Summarize(ctx context.Context, a *app.Env, path, svg string) (*Summary, error) {
-	if err := a.CheckOutputs(svg); err != nil {
+	release, err := a.ClaimOutputs([]string{path}, svg)
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	m, err := Load(ctx, path, a.Config.Model.Opening())
 	if err != nil {
 		return nil, err
 	}
 	if svg != "" {
-		if err := os.WriteFile(svg, []byte(m.SVG()), 0o644); err != nil {
+		if err := ingest.WriteFile(svg, func(w io.Writer) error {
+			_, err := io.WriteString(w, screen.Visible(m.SVG()))
+			return err
+		}); err != nil {
 			return nil, err
 		}
 	}
 	s := &Summary{
 		Model: m.Info, Input: m.Inputs()[0].Shape, Output: m.Outputs()[0].Shape, Layers: []Layer{},
-		Precision: m.Precision.Kind, Classes: m.Classes,
+		Precision: m.Precision.Kind, Classes: m.Classes, Augmentation: m.Augmentation,
 		Table: m.Summary(nn.SummaryWidth),
 	}
 	s.Parameters, s.Trainable = m.Count()

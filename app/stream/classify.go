@@ -20,6 +20,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/serve/live"
 	"github.com/voxelstream/voxelstream/sinks"
 	"github.com/voxelstream/voxelstream/sinks/stdout"
 	"github.com/voxelstream/voxelstream/sinks/terminal"
@@ -33,14 +34,12 @@ type classifying struct {
 	app      *app.Env
 	cluster  *cluster
 	consumer *kafka.Consumer
-	network  *classify.Pool
+	network  *network
+	parallel int // batches that the network classifies at the same time
 	tally    *tally.Tally
-	model    record.Model
-	// className returns the name of a class, or an empty string.
-	className func(class int) string
-	drops     drops
-	outputs   []string
-	stdout    bool
+	drops    drops
+	outputs  []string
+	stdout   bool
 	// repeats finds the classifications that every required sink holds already.
 	repeats repeats
 	// files are those of this process; nil if it has none.
@@ -97,7 +96,7 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
 		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](c.decode),
 		StageName: "decode", Workers: min(2, a.Threads()),
-		Work: c.network, WorkName: "classify", Parallel: c.network.Networks(),
+		Work: shown{c.network.stage, a.Live}, WorkName: "classify", Parallel: c.parallel,
 		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
 		Observer: a.Observer,
@@ -125,9 +124,27 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))
 	}
 	c.Source = c.consumer
+	c.show(out)
+	servePage(a, c.cluster, c.network.Classes)
 	a.Ready("group", c.consumer.Joined)
 	a.Started()
 	return c, nil
+}
+
+// show describes the pipeline to the page.
+func (c *classifying) show(out []pipeline.Output[record.Classification]) {
+	mode := "classify"
+	if c.files != nil {
+		mode = "run"
+	}
+	var parts []string
+	for _, o := range out {
+		parts = append(parts, o.Name)
+	}
+	hub := c.app.Live
+	hub.Describe("mode", func() any { return mode })
+	hub.Show("live", "run")
+	hub.Sinks(parts)
 }
 
 // inFlight returns the maximum number of unsettled messages per partition. It is at least the number of rows that a
@@ -145,22 +162,11 @@ func inFlight(configured int, out []pipeline.Output[record.Classification]) int 
 // loadNetwork loads the model and prepares the network.
 func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	a := c.app
-	m, err := models.Configured(ctx, a)
-	if err != nil {
+	var err error
+	if c.network, c.parallel, err = newNetwork(ctx, a); err != nil {
 		return err
 	}
-	c.model, c.className = m.Info, m.ClassName
-	if a.Metrics != nil {
-		a.Metrics.Model(m.Info.Name, m.Info.Version)
-	}
-	c.network, err = classify.NewPool(m.Model, classify.Options{
-		Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize),
-		TopK: a.Config.Model.TopK, Batch: a.Config.Pipeline.Batch, Threads: a.Threads(), Observer: a.Observer,
-	}, a.Config.Pipeline.Networks)
-	if err != nil {
-		return err
-	}
-	in := c.network.Input()
+	in := c.network.stage.Input()
 	models.LogInput(a, in)
 	if own {
 		c.voxelize, err = models.Volumes(a, in)
@@ -174,7 +180,7 @@ func (c *classifying) close(ctx context.Context) error {
 		c.network.Close()
 	}
 	if c.cluster != nil {
-		return c.cluster.close(context.WithoutCancel(ctx))
+		return c.cluster.close(ctx)
 	}
 	return nil
 }
@@ -259,14 +265,33 @@ func (c *classifying) decode(_ context.Context, m transport.Message) ([]classify
 	now := time.Now()
 	batch, err := volarrow.Decode(m.Value, string(m.Key))
 	if err != nil {
-		c.lost(record.ID{Stream: string(m.Key), Seq: uint64(m.Offset)}, err) //nolint:gosec // offsets begin at 0
+		c.lost(record.ID{Stream: string(m.Key), Seq: uint64(m.Offset)}, err) // offsets begin at 0
 		return nil, pipeline.Permanent(err)
 	}
 	items := make([]classify.Item, len(batch.Volumes))
+	origin := &record.Origin{Partition: m.Partition, Offset: m.Offset}
 	for i := range items {
-		items[i] = classify.Item{Volume: batch.Volumes[i], Read: now}
+		c.app.Live.Volume(&batch.Volumes[i])
+		items[i] = classify.Item{Volume: batch.Volumes[i], Read: now, Origin: origin}
 	}
 	return items, nil
+}
+
+// shown is the network, whose classifications the page shows.
+type shown struct {
+	*classify.Switch
+	hub *live.Hub
+}
+
+// ProcessBatch classifies a batch.
+func (s shown) ProcessBatch(ctx context.Context, items []classify.Item) ([]record.Classification, error) {
+	out, err := s.Switch.ProcessBatch(ctx, items)
+	for i := range out {
+		if out[i].EventID != "" { // it was classified
+			s.hub.Classified(&out[i])
+		}
+	}
+	return out, err
 }
 
 // openSinks opens the configured sinks. The summary lists those that store classifications. Without a screen, the sink

@@ -19,6 +19,7 @@ type cluster struct {
 	broker   *embedded.Broker // nil for a cluster
 	client   *kafka.Client
 	producer *kafka.Producer
+	drain    time.Duration
 }
 
 // startBroker starts the embedded broker as configured.
@@ -35,11 +36,11 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 
 // connect opens a connection, waits until the cluster answers, and creates missing topics.
 func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
-	cl := &cluster{}
+	cl := &cluster{drain: a.Config.Pipeline.Drain}
 	k := &a.Config.Kafka
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, cl.close(context.WithoutCancel(ctx)))
+			err = errors.Join(err, cl.close(ctx))
 		}
 	}()
 	var conf kafka.Config
@@ -87,11 +88,22 @@ func ensureTopics(ctx context.Context, a *app.Env, cl *cluster, names ...string)
 	return cl.client.EnsureTopics(ctx, topics...)
 }
 
-// close closes producer, client and broker, in that order.
+// close closes producer, client and broker, in that order. Messages that are not sent yet have the drain time from the
+// end of ctx: a broker without space on its disk never takes them.
 func (cl *cluster) close(ctx context.Context) error {
 	var errs []error
 	if cl.producer != nil {
-		errs = append(errs, cl.producer.Close(ctx))
+		sending, giveUp := context.WithCancelCause(context.WithoutCancel(ctx))
+		defer giveUp(nil)
+		stop := context.AfterFunc(ctx, func() {
+			select {
+			case <-time.After(cl.drain):
+				giveUp(fmt.Errorf("not sent within %v", cl.drain))
+			case <-sending.Done():
+			}
+		})
+		defer stop()
+		errs = append(errs, cl.producer.Close(sending))
 	}
 	if cl.client != nil {
 		cl.client.Close()

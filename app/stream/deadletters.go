@@ -3,18 +3,19 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
+	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
-	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 // deadLetter is the value of the dead letter for an item that never became a message, because it could not be read or
@@ -27,13 +28,19 @@ type deadLetter struct {
 	View   uint32 `json:"view,omitempty"`
 	Stage  string `json:"stage"`
 	Error  string `json:"error"`
+	// Count is the number of items of a summary, and Last the ID of the last one. The first one is above.
+	Count int64  `json:"count,omitempty"`
+	Last  string `json:"last,omitempty"`
+
+	sensor bool // the item is from a live source that does not ask what became of it
+	empty  bool // there was nothing to voxelize
 }
 
 // newDeadLetter returns the dead letter of an item that failed in a stage.
 func newDeadLetter(in input.Input, id record.ID, stage string, err error) deadLetter {
 	return deadLetter{
-		Input: in.String(), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage,
-		Error: err.Error(),
+		Input: clip.Text(in.String()), Stream: id.Stream, Seq: id.Seq, Object: id.Object, View: id.View, Stage: stage,
+		Error: clip.Text(err.Error()), empty: errors.Is(err, voxelize.ErrEmpty),
 	}
 }
 
@@ -42,11 +49,12 @@ func (d *deadLetter) id() record.ID {
 	return record.ID{Stream: d.Stream, Seq: d.Seq, Object: d.Object, View: d.View}
 }
 
-// deadLetters stores dead letters, each item once.
+// deadLetters stores dead letters, each item once. If there are too many with the same reason, it stores summaries.
 type deadLetters struct {
 	log      *slog.Logger
 	observer pipeline.Observer
-	topic    pipeline.Sink[transport.Message]
+	topic    deadLetterTopic
+	floods   *floods
 	count    atomic.Int64
 
 	mu     sync.Mutex // guards what follows
@@ -55,32 +63,49 @@ type deadLetters struct {
 	warned int        // streams
 }
 
-func newDeadLetters(a *app.Env, cl *cluster) *deadLetters {
-	return &deadLetters{
-		log: a.Log, observer: pipeline.Observed(a.Observer),
-		topic: kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0),
-	}
+// deadLetterTopic stores the dead letters of messages. It is a [kafka.Deduper].
+type deadLetterTopic interface {
+	WriteDeadLetter(context.Context, transport.Message, transport.DeadLetter) error
+}
+
+func newDeadLetters(log *slog.Logger, o pipeline.Observer, topic deadLetterTopic) *deadLetters {
+	w := &deadLetters{log: log, observer: pipeline.Observed(o), topic: topic}
+	w.floods = newFloods(w.store, func(d deadLetter, err error) {
+		w.log.Error("a summary of dead letters could not be stored", "input", d.Input, "reason", d.Error, "error", err)
+	})
+	return w
 }
 
 // ingestStage is the stage of items that cannot be read.
 const ingestStage = "ingest"
 
-// write stores a dead letter.
+// write stores a dead letter, now or as a part of a summary.
 func (w *deadLetters) write(ctx context.Context, d deadLetter) error {
+	if d.Stage == ingestStage { // the pipeline reports those of its own stages
+		w.observer.Count(ingestStage, pipeline.EventDeadLetter, 1)
+	}
+	if !w.floods.add(d) {
+		return nil
+	}
+	return w.store(ctx, d)
+}
+
+// store stores a dead letter.
+func (w *deadLetters) store(ctx context.Context, d deadLetter) error {
 	value, err := json.Marshal(d)
 	if err != nil {
 		return err
 	}
 	id := d.id().String() + "!" + d.Stage
-	m := transport.DeadLetterOf(transport.New(d.Stream, id, transport.ContentJSON, value), transport.DeadLetter{
-		Partition: -1, Offset: -1, Stage: d.Stage, Error: d.Error, Attempts: 1, Time: time.Now(),
-	})
-	w.warn(d)
-	if d.Stage == ingestStage { // the pipeline reports those of its own stages
-		w.observer.Count(ingestStage, pipeline.EventDeadLetter, 1)
+	if d.Count > 0 {
+		id += "!" + d.Last
 	}
-	if err := w.topic.Write(ctx, []transport.Message{m}); err != nil {
-		return fmt.Errorf("dead letter of %s: %w", id, err)
+	w.warn(d)
+	err = w.topic.WriteDeadLetter(ctx, transport.New(d.Stream, id, transport.ContentJSON, value), transport.DeadLetter{
+		Partition: -1, Offset: -1, Stage: d.Stage, Error: d.Error, Attempts: 1, Time: time.Now(), Count: d.Count,
+	})
+	if err != nil {
+		return fmt.Errorf("dead letter of %s: %w", clip.Text(id), err)
 	}
 	w.count.Add(1)
 	w.observer.Count("inputs", pipeline.EventDeadLetterStored, 1)
@@ -112,7 +137,7 @@ func (w *deadLetters) warn(d deadLetter) {
 		w.log.Warn("further dead letters are logged at debug level; run dlq list to see all")
 	}
 	w.log.Log(context.Background(), level, "dead letter",
-		"input", d.Input, "item", d.id(), "stage", d.Stage, "error", d.Error)
+		"input", d.Input, "item", clip.Text(d.id().String()), "stage", d.Stage, "error", d.Error)
 }
 
 // sum logs how many dead letters of the last stream were not logged as warnings.
@@ -123,8 +148,12 @@ func (w *deadLetters) sum() {
 	w.more = 0
 }
 
-// done logs what was not logged yet, when everything is read.
-func (w *deadLetters) done() {
+// deadLetterTime is how long the last summaries may take at the end.
+const deadLetterTime = 30 * time.Second
+
+// done stores and logs what was not stored and logged yet, when everything is read.
+func (w *deadLetters) done(ctx context.Context) {
+	w.floods.end(ctx)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sum()

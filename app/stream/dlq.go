@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
@@ -29,7 +30,13 @@ type DeadLetter struct {
 	Error    string    `json:"error"`
 	Attempts int       `json:"attempts"`
 	Time     time.Time `json:"time"`
-	Bytes    int       `json:"bytes"`
+	// Bytes is the size of the value, or of what was left out because it was too large or could not be decoded. In that
+	// case, SHA256 is its digest in hexadecimal.
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256,omitempty"`
+	// Last is the last offset of several messages that could not be decoded, and Count the number of items of a summary.
+	Last  int64 `json:"last,omitempty"`
+	Count int64 `json:"count,omitempty"`
 }
 
 func parseDeadLetter(m transport.Message) (DeadLetter, error) {
@@ -38,18 +45,22 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 		return DeadLetter{}, err
 	}
 	d := DeadLetter{
-		ID: deadLetterID(m), EventID: m.EventID(), Topic: t.Topic, Stage: t.Stage, Error: t.Error,
-		Attempts: t.Attempts, Time: t.Time, Bytes: len(m.Value),
+		ID: deadLetterID(m), EventID: clip.Text(m.EventID()), Topic: clip.Text(t.Topic), Stage: clip.Text(t.Stage),
+		Error: clip.Text(t.Error), Attempts: t.Attempts, Time: t.Time, Bytes: int64(len(m.Value)), SHA256: t.SHA256,
+		Last: t.Last, Count: t.Count,
+	}
+	if t.LeftOut() {
+		d.Bytes = t.Bytes
 	}
 	if t.Topic != "" {
 		d.At = fmt.Sprintf("%d:%d", t.Partition, t.Offset)
 		return d, nil
 	}
 	var l deadLetter
-	if err := json.Unmarshal(m.Value, &l); err != nil {
+	if err := json.Unmarshal(m.Value, &l); err != nil && !t.LeftOut() {
 		return d, err
 	}
-	d.Input = l.Input
+	d.Input = clip.Text(l.Input)
 	return d, nil
 }
 
@@ -76,7 +87,8 @@ func eachDeadLetter(ctx context.Context, a *app.Env, use func(DeadLetter, transp
 			}
 			d, err := parseDeadLetter(m)
 			if err != nil {
-				a.Log.Warn("not a dead letter", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error", err)
+				a.Log.Warn("not a dead letter", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset,
+					"error", err)
 				continue
 			}
 			if !use(d, m) {
@@ -85,6 +97,35 @@ func eachDeadLetter(ctx context.Context, a *app.Env, use func(DeadLetter, transp
 		}
 		return nil
 	})
+}
+
+// newestDeadLetters returns the newest dead letters, the newest first, and whether there are older ones. It reads the
+// last messages of each partition only.
+func newestDeadLetters(ctx context.Context, a *app.Env, client *kafka.Client, limit int) ([]DeadLetter, bool, error) {
+	from, to, err := client.Bounds(ctx, a.Config.Kafka.DeadLetters)
+	if err != nil {
+		return nil, false, err
+	}
+	more := false
+	for p := range from {
+		if start := to[p] - int64(limit); start > from[p] {
+			from[p], more = start, true
+		}
+	}
+	out := []DeadLetter{}
+	for m, err := range client.Range(ctx, a.Config.Kafka.DeadLetters, from, to) {
+		if err != nil {
+			return nil, false, err
+		}
+		if d, err := parseDeadLetter(m); err == nil {
+			out = append(out, d)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b DeadLetter) int { return b.Time.Compare(a.Time) })
+	if len(out) > limit {
+		out, more = out[:limit], true
+	}
+	return out, more, nil
 }
 
 // DeadMessage is a dead letter with its message.
@@ -104,13 +145,7 @@ func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, e
 		if d.ID != id {
 			return true
 		}
-		found = &DeadMessage{
-			DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value,
-			Ordered: m.Headers,
-		}
-		for _, h := range m.Headers {
-			found.Headers[h.Key] = string(h.Value)
-		}
+		found = deadMessage(d, m)
 		return false
 	})
 	if err == nil && found == nil {
@@ -119,14 +154,44 @@ func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, e
 	return found, err
 }
 
+func deadMessage(d DeadLetter, m transport.Message) *DeadMessage {
+	out := &DeadMessage{
+		DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value, Ordered: m.Headers,
+	}
+	for _, h := range m.Headers {
+		out.Headers[h.Key] = string(h.Value)
+	}
+	return out
+}
+
 // Replayed is the result of dlq replay.
 type Replayed struct {
 	Replayed int `json:"replayed"`
+	// Left is the number of dead letters that could not be sent. They stay on their topic.
+	Left int `json:"left,omitempty"`
 }
 
-// Replay sends dead letters back to their topic: those not replayed before or, if ids is not empty, exactly these. An
-// ID that does not exist, or whose item never was a message, is an error beside the result.
-func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
+// maxLeft is the number of dead letters that are named if they cannot be sent.
+const maxLeft = 100
+
+// Replay sends dead letters back to their topic: those not replayed before or, if ids is not empty, exactly these. It
+// sends them only to kafka.volumes and kafka.replay_topics. A dead letter that cannot be sent, an ID that does not
+// exist, and one whose item never was a message, are errors beside the result.
+func Replay(ctx context.Context, a *app.Env, ids []string) (r *Replayed, err error) {
+	var problems error
+	err = withCluster(ctx, a, func(cl *cluster) error {
+		var err error
+		r, problems, err = replay(ctx, a, cl, ids)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, problems
+}
+
+// replay is Replay with a connection. It returns the problems with ids apart from other errors.
+func replay(ctx context.Context, a *app.Env, cl *cluster, ids []string) (r *Replayed, bad, err error) {
 	problems := map[string]string{} // by ID
 	var match func(transport.Message, transport.DeadLetter) bool
 	if len(ids) > 0 {
@@ -146,20 +211,28 @@ func Replay(ctx context.Context, a *app.Env, ids []string) (*Replayed, error) {
 			return true
 		}
 	}
-	r := &Replayed{}
-	err := withCluster(ctx, a, func(cl *cluster) (err error) {
-		r.Replayed, err = cl.client.Replay(ctx, cl.producer, a.Config.Kafka.DeadLetters, a.Config.Kafka.Group+"-replay",
-			match)
-		return err
+	r = &Replayed{}
+	k := &a.Config.Kafka
+	r.Replayed, err = cl.client.Replay(ctx, cl.producer, kafka.ReplayConfig{
+		Topic: k.DeadLetters, Group: k.Group + "-replay", To: append([]string{k.Volumes},
+			k.ReplayTopics...), Match: match,
+		Left: func(m transport.Message, reason error) {
+			if r.Left++; r.Left <= maxLeft {
+				problems[deadLetterID(m)] = "left: " + clip.Text(reason.Error())
+			}
+		},
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var errs []error
 	for _, id := range slices.Sorted(maps.Keys(problems)) {
 		errs = append(errs, fmt.Errorf("dead letter %s: %s", id, problems[id]))
 	}
-	return r, errors.Join(errs...)
+	if r.Left > maxLeft {
+		errs = append(errs, fmt.Errorf("%s more are left", app.Count(r.Left-maxLeft, "dead letter")))
+	}
+	return r, errors.Join(errs...), nil
 }
 
 // deadLetterID returns the ID of a message on the dead letter topic.
@@ -176,5 +249,5 @@ func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error 
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(cl), cl.close(context.WithoutCancel(ctx)))
+	return errors.Join(f(cl), cl.close(ctx))
 }

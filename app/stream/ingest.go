@@ -12,6 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
 )
@@ -55,7 +56,7 @@ func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, err
 	if !input.Endless(inputs) {
 		err = app.Interrupted(ctx, err)
 	}
-	if err = errors.Join(err, cl.close(context.WithoutCancel(ctx))); err != nil {
+	if err = errors.Join(err, cl.close(ctx)); err != nil {
 		if unreadable {
 			return &s, err
 		}
@@ -93,7 +94,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 		return IngestSummary{}, err
 	}
 	start := time.Now()
-	dead := newDeadLetters(a, cl)
+	dead := newDeadLetters(a.Log, a.Observer, kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0))
 	src, err := newSources(ctx, a, o.inputs, o.files, o.open, cl, dead)
 	if err != nil {
 		return IngestSummary{}, err
@@ -101,18 +102,16 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	out := &volumes{
 		topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar,
 	}
+	var source pipeline.Source[ingest.Sample] = src
+	stage := voxelizing(a, v)
+	if a.Config.Perception.Objects {
+		if source, stage, err = finding(a, v, src); err != nil {
+			return IngestSummary{}, errors.Join(err, src.Close(ctx))
+		}
+	}
 	p := &pipeline.Pipeline[ingest.Sample, voxelize.Volume, voxelize.Volume]{
-		Source: src,
-		Stage: pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
-			s ingest.Sample,
-		) ([]voxelize.Volume, error) {
-			vol, err := v.Volume(s)
-			if err != nil {
-				return nil, pipeline.Permanent(err)
-			}
-			vol.Compact()
-			return []voxelize.Volume{vol}, nil
-		}),
+		Source:     source,
+		Stage:      stage,
 		SourceName: "inputs", StageName: "voxelize", Workers: a.Threads(), Work: pipeline.Pass[voxelize.Volume](),
 		WorkName: "pass",
 		Outputs:  []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
@@ -121,7 +120,9 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
-	dead.done()
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), deadLetterTime)
+	dead.done(ending)
+	cancel()
 	s := IngestSummary{
 		Inputs: len(o.inputs), Volumes: out.volumes.Load(), Messages: out.messages.Load(),
 		DeadLetters: dead.count.Load(), Seconds: time.Since(start).Seconds(), Files: o.files.List(),
@@ -135,6 +136,21 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 		err = errUnreadable
 	}
 	return s, err
+}
+
+// voxelizing returns the stage that makes a volume of each sample.
+func voxelizing(a *app.Env, v *voxelize.Voxelizer) pipeline.Stage[ingest.Sample, voxelize.Volume] {
+	return pipeline.StageFunc[ingest.Sample, voxelize.Volume](func(_ context.Context,
+		s ingest.Sample,
+	) ([]voxelize.Volume, error) {
+		a.Live.Sample(&s)
+		vol, err := v.Volume(s)
+		if err != nil {
+			return nil, pipeline.Permanent(err)
+		}
+		vol.Compact()
+		return []voxelize.Volume{vol}, nil
+	})
 }
 
 // messageVolumes returns the maximum number of volumes of one channel per message: as many as configured, or as fit

@@ -55,13 +55,18 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	s.Inputs, s.Volumes, s.Files = len(inputs), sent.Volumes, files.List()
 	s.DeadLetters += sent.DeadLetters
 	s.Failed += sent.Failed
+	stayed := a.Stay && a.HTTP != nil && ingestErr == nil && classifyErr == nil && ctx.Err() == nil
+	if stayed {
+		a.Line("Everything is classified. The page stays on " + a.HTTP.URL() + " until you press Ctrl-C.")
+		<-ctx.Done()
+	}
 	if err := errors.Join(ingestErr, classifyErr, c.close(ctx)); err != nil {
 		if errors.Is(err, errUnreadable) {
 			return s, err
 		}
 		return nil, err
 	}
-	if !input.Endless(inputs) {
+	if !input.Endless(inputs) && !stayed {
 		err = app.Interrupted(ctx, nil)
 	}
 	if err == nil && ctx.Err() == nil && cl.broker != nil && s.DeadLetters == 0 &&

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/internal/transient"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -26,8 +29,11 @@ func openerOf(a *app.Env) opener {
 
 // sequence is a source that reads one file or live source after the other. An item or a file that cannot be read
 // becomes a dead letter, and reading continues after it. A live source that cannot be opened is an error, because no
-// item would report it.
+// item would report it, and so is one that fails for good: others would hide that it is gone. One that fails for a
+// reason that may pass is read again after growing pauses.
 type sequence struct {
+	log   *slog.Logger
+	count func(pipeline.Event)
 	files *input.Files
 	next  func() (input.Input, *app.FileTally, bool)
 	stop  func()
@@ -39,6 +45,8 @@ type sequence struct {
 	current ingest.Source
 	at      record.ID // the ID after that of the last item of current
 	items   int       // of current, so far
+
+	sensor atomic.Bool // current is a live source that does not ask what became of its items
 
 	mu     sync.Mutex // guards failed
 	failed error      // a dead letter that could not be stored ends the source
@@ -53,7 +61,9 @@ var _ pipeline.Source[ingest.Sample] = (*sequence)(nil)
 func newSequence(
 	ctx context.Context, a *app.Env, inputs []input.Input, files *input.Files, open opener, dead *deadLetters,
 ) *sequence {
-	s := &sequence{files: files, open: open, dead: dead}
+	s := &sequence{log: a.Log, files: files, open: open, dead: dead}
+	observer := pipeline.Observed(a.Observer)
+	s.count = func(e pipeline.Event) { observer.Count(s.input.String(), e, 1) }
 	s.next, s.stop = iter.Pull2(files.Of(ctx, a, inputs))
 	return s
 }
@@ -70,7 +80,7 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 			}
 			continue
 		}
-		sample, err := s.current.Read(ctx)
+		sample, err := s.readCurrent(ctx)
 		if err == nil {
 			if err = s.accept(sample.ID); err == nil {
 				return s.deliver(ctx, sample), nil
@@ -86,6 +96,8 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 			continue
 		}
 		switch {
+		case s.input.Endless():
+			return none, s.lost(err)
 		case !errors.Is(err, io.EOF):
 			s.rejectInput(ctx, err)
 		case s.items == 0 && !s.input.Live():
@@ -96,6 +108,43 @@ func (s *sequence) Read(ctx context.Context) (none pipeline.Delivery[ingest.Samp
 		}
 		s.current = nil
 	}
+}
+
+const (
+	// firstPause and maxPause bound the time until a live source is read again that has failed.
+	firstPause = 100 * time.Millisecond
+	maxPause   = 30 * time.Second
+)
+
+// readCurrent reads from the current input. A live source is read again if it fails for a reason that may pass.
+func (s *sequence) readCurrent(ctx context.Context) (ingest.Sample, error) {
+	for failures := 1; ; failures++ {
+		sample, err := s.current.Read(ctx)
+		_, item := errors.AsType[*ingest.ItemError](err)
+		if item || !s.input.Endless() || !transient.Is(err) || ctx.Err() != nil {
+			if failures > 1 && (err == nil || item) {
+				s.log.Info("the input is read again", "input", s.input.String(), "failures", failures-1)
+			}
+			return sample, err
+		}
+		s.count(pipeline.EventPostponed)
+		pause := transient.Pause(failures, firstPause, maxPause)
+		s.log.Warn("the input cannot be read; it is tried again", "input", s.input.String(), "failures", failures,
+			"pause", pause.Round(time.Millisecond), "error", err)
+		if err := transient.Wait(ctx, pause); err != nil {
+			return ingest.Sample{}, err
+		}
+	}
+}
+
+// lost is the error of a live source that has failed for good.
+func (s *sequence) lost(err error) error {
+	s.unreadable.Add(1)
+	if errors.Is(err, io.EOF) {
+		err = errors.New("ended, want no end")
+	}
+	s.tally.End(app.FileFailed, err.Error())
+	return fmt.Errorf("%v: %w", s.input, err)
 }
 
 // accept counts an item that was read. It returns an error if its stream is that of another file.
@@ -133,6 +182,8 @@ func (s *sequence) begin(ctx context.Context) error {
 		return errors.Join(ctx.Err(), closeIf(src))
 	case err == nil:
 		s.current = src
+		_, settles := src.(live.Settler)
+		s.sensor.Store(in.Live() && !settles)
 	case in.Live():
 		return fmt.Errorf("%v: %w", in, err)
 	default:
@@ -188,6 +239,7 @@ func (s *sequence) rejectInput(ctx context.Context, err error) {
 }
 
 func (s *sequence) reject(ctx context.Context, d deadLetter) {
+	d.sensor = s.sensor.Load()
 	if err := s.dead.write(ctx, d); err != nil {
 		s.fail(err)
 	}

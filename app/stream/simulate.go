@@ -7,11 +7,11 @@ import (
 	"io"
 	"iter"
 	"net"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live/udp"
 	"github.com/voxelstream/voxelstream/ingest/packets"
 	"github.com/voxelstream/voxelstream/ingest/simulate"
@@ -42,6 +42,20 @@ type SimulateSummary struct {
 	Seconds float64 `json:"seconds"`
 }
 
+// SceneInfo is a scene that can be simulated.
+type SceneInfo struct {
+	Name string `json:"name"`
+	Doc  string `json:"doc"`
+}
+
+// SimulatedScenes lists the scenes that can be simulated.
+func SimulatedScenes() (out []SceneInfo) {
+	for _, s := range simulate.Scenes {
+		out = append(out, SceneInfo{s.Name, s.Doc})
+	}
+	return out
+}
+
 // rawGap is the interval between the packets of a recording without times, as sent by a VLP-16.
 const rawGap = 1327104 * time.Nanosecond
 
@@ -50,7 +64,7 @@ func Simulate(ctx context.Context, a *app.Env, o SimulateOptions) (_ *SimulateSu
 	if (o.Recording == "") == (o.Scene == "") {
 		return nil, app.Usage(errors.New("want either a RECORDING or --scene"))
 	}
-	address, ps, err := simulated(a, o)
+	address, ps, err := simulated(ctx, a, o)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +93,9 @@ func (w indifferent) Write(b []byte) (int, error) {
 }
 
 // simulated returns the packets to send and their destination.
-func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simulate.Packet, error], err error) {
+func simulated(ctx context.Context, a *app.Env, o SimulateOptions) (
+	address string, ps iter.Seq2[simulate.Packet, error], err error,
+) {
 	if o.To == "" {
 		return "", nil, app.Usage(errors.New("missing --to udp://HOST:PORT, the destination"))
 	}
@@ -91,13 +107,13 @@ func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simu
 		return "", nil, app.Usage(fmt.Errorf("--to: %s: %w", o.To, err))
 	}
 	if o.Recording != "" {
-		records, err := packets.Records(o.Recording, a.Config.Ingest)
+		records, err := packets.Records(ctx, o.Recording, a.Config.Ingest)
 		if err != nil {
 			return "", nil, err
 		}
 		return to.Address, simulate.Recorded(records, o.Loop, rawGap), nil
 	}
-	scene, err := simulate.NamedScene(o.Scene)
+	scene, err := simulate.NamedScene(o.Scene, a.Config.Seed)
 	if err != nil {
 		return "", nil, app.Usage(err)
 	}
@@ -111,10 +127,15 @@ func simulated(a *app.Env, o SimulateOptions) (address string, ps iter.Seq2[simu
 			if err != nil {
 				return "", nil, err
 			}
-			if err := a.CheckOutputs(o.Metadata); err != nil {
+			release, err := a.ClaimOutputs(nil, o.Metadata)
+			if err != nil {
 				return "", nil, err
 			}
-			if err := os.WriteFile(o.Metadata, data, 0o644); err != nil { //nolint:gosec // no secret
+			defer release()
+			if err := ingest.WriteFile(o.Metadata, func(w io.Writer) error {
+				_, err := w.Write(data)
+				return err
+			}); err != nil {
 				return "", nil, err
 			}
 		}

@@ -49,7 +49,7 @@ func TestSimulate(t *testing.T) {
 		},
 		{o: SimulateOptions{To: to}, usage: "either a RECORDING or --scene"},
 		{o: SimulateOptions{Recording: recording, To: "there"}, usage: "--to"},
-		{o: SimulateOptions{Scene: "moon", To: to + "?sensor=vlp16"}, usage: "room, sphere"},
+		{o: SimulateOptions{Scene: "moon", To: to + "?sensor=vlp16"}, usage: "room, sphere, street"},
 		{o: SimulateOptions{Scene: "room", To: to + "?sensor=helios"}, usage: "velodyne or ouster"},
 	} {
 		s, err := Simulate(t.Context(), a, c.o)

@@ -48,17 +48,15 @@ type deadTopic struct {
 	fails error
 }
 
-func (d *deadTopic) Write(_ context.Context, ms []transport.Message) error {
+func (d *deadTopic) WriteDeadLetter(_ context.Context, m transport.Message, l transport.DeadLetter) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.ms = append(d.ms, ms...)
+	d.ms = append(d.ms, transport.DeadLetterOf(m, l))
 	return d.fails
 }
 
-func (*deadTopic) Close(context.Context) error { return nil }
-
 func (d *deadTopic) writer() *deadLetters {
-	return &deadLetters{topic: d, log: slog.New(slog.DiscardHandler), observer: pipeline.Unobserved}
+	return newDeadLetters(slog.New(slog.DiscardHandler), pipeline.Unobserved, d)
 }
 
 // has wants one dead letter for each event id, whose value has the text.

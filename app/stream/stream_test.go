@@ -100,7 +100,8 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.DeadLetter != letters[0] || len(d.Headers) == 0 || len(d.Headers) != len(d.Ordered) || d.Bytes != len(d.Value) {
+	if d.DeadLetter != letters[0] || len(d.Headers) == 0 || len(d.Headers) != len(d.Ordered) ||
+		d.Bytes != int64(len(d.Value)) {
 		t.Errorf("found %+v", d)
 	}
 	if d, err := ShowDeadLetter(t.Context(), a, "9:9"); d != nil || err == nil {
@@ -130,7 +131,8 @@ func TestIngestAndClassify(t *testing.T) {
 		t.Errorf("found %+v", sent)
 	}
 	// Volumes of another size do not fit the model.
-	if _, err := Ingest(t.Context(), apptest.New(t, append(common, "voxelize.grid", "8")...), clouds(t, 1)); err != nil {
+	if _, err := Ingest(t.Context(), apptest.New(t, append(common, "voxelize.grid", "8")...),
+		clouds(t, 1)); err != nil {
 		t.Fatal(err)
 	}
 	s, err := Classify(t.Context(), a, true)

@@ -29,6 +29,8 @@ type Summary struct {
 	// Files lists what became of each file of run's inputs.
 	Files       []app.FileOutcome `json:"files"`
 	DeadLetters int64             `json:"dead_letters"`
+	// Unfamiliar counts the volumes that are unlike the training data of the model.
+	Unfamiliar int `json:"unfamiliar,omitempty"`
 	// Labelled counts the volumes with a label, and Correct those whose class is the label.
 	Labelled  int           `json:"labelled"`
 	Correct   int           `json:"correct"`
@@ -61,22 +63,27 @@ type Dropped struct {
 
 func (c *classifying) summary(start time.Time) *Summary {
 	t := c.tally.Total()
+	model, _ := c.network.inUse()
 	s := &Summary{
-		Classified: t.Classified, Labelled: t.Labelled, Correct: t.Correct, Accuracy: accuracy(t),
+		Classified: t.Classified, Unfamiliar: t.Unfamiliar, Labelled: t.Labelled, Correct: t.Correct,
+		Accuracy: accuracy(t),
 		Repeated: c.repeated.Load(), Failed: c.failed.Load(), Files: []app.FileOutcome{},
 		Seconds:     time.Since(start).Seconds(),
 		DeadLetters: c.consumer.Stats().DeadLettered.Load(), LatencyMS: app.Quantiles{
 			P50: c.tally.Latency(0.5),
 			P99: c.tally.Latency(0.99),
 		},
-		Model: c.model, Outputs: c.outputs, Stdout: c.stdout,
+		Model: model.Info, Outputs: c.outputs, Stdout: c.stdout,
 	}
 	s.New = int64(s.Classified) - s.Repeated
 	s.Dropped = c.drops.total()
 	s.Classes = []ClassCount{}
 	s.PerSecond = float64(t.Classified) / max(s.Seconds, 1e-3)
 	for class, n := range c.tally.Classes() {
-		s.Classes = append(s.Classes, ClassCount{class, c.className(class), n.Classified, n.Correct, accuracy(n), n.MeanScore()})
+		s.Classes = append(s.Classes, ClassCount{
+			class, c.network.ClassName(class), n.Classified, n.Correct,
+			accuracy(n), n.MeanScore(),
+		})
 	}
 	slices.SortFunc(s.Classes, func(a, b ClassCount) int { return cmp.Compare(a.Class, b.Class) })
 	return s

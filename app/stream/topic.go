@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/internal/durable"
+	"github.com/voxelstream/voxelstream/internal/transient"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -22,10 +26,12 @@ import (
 // when all its samples are stored. If one of them cannot be, the unchanged message becomes a dead letter, and dlq
 // replay can send it back.
 type topicSource struct {
+	log      *slog.Logger
 	read     ingest.Options
 	dead     *deadLetters
 	consumer *kafka.Consumer
 	dir      string // directory of the file being read
+	remove   func() error
 	current  *topicFile
 }
 
@@ -50,7 +56,7 @@ func newTopicSource(
 	if err := ensureTopics(reach, a, cl, t.Name); err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "voxelstream-topic-")
+	dir, remove, err := durable.TempDir("", "topic")
 	if err != nil {
 		return nil, err
 	}
@@ -60,11 +66,11 @@ func newTopicSource(
 		DeadLetters: cl.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout,
 	})
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, remove())
 	}
 	a.Ready("group of "+t.Name, consumer.Joined)
 	a.Log.Info("reading files", "topic", t.Name, "group", group)
-	return &topicSource{read: a.Reading(), dead: dead, consumer: consumer, dir: dir}, nil
+	return &topicSource{log: a.Log, read: a.Arriving(), dead: dead, consumer: consumer, dir: dir, remove: remove}, nil
 }
 
 // Read waits for the next sample. A message that cannot be read becomes a dead letter. Errors are those of this machine
@@ -113,9 +119,29 @@ func (s *topicSource) Close(ctx context.Context) error {
 		s.current.end(errors.New("the program is stopping"))
 		err = s.current.src.Close()
 	}
-	err = errors.Join(err, s.consumer.Close(ctx), os.RemoveAll(s.dir))
+	err = errors.Join(err, s.consumer.Close(ctx), s.remove())
 	s.dead.count.Add(s.consumer.Stats().DeadLettered.Load())
 	return err
+}
+
+// patience is how often a message is tried again that cannot be read for a reason that may pass: for about a minute.
+const patience = 10
+
+// patiently calls f again, after growing pauses, while it fails for a reason that may pass within seconds, such as a lack
+// of descriptors. After that the message may be the reason.
+func (s *topicSource) patiently(ctx context.Context, m transport.Message, f func() error) error {
+	for failures := 1; ; failures++ {
+		err := f()
+		if failures > patience || !transient.IsShort(err) || ctx.Err() != nil {
+			return err
+		}
+		pause := transient.Pause(failures, firstPause, maxPause)
+		s.log.Warn("a message cannot be read; it is tried again", "topic", m.Topic, "partition", m.Partition, "offset",
+			m.Offset, "failures", failures, "pause", pause.Round(time.Millisecond), "error", err)
+		if err := transient.Wait(ctx, pause); err != nil {
+			return err
+		}
+	}
 }
 
 // open writes a message to a file and opens that. The error is permanent if the message is at fault.
@@ -124,12 +150,14 @@ func (s *topicSource) open(ctx context.Context, d pipeline.Delivery[transport.Me
 	f := &topicFile{name: fileName(m), offset: m.Offset, stream: fmt.Sprintf("%s/%d", m.Topic, m.Partition)}
 	f.id, f.named = eventID(m)
 	f.path = filepath.Join(s.dir, f.name)
-	if err := os.WriteFile(f.path, m.Value, 0o600); err != nil {
+	if err := s.patiently(ctx, m, func() error { return os.WriteFile(f.path, m.Value, 0o600) }); err != nil {
 		return nil, err
 	}
 	d.Free()
-	var err error
-	if f.src, err = formats.Open(ctx, f.path, s.read); err != nil {
+	if err := s.patiently(ctx, m, func() (err error) {
+		f.src, err = formats.Open(ctx, f.path, s.read)
+		return err
+	}); err != nil {
 		if rm := os.Remove(f.path); rm != nil || ctx.Err() != nil {
 			return nil, errors.Join(err, rm)
 		}

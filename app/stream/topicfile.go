@@ -51,7 +51,7 @@ func (f *topicFile) next(ctx context.Context) (ingest.Sample, error) {
 		}
 		f.ahead = &lookahead{second, err}
 		if errors.Is(err, io.EOF) {
-			at.Stream, at.Seq = f.stream, uint64(f.offset) //nolint:gosec // offsets begin at 0
+			at.Stream, at.Seq = f.stream, uint64(f.offset) // offsets begin at 0
 			f.count++
 			return at, nil
 		}

@@ -84,7 +84,7 @@ model.save({str(path) + ".keras"!r})
 onnx_export.export(model, {str(path) + ".onnx"!r})
 """
         subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
-        subprocess.run([args.binary, "model", "input", f"{path}.keras", "--values", "palette", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([args.binary, "model", "input", f"{path}.keras", "--values", "palette", "--force", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     return str(path)
 
 

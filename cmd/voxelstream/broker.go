@@ -19,12 +19,12 @@ func (c *cli) broker() *cobra.Command {
 	cmd.Example = "  voxelstream broker --port 9092 &\n" +
 		"  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n" +
 		"  voxelstream classify --once --brokers 127.0.0.1:9092"
-	cmd.RunE = c.do(served(func(ctx context.Context, a *app.Env, _ []string) error {
+	cmd.RunE = c.drain(served(func(ctx context.Context, a *app.Env, _ []string) error {
 		b, err := stream.StartBroker(a)
 		if err != nil {
 			return err
 		}
-		err = c.print(b, func(w io.Writer) {
+		err = present(c, b, func(w io.Writer, b *stream.Broker) {
 			fmt.Fprintf(w, "broker listening on %s, data in %s\n", b.Address,
 				b.DataDir)
 		})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"text/tabwriter"
 
@@ -13,11 +12,12 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/stream"
+	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
 func (c *cli) classify() *cobra.Command {
 	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group",
-		kafkaFlags, httpFlag, sinkFlags, modelFlag, config.Flags("voxelize.values", "voxelize.colormap"))
+		kafkaFlags, httpFlag, sinkFlags, modelFlag, switchFlags, config.Flags("voxelize.values", "voxelize.colormap"))
 	cmd.Long = cmd.Short + `.
 
 The command runs until interrupted. The first interrupt finishes the work in flight. The second stops immediately:
@@ -25,7 +25,7 @@ nothing is lost, but some work is repeated on the next start.`
 	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras\n" +
 		"  voxelstream classify --brokers kafka-1:9092 --once --out results.jsonl"
 	once := cmd.Flags().Bool("once", false, "Exit when all volumes on the topic are classified.")
-	cmd.RunE = c.do(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, _ []string) error {
+	cmd.RunE = c.drain(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, _ []string) error {
 		s, err := stream.Classify(ctx, a, *once)
 		return c.showSummary(s, err)
 	})))
@@ -39,7 +39,7 @@ func (c *cli) showSummary(s *stream.Summary, err error) error {
 		return err
 	}
 	if s != nil && s.Stdout && !c.json {
-		summaryText(os.Stderr, s)
+		summaryText(c.err, screen.Printable(s))
 		return err
 	}
 	return show(c, s, err, summaryText)
@@ -58,6 +58,9 @@ func summaryText(w io.Writer, s *stream.Summary) {
 	}
 	if s.Accuracy != nil {
 		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)
+	}
+	if s.Unfamiliar > 0 {
+		fmt.Fprintf(t, "unfamiliar\t%s unlike the training data of the model\n", app.Count(s.Unfamiliar, "volume"))
 	}
 	if s.Failed > 0 {
 		fmt.Fprintf(t, "failed\t%d\n", s.Failed)

@@ -34,7 +34,7 @@ func (c *cli) configCommand() *cobra.Command {
 	shown.Example = "  voxelstream config print --config config.yaml"
 	shown.RunE = c.do(func(_ context.Context, a *app.Env, _ []string) error {
 		settings := a.Config.Settings()
-		return c.print(settings, func(w io.Writer) { settingsText(w, settings) })
+		return present(c, settings, settingsText)
 	})
 
 	schema := command("schema", "Print the JSON schema of the configuration file, for editors")

@@ -17,7 +17,7 @@ func (c *cli) doctor() *cobra.Command {
 	cmd.Example = "  voxelstream doctor\n  voxelstream doctor --brokers kafka-1:9092 --model shapes.keras"
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
 		checks, err := doctor.Run(ctx, a)
-		return errors.Join(c.print(checks, func(w io.Writer) { checksText(w, checks) }), err)
+		return errors.Join(present(c, checks, checksText), err)
 	})
 	return cmd
 }

@@ -16,21 +16,35 @@ func (c *cli) evaluate() *cobra.Command {
 	cmd := command("evaluate DATA...", "Evaluate a model on labelled data: accuracy, precision, recall, confusion "+
 		"matrix, calibration", modelFlag, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
-		"  voxelstream evaluate mnist3d.h5 --split all --report report.html"
+		"  voxelstream evaluate mnist3d.h5 --split all --report report.html\n" +
+		"  voxelstream evaluate heldout.h5 --model digits.keras --calibrate --force"
 	split := cmd.Flags().String("split", "", "Part of an archive (HDF5, .npz) to use: train, val, test or all. "+
 		"(default test, or else val, or else train)")
 	report := cmd.Flags().String("report", "", "Write a report to this .html or .json file.")
+	calibrate := cmd.Flags().Bool("calibrate", false, "First fit the temperature of the scores and the energy of "+
+		"unfamiliar volumes to DATA, and write them to the model file (with --force) or to --out. The part of an "+
+		"archive is then val, or else test, or else train, unless --split says otherwise.")
+	out := cmd.Flags().StringP("out", "o", "", "With --calibrate, write a copy of the model to this file.")
 	forceFlag(cmd)
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
-		r, err := learn.Evaluate(ctx, a, args, *split, *report)
+		r, err := learn.Evaluate(ctx, a, args, learn.EvaluateOptions{
+			Split: *split, Report: *report, Calibrate: *calibrate, Out: *out,
+		})
 		return show(c, r, err, evaluateText)
 	}))
 	return cmd
 }
 
 func evaluateText(w io.Writer, r *learn.EvaluateResult) {
-	fmt.Fprintf(w, "%s, accuracy %.4f, loss %.4f, calibration error %.4f\n", app.Count(r.Rows, "row"), r.Accuracy,
+	fmt.Fprintf(w, "%s, accuracy %.4f, loss %.4f, calibration error %.4f", app.Count(r.Rows, "row"), r.Accuracy,
 		r.Loss, r.ECE)
+	if r.Uncalibrated != nil {
+		fmt.Fprintf(w, " (%.4f without the temperature %.4f)", *r.Uncalibrated, r.Temperature)
+	}
+	fmt.Fprintln(w)
+	if r.Unfamiliar != nil {
+		fmt.Fprintf(w, "%s unlike the training data\n", app.Count(*r.Unfamiliar, "row"))
+	}
 	if r.Upright != nil {
 		fmt.Fprintf(w, "%s upright, accuracy %.4f; %s rotated, accuracy %.4f\n",
 			app.Count(r.Upright.Rows, "row"), r.Upright.Accuracy, app.Count(r.Rotated.Rows, "row"), r.Rotated.Accuracy)
@@ -46,12 +60,16 @@ func evaluateText(w io.Writer, r *learn.EvaluateResult) {
 		if c.AUC != nil {
 			auc = fmt.Sprintf("%.4f", *c.AUC)
 		}
-		fmt.Fprintf(t, "\n%s\t%d\t%.3f\t%.3f\t%.3f\t%s\t", className(c.Class, c.Name), c.Rows, c.Precision, c.Recall, c.F1, auc)
+		fmt.Fprintf(t, "\n%s\t%d\t%.3f\t%.3f\t%.3f\t%s\t", className(c.Class, c.Name), c.Rows, c.Precision, c.Recall,
+			c.F1, auc)
 		for _, n := range r.Confusion[c.Class] {
 			fmt.Fprintf(t, "%d\t", n)
 		}
 	}
 	fmt.Fprintln(t)
 	t.Flush()
+	if r.Calibrated != "" {
+		fmt.Fprintf(w, "\ncalibration written to %s\n", r.Calibrated)
+	}
 	filesText(w, r.Files)
 }

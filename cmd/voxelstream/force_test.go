@@ -38,6 +38,9 @@ func TestForce(t *testing.T) {
 	if out, code := run("generate", "--count", "24", "--test", "8", "--out", "d.h5"); code != exitDone {
 		t.Fatal(out)
 	}
+	if out, code := run("reprocess", "d.h5", "--out", "results"); code != exitDone {
+		t.Fatal(out)
+	}
 	const foreign = "somebody else's"
 	tested := map[string]bool{}
 	for _, line := range []string{
@@ -46,6 +49,7 @@ func TestForce(t *testing.T) {
 		"voxelize c.xyz --out OUT.npy --grid 8",
 		"inspect c.xyz --png OUT.png",
 		"evaluate d.h5 --report OUT.json",
+		"reprocess diff results results --out OUT.json",
 		"train d.h5 --epochs 1 --out OUT.safetensors",
 		"train d.h5 --epochs 1 --out m1.safetensors --history OUT.csv",
 		"train d.h5 --epochs 1 --out m2.safetensors --plot OUT.png",
@@ -53,6 +57,7 @@ func TestForce(t *testing.T) {
 		"train d.h5 --epochs 1 --out m4.safetensors --checkpoint OUT.checkpoint",
 		"model summary --svg OUT.svg",
 		"model convert m.safetensors OUT.safetensors",
+		"objects c.xyz --out OUT.csv",
 		"model predict m.safetensors --input x.npy --output OUT.npy",
 		"model input m.safetensors --values palette --out OUT.safetensors",
 		"model labels m.safetensors names.txt --out OUT.safetensors",
@@ -61,7 +66,7 @@ func TestForce(t *testing.T) {
 		args := strings.Fields(line)
 		i := slices.IndexFunc(args, func(a string) bool { return strings.HasPrefix(a, "OUT") })
 		name := strings.Join(args[:1], "")
-		if args[0] == "model" {
+		if args[0] == "model" || args[0] == "reprocess" {
 			name = strings.Join(args[:2], " ")
 		}
 		tested[name] = true
@@ -98,7 +103,7 @@ func TestForce(t *testing.T) {
 	}
 
 	// Every other command that writes a file must be in the list above. Sinks and results of reprocess are continued.
-	continued := []string{"run", "classify", "reprocess", "reprocess join", "reprocess diff", "ingest simulate", "docs"}
+	continued := []string{"run", "classify", "reprocess", "reprocess join", "ingest simulate", "docs"}
 	outputs := []string{"out", "png", "svg", "report", "output", "history", "plot", "best", "checkpoint"}
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {

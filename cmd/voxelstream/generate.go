@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -13,24 +15,48 @@ import (
 
 func (c *cli) generate() *cobra.Command {
 	var g files.GenerateOptions
-	cmd := command("generate --out FILE", "Generate an HDF5 archive of labelled 3D digits, from MNIST files or from "+
-		"drawn digits")
+	var r files.RecordOptions
+	cmd := command("generate --out FILE|DIR", "Generate an HDF5 archive of labelled 3D digits, from MNIST files or "+
+		"from drawn digits; or scans of a simulated scene with ground truth; or labelled objects from such scans",
+		perceptionFlags)
 	cmd.Example = "  voxelstream generate --count 200 --augment --out digits.h5\n" +
 		"  voxelstream generate --digits t10k-images.gz --labels t10k-labels.gz --count 5000 --augment " +
-		"--test 500 --out mnist3d.h5"
+		"--test 500 --out mnist3d.h5\n" +
+		"  voxelstream generate --scene street --sensor hdl64 --count 20 --seed 7 --out street\n" +
+		"  voxelstream generate --objects 400 --seed 1 --out objects.h5"
 	f := cmd.Flags()
 	f.StringVar(&g.Digits, "digits", "", "IDX file of MNIST images, optionally gzipped. (default: drawn digits)")
 	f.StringVar(&g.Labels, "labels", "", "IDX file of the labels of --digits.")
 	f.IntVar(&g.First, "first", 0, "Index of the first digit to use.")
-	f.IntVar(&g.Count, "count", 0, "Number of digits. 0 uses all digits of --digits.")
+	f.IntVar(&g.Count, "count", 0, "Number of digits, scans or depth frames. 0 uses all digits of --digits, or "+
+		"10 scans.")
 	f.IntVar(&g.Test, "test", 0, "Number of digits, taken from the end, for the test part.")
 	f.BoolVar(&g.Augment, "augment", false, "Add a rotated and noisy copy of each digit.")
 	f.IntVar(&g.Grid, "grid", 16, "Grid size: number of cells along each axis.")
 	f.StringVar(&g.Layout, "layout", "vectors", "Layout of the archive: vectors stores one row of cells per digit; "+
 		"clouds stores one group per digit, with points, normals and image.")
-	f.StringVarP(&g.Out, "out", "o", "", "HDF5 file to write.")
+	f.StringVarP(&g.Out, "out", "o", "", "HDF5 file to write, or folder for scans.")
+	f.StringVar(&r.Scene, "scene", "", "Generate scans of this simulated scene, in the layout of SemanticKITTI, or "+
+		"depth frames, in that of TUM RGB-D. 'ingest simulate --list' names the scenes; --seed varies them.")
+	f.StringVar(&r.Sensor, "sensor", "", "Sensor for --scene: vlp16, hdl32, hdl64, os1-32, os1-64, os1-128, os2-128 "+
+		"or kinect. (default: kinect for indoors, otherwise hdl64)")
+	scenes := f.Int("objects", 0, "Generate the objects that are found in scans and depth frames of this many simulated "+
+		"streets and rooms.")
+	cmd.MarkFlagsMutuallyExclusive("scene", "digits")
+	for _, other := range []string{"digits", "labels", "first", "count", "test", "augment", "grid", "layout", "scene", "sensor"} {
+		cmd.MarkFlagsMutuallyExclusive("objects", other)
+	}
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		switch {
+		case cmd.Flags().Changed("objects"):
+			s, err := files.GenerateObjects(ctx, a, *scenes, g.Out)
+			return show(c, s, err, objectsGenerated)
+		case r.Scene != "":
+			r.Count, r.Out = g.Count, g.Out
+			s, err := files.Record(ctx, a, r)
+			return show(c, s, err, recordText)
+		}
 		s, err := files.Generate(ctx, a, g)
 		return show(c, s, err, generateText)
 	})
@@ -40,4 +66,17 @@ func (c *cli) generate() *cobra.Command {
 func generateText(w io.Writer, s *files.GenerateSummary) {
 	fmt.Fprintf(w, "%s: layout %s, %s for training, %d for testing, seed %d, %.1f s\n", s.File, s.Layout,
 		app.Count(s.Train, "row"), s.Test, s.Seed, s.Seconds)
+}
+
+func recordText(w io.Writer, s *files.RecordSummary) {
+	fmt.Fprintf(w, "%s: scene %s, sensor %s, %s, %d points, %d objects, seed %d, %.1f s\n", s.Folder, s.Scene, s.Sensor,
+		app.Count(s.Scans, "scan"), s.Points, s.Objects, s.Seed, s.Seconds)
+}
+
+func objectsGenerated(w io.Writer, s *files.ObjectsSummary) {
+	fmt.Fprintf(w, "%s: %s from %s, seed %d, %.1f s\n", s.File, app.Count(s.Objects, "object"), app.Count(s.Scenes, "scene"),
+		s.Seed, s.Seconds)
+	for _, name := range slices.Sorted(maps.Keys(s.Classes)) {
+		fmt.Fprintf(w, "  %-12s %d\n", name, s.Classes[name])
+	}
 }

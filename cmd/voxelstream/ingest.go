@@ -14,12 +14,12 @@ import (
 
 func (c *cli) ingest() *cobra.Command {
 	cmd := command("ingest INPUT...", "Convert inputs to volumes and send them to the volumes topic",
-		kafkaFlags, httpFlag, voxelFlags, ingestFlags)
+		kafkaFlags, httpFlag, voxelFlags, objectsFlag, ingestFlags)
 	cmd.Long = cmd.Short + ".\n\n" + input.Help()
 	cmd.Example = "  voxelstream ingest digits.h5 --brokers kafka-1:9092\n" +
 		"  voxelstream ingest 'udp://:2368?sensor=vlp16'"
 	cmd.AddCommand(c.simulate())
-	cmd.RunE = c.do(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.drain(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := stream.Ingest(ctx, a, args)
 		return show(c, s, err, ingestText)
 	})))

@@ -8,15 +8,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/app/input"
+	"github.com/voxelstream/voxelstream/ingest"
 )
 
 func (c *cli) inspect() *cobra.Command {
 	cmd := command("inspect FILE|FOLDER...", "Describe files: format, kind, counts, bounds, fields, calibration",
-		ingestFlags)
+		ingestFlags, config.Flags("voxelize.window"))
 	cmd.Example = "  voxelstream inspect scan.pcd digits.h5\n" +
 		"  voxelstream inspect scan.pcd --png scan.png\n" +
+		"  voxelstream inspect ct-series/ --png ct.png --window lung\n" +
 		"  voxelstream inspect model.keras --json"
 	png := cmd.Flags().String("png", "", "Draw the first sample to this PNG file.")
 	forceFlag(cmd)
@@ -31,18 +34,23 @@ func (c *cli) inspect() *cobra.Command {
 // inspectAll describes each file, and the files in each folder. A file that cannot be read is reported, and the others
 // are still read. If png is not empty, the first readable sample is drawn to it.
 func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png string) error {
-	if err := a.CheckOutputs(png); err != nil {
-		return err
-	}
 	paths, err := input.Expand(paths)
 	if err != nil {
 		return err
 	}
+	release, err := a.ClaimOutputs(paths, png)
+	if err != nil {
+		return err
+	}
+	defer release()
 	shown, unreadable, skipped := 0, 0, 0
 	for _, path := range paths {
 		for in := range files.InspectAll(ctx, a, path) {
+			if in.Err != nil && ctx.Err() != nil {
+				break
+			}
 			if in.Err == nil && in.Skipped == "" && png != "" {
-				if in.Err = files.Draw(ctx, a, in.File, png); in.Err == nil {
+				if in.Err = files.Draw(ctx, a, in, png); in.Err == nil {
 					png = ""
 				}
 			}
@@ -60,6 +68,9 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png st
 			if err := c.inspected(a, in); err != nil {
 				return err
 			}
+		}
+		if err := ctx.Err(); err != nil { // files are left
+			return err
 		}
 	}
 	switch {
@@ -89,8 +100,9 @@ func (c *cli) inspected(a *app.Env, in files.Inspected) error {
 			Skipped string `json:"skipped"`
 		}{in.File, in.Skipped})
 	case in.Skipped != "":
-		_, err := fmt.Fprintf(c.out, "%s\n  skipped %s\n", in.File, in.Skipped)
-		return err
+		return present(c, in, func(w io.Writer, in files.Inspected) {
+			fmt.Fprintf(w, "%s\n  skipped %s\n", in.File, in.Skipped)
+		})
 	}
-	return c.print(in.Info, func(w io.Writer) { fmt.Fprintln(w, in.Info) })
+	return present(c, in.Info, func(w io.Writer, info ingest.Info) { fmt.Fprintln(w, info) })
 }

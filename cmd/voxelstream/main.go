@@ -4,27 +4,48 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/internal/clip"
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
 //go:generate go run . docs ../..
+//go:generate go run ../../internal/notices ../..
 
-func main() { os.Exit(execute(os.Args[1:])) }
+func main() {
+	c := &cli{}
+	c.out, c.err = c.signals.pipe(os.Stdout), c.signals.pipe(os.Stderr)
+	code := c.execute(os.Args[1:])
+	durable.Abandon()
+	os.Exit(code)
+}
 
-// execute runs one command line and returns the exit code.
-func execute(args []string) int { return (&cli{out: os.Stdout}).execute(args) }
+// maxError is the maximum size in bytes of the error that is printed. It may consist of several.
+const maxError = 64 << 10
 
+// execute runs a command line and returns the exit code.
 func (c *cli) execute(args []string) int {
+	c.err = cmp.Or[io.Writer](c.err, os.Stderr)
 	root := c.root()
 	root.SetOut(c.out)
+	root.SetErr(c.err)
 	root.SetArgs(args)
 	err := root.Execute()
 	code := c.exitCode(err)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "voxelstream:", screen.Visible(err.Error()))
+	if err == nil || c.signals.broken() {
+		return code
 	}
+	if errors.Is(err, context.Canceled) && c.signals.code() > 0 {
+		err = app.ErrInterrupted
+	}
+	fmt.Fprintln(c.err, "voxelstream:", screen.Indented(clip.To(err.Error(), maxError)))
 	return code
 }

@@ -7,8 +7,37 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
+
+// TestFlagsOfSeveralKeys: a flag sets one key, or several to the same value because they mean the same.
+func TestFlagsOfSeveralKeys(t *testing.T) {
+	shared := map[string]string{"grid": "the size of a grid, of voxelization and in rows of arrays"}
+	found := 0
+	check := func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			keys := f.Annotations[keyAnnotation]
+			found += len(keys)
+			if len(keys) > 1 && shared[f.Name] == "" {
+				t.Errorf("%s --%s: found the keys %v, want one", cmd.CommandPath(), f.Name, keys)
+			}
+		})
+	}
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		check(cmd)
+		for _, c := range cmd.Commands() {
+			visit(c)
+		}
+	}
+	visit((&cli{out: io.Discard}).root())
+	if found < 100 {
+		t.Errorf("found %d flags that set keys, want more than 100", found)
+	}
+}
 
 // TestGenerated: the reference pages are those that the commands describe now.
 func TestGenerated(t *testing.T) {
@@ -16,7 +45,7 @@ func TestGenerated(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "docs", "reference"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if code := execute([]string{"docs", dir}); code != 0 {
+	if code := (&cli{out: os.Stdout}).execute([]string{"docs", dir}); code != 0 {
 		t.Fatal("docs failed")
 	}
 	made := 0
@@ -56,7 +85,7 @@ func TestGenerated(t *testing.T) {
 
 func TestManPages(t *testing.T) {
 	dir := t.TempDir()
-	if code := execute([]string{"docs", "--man", dir}); code != 0 {
+	if code := (&cli{out: os.Stdout}).execute([]string{"docs", "--man", dir}); code != 0 {
 		t.Fatal("docs --man failed")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "voxelstream-run.1")); err != nil {
@@ -91,6 +120,7 @@ func TestExitCodes(t *testing.T) {
 		{2, []string{"inspect", "--no-such-flag", "x"}},
 		{2, []string{"version", "--threads", "many"}},
 		{2, []string{"generate", "--count", "3"}},
+		{2, []string{"generate", "--count", "3", "--out", "digits.npz"}},
 		{2, []string{"generate", "--count", "0", "--out", "x.h5"}},
 		{2, []string{"train", "x.h5", "--out", "x.txt"}},
 		{2, []string{"train", "--out", "x.keras"}},
@@ -100,7 +130,7 @@ func TestExitCodes(t *testing.T) {
 		{0, []string{"voxelize", "--list", "--json"}},
 		{2, []string{"voxelize", "--list", "x.pcd"}},
 	} {
-		if code := execute(c.args); code != c.code {
+		if code := (&cli{out: os.Stdout}).execute(c.args); code != c.code {
 			t.Errorf("%v: found exit code %d, want %d", c.args, code, c.code)
 		}
 	}

@@ -210,6 +210,9 @@ func modelText(w io.Writer, s *models.Summary) {
 	if s.Precision != "" {
 		fmt.Fprintf(w, " Inference precision: %s\n", s.Precision)
 	}
+	if s.Augmentation != "" {
+		fmt.Fprintf(w, " Augmentation in training: %s\n", s.Augmentation)
+	}
 	if len(s.Classes) > 0 {
 		fmt.Fprintf(w, " Classes: %s\n", strings.Join(s.Classes, ", "))
 	}

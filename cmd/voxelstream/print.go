@@ -10,27 +10,29 @@ import (
 	"strconv"
 
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-// print writes a result: v as a JSON line, or the output of text.
-func (c *cli) print(v any, text func(w io.Writer)) error {
+// present writes a result: as a JSON line, or as the text that text writes of it. Names in the result that come from files
+// and messages of others can neither control a terminal nor begin a line.
+func present[T any](c *cli, v T, text func(io.Writer, T)) error {
 	if c.json {
 		return c.line(v)
 	}
 	var b bytes.Buffer
-	text(&b)
+	text(&b, screen.Printable(v))
 	_, err := io.WriteString(c.out, screen.Visible(b.String()))
 	return err
 }
 
-// line writes one JSON line.
+// line writes one JSON line. What a terminal could take for a command is escaped, which leaves the same values.
 func (c *cli) line(v any) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.out, "%s\n", b)
+	_, err = io.WriteString(c.out, screen.Visible(string(b))+"\n")
 	return err
 }
 
@@ -39,16 +41,27 @@ func show[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
 	if r == nil {
 		return err
 	}
-	return errors.Join(c.print(r, func(w io.Writer) { text(w, r) }), err)
+	return errors.Join(present(c, r, text), err)
 }
 
 // logger returns a logger that writes to w, with the configured level and format.
 func logger(c config.Log, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: slog.Level(c.Level)}
+	o := &slog.HandlerOptions{Level: slog.Level(c.Level), ReplaceAttr: clipped}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))
 	}
 	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// clipped shortens a value in the log, which may quote an input.
+func clipped(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(clip.Text(v))
+	case error:
+		a.Value = slog.AnyValue(clip.Error(v))
+	}
+	return a
 }
 
 // className returns the number of a class, followed by its name if it has one.

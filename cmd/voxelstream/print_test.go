@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/doctor"
 	"github.com/voxelstream/voxelstream/app/files"
@@ -297,6 +299,32 @@ func run(args ...string) (string, int) {
 	code := (&cli{out: &b}).execute(args)
 	return b.String(), code
 }
+
+// TestInspectStopped: a signal is not a failure of the files that are left.
+func TestInspectStopped(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.xyz", "b.xyz"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("0 0 0\n1 2 3\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var out strings.Builder
+	c := &cli{out: writerFunc(func(b []byte) (int, error) { // of the first file
+		cancel()
+		return out.Write(b)
+	})}
+	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, ""); !errors.Is(err, context.Canceled) {
+		t.Errorf("found error %v, want that of the context", err)
+	}
+	if !strings.Contains(out.String(), "a.xyz") || strings.Contains(out.String(), "b.xyz") {
+		t.Errorf("found output %q, want that about the first file", &out)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // TestInspectPrinted: files that cannot be read are reported in their turn, the others are read, and the first
 // readable one is drawn.

@@ -52,7 +52,7 @@ Exit code 3 means that some files or rows could not be classified.`
 	resume := f.Bool("resume", false, "Continue an earlier run; it is an error if there is none. Without this flag, "+
 		"an earlier run is continued if there is one.")
 	plan := f.Bool("plan", false, "Only show what would be done, with an estimate of the time.")
-	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.drain(collecting(gcStreaming, func(ctx context.Context, a *app.Env, args []string) error {
 		if *plan {
 			p, err := bulk.PlanOf(ctx, a, args, o)
 			return show(c, p, err, planText)
@@ -84,7 +84,7 @@ The settings must be those of the job. The command ends when the job is complete
 	cmd.Example = "  voxelstream reprocess join --out /mnt/results --brokers kafka1:9092"
 	o := bulk.Options{Formats: bulk.Formats()[:1]}
 	jobFlags(cmd.Flags(), &o)
-	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, _ []string) error {
+	cmd.RunE = c.drain(collecting(gcStreaming, func(ctx context.Context, a *app.Env, _ []string) error {
 		r, err := bulk.Join(ctx, a, o)
 		return show(c, r, err, func(w io.Writer, r *bulk.Joined) {
 			fmt.Fprintf(w, "%s of %d in %.1f s\n", app.Count(r.Shards, "shard"), r.Total, r.Seconds)
@@ -101,8 +101,9 @@ A and B are outputs of reprocess, or tables of classifications in any format.`
 	cmd.Example = "  voxelstream reprocess diff results-old results-new\n" +
 		"  voxelstream reprocess diff old.parquet new.parquet --out diff.html"
 	out := cmd.Flags().StringP("out", "o", "", "Also write the comparison to this .html or .json file.")
-	cmd.RunE = c.do(func(ctx context.Context, _ *app.Env, args []string) error {
-		d, err := bulk.Diff(ctx, args[0], args[1], *out)
+	forceFlag(cmd)
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		d, err := bulk.Diff(ctx, a, args[0], args[1], *out)
 		if d == nil {
 			return err
 		}

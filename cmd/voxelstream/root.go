@@ -17,15 +17,21 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/confined"
+	"github.com/voxelstream/voxelstream/internal/budget"
+	"github.com/voxelstream/voxelstream/internal/durable"
+	"github.com/voxelstream/voxelstream/internal/sandbox"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
 // cli holds the state of one command line.
 type cli struct {
-	out         io.Writer // receives results
+	out, err    io.Writer // receive results; progress, log messages and errors
 	config      string
 	json, quiet bool
 	started     bool // arguments and flags are valid
+	signals     interrupts
 }
 
 func (c *cli) root() *cobra.Command {
@@ -47,8 +53,9 @@ func (c *cli) root() *cobra.Command {
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "Hide progress, summaries and log messages below warn.")
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
 	root.AddCommand(
-		c.run(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.reprocess(), c.generate(), c.voxelize(), c.inspect(),
-		c.convert(),
+		c.run(), c.objects(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.reprocess(),
+		c.generate(), c.voxelize(), c.inspect(),
+		c.convert(), c.serve(),
 		c.model(), c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
@@ -63,7 +70,7 @@ func (c *cli) root() *cobra.Command {
 	return root
 }
 
-// Exit codes.
+// Exit codes. That of a command that a signal has stopped is 128 plus the number of the signal.
 const (
 	exitDone        = 0
 	exitFailed      = 1
@@ -81,7 +88,7 @@ func (c *cli) exitCode(err error) int {
 	case errors.Is(err, app.ErrDeadLetters), errors.Is(err, app.ErrSkipped):
 		return exitDeadLetters
 	}
-	return exitFailed
+	return cmp.Or(c.signals.code(), exitFailed)
 }
 
 // file returns the path of the configuration file, or an empty string.
@@ -90,8 +97,14 @@ func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(config.EnvPrefix
 // work is the implementation of a command.
 type work = func(ctx context.Context, a *app.Env, args []string) error
 
-// do returns the RunE function of a command: it loads the configuration, handles signals and calls f.
-func (c *cli) do(f work) func(*cobra.Command, []string) error {
+// do returns the RunE function of a command that a signal stops: it loads the configuration, handles signals and calls
+// f.
+func (c *cli) do(f work) func(*cobra.Command, []string) error { return c.start(f, false) }
+
+// drain is like do, for a command that finishes its work in flight after a signal.
+func (c *cli) drain(f work) func(*cobra.Command, []string) error { return c.start(f, true) }
+
+func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		c.started = true
 		loaded, err := config.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
@@ -101,22 +114,60 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error {
 		if loaded.Threads > 0 {
 			runtime.GOMAXPROCS(loaded.Threads)
 		}
-		ctx, abort, stop := signals()
+		machine := budget.Machine()
+		budget.LimitHeap(machine)
+		loaded.Ingest.Budget = budget.New(loaded.Ingest.Memory.Of(machine))
+		pool, err := confine(&loaded.Ingest)
+		if err != nil {
+			return err
+		}
+		if pool != nil {
+			defer pool.Close()
+		}
+		durable.Sweep(os.TempDir())
+		ctx, abort, stop := c.signals.listen(drains)
 		defer stop()
-		s := screen.New(os.Stderr)
+		s := screen.New(c.err, os.Stderr)
 		log := loaded.Log
 		if c.quiet && !cmd.Flags().Changed("log-level") {
 			log.Level = max(log.Level, config.Level(slog.LevelWarn))
 		}
 		a := &app.Env{Config: loaded, Log: logger(log, s), Stdout: c.out, Abort: abort}
+		if pool != nil {
+			a.Confined = pool
+		}
 		if force := cmd.Flags().Lookup("force"); force != nil {
 			a.Force = force.Value.String() == "true"
+		}
+		if stay := cmd.Flags().Lookup("stay"); stay != nil {
+			a.Stay = stay.Value.String() == "true"
 		}
 		if !c.quiet {
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
 		return f(ctx, a, args)
 	}
+}
+
+// confine makes the workers that read inputs, as the options say; nil if inputs are read in this process.
+func confine(o *ingest.Options) (*confined.Pool, error) {
+	if o.SandboxStrict {
+		sandbox.Demand()
+	}
+	switch {
+	case o.Sandbox == ingest.SandboxOff:
+		return nil, nil //nolint:nilnil // no workers are no error
+	case !sandbox.Available && (o.Sandbox == ingest.SandboxAll || o.SandboxStrict):
+		return nil, app.Usage(errors.New("ingest.sandbox: this system cannot confine processes, want off or auto " +
+			"and no ingest.sandbox_strict"))
+	case !sandbox.Available:
+		return nil, nil //nolint:nilnil // as above
+	}
+	pool := confined.NewPool(o.Budget.Limit(), runtime.GOMAXPROCS(0))
+	if o.Sandbox == ingest.SandboxAll {
+		o.Confined = pool
+	}
+	return pool, nil
 }
 
 // Percentages for the garbage collector (see GOGC). Rows, volumes and plans are large and hold no pointers, so
@@ -166,17 +217,17 @@ func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 			fs.VarP(&keyValue{k.Default, k.Kind}, name, shorthands[name], k.Doc)
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
-		if len(k.Choices) > 0 {
+		if len(k.Suggestions) > 0 {
 			_ = cmd.RegisterFlagCompletionFunc(name,
 				cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp))
 		}
 	}
 }
 
-// completions returns the choices of a key with their documentation.
+// completions returns the choices of a key with their documentation, or suggestions.
 func completions(k config.Key) []cobra.Completion {
 	var out []cobra.Completion
-	for i, choice := range k.Choices {
+	for i, choice := range k.Suggestions {
 		if len(k.ChoiceDocs) > 0 {
 			choice = cobra.CompletionWithDesc(choice, k.ChoiceDocs[i])
 		}
@@ -244,18 +295,21 @@ func overrides(fs *pflag.FlagSet) []config.Override {
 
 // Groups of flags shared by several commands.
 var (
-	kafkaFlags  = config.Flags("kafka", "broker.data_dir")
-	voxelFlags  = config.Flags("voxelize")
-	ingestFlags = config.Flags("ingest")
-	sinkFlags   = config.Flags("sinks", "model.top_k")
-	topKFlag    = config.Flags("model.top_k")
-	modelFlag   = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact", "model.classes")
-	openFlags   = config.Flags("model.weights", "model.input_shape", "model.exact")
-	httpFlag    = config.Flags("http")
+	kafkaFlags      = config.Flags("kafka", "broker.data_dir")
+	voxelFlags      = config.Flags("voxelize")
+	ingestFlags     = config.Flags("ingest")
+	perceptionFlags = config.Flags("perception.scan", "perception.frame")
+	objectsFlag     = config.Flags("perception")
+	sinkFlags       = config.Flags("sinks", "model.top_k")
+	topKFlag        = config.Flags("model.top_k")
+	modelFlag       = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact", "model.classes")
+	switchFlags     = config.Flags("model.alternatives", "model.folder")
+	openFlags       = config.Flags("model.weights", "model.input_shape", "model.exact")
+	httpFlag        = config.Flags("http")
 )
 
-// inputFormatFlags returns ingestFlags for a command whose --format is the format of the output: --input-format takes the
-// place of --format.
+// inputFormatFlags returns ingestFlags for a command whose --format is the format of the output: --input-format takes
+// the place of --format.
 func inputFormatFlags() map[string]string {
 	flags := maps.Clone(ingestFlags)
 	flags["input-format"] = flags["format"]

@@ -12,7 +12,7 @@ import (
 
 func (c *cli) run() *cobra.Command {
 	cmd := command("run INPUT...", "Run the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> "+
-		"classifications", kafkaFlags, httpFlag, voxelFlags, ingestFlags, sinkFlags, modelFlag)
+		"classifications", kafkaFlags, httpFlag, voxelFlags, objectsFlag, ingestFlags, sinkFlags, modelFlag, switchFlags)
 	cmd.Long = cmd.Short + `.
 
 Without --brokers, an embedded broker keeps its log in --broker-data-dir. The command exits when all inputs have ended
@@ -23,7 +23,9 @@ is stored once per model, even after a crash or a second run: the JSON lines fil
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
-	cmd.RunE = c.do(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.Flags().Bool("stay", false,
+		"With --http, keep serving the page after the inputs have ended, until interrupted.")
+	cmd.RunE = c.drain(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := stream.Run(ctx, a, args)
 		return c.showSummary(s, err)
 	})))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,9 +18,12 @@ func (c *cli) simulate() *cobra.Command {
 	cmd := command("simulate [RECORDING] --to udp://HOST:PORT", "Send the packets of a recording, or of a lidar in a "+
 		"synthetic scene, over UDP at the sensor's pace")
 	cmd.Example = "  voxelstream ingest simulate drive.pcap --to udp://127.0.0.1:2368\n" +
-		"  voxelstream ingest simulate --scene room --to 'udp://127.0.0.1:2368?sensor=vlp16' --length 60s"
+		"  voxelstream ingest simulate --scene street --to 'udp://127.0.0.1:2368?sensor=vlp16' --length 60s\n" +
+		"  voxelstream ingest simulate --list"
 	fs := cmd.Flags()
-	fs.StringVar(&o.Scene, "scene", "", "Simulate a synthetic scene instead of a recording: room or sphere.")
+	fs.StringVar(&o.Scene, "scene", "", "Simulate a synthetic scene instead of a recording. --list names the scenes; "+
+		"--seed varies them.")
+	list := fs.Bool("list", false, "List the scenes.")
 	fs.StringVar(&o.To, "to", "", "Destination udp://HOST:PORT. For a scene, add ?sensor=vlp16 or ?sensor=ouster.")
 	fs.Float64Var(&o.Rate, "rate", 1, "Speed relative to the sensor.")
 	fs.BoolVar(&o.Loop, "loop", false, "Repeat the recording.")
@@ -30,6 +34,10 @@ func (c *cli) simulate() *cobra.Command {
 	fs.BoolVar(&o.Legacy, "legacy", false, "Simulate an Ouster with firmware older than 2.2.")
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		if *list {
+			scenes := stream.SimulatedScenes()
+			return show(c, &scenes, nil, scenesText)
+		}
 		if len(args) > 0 {
 			o.Recording = args[0]
 		}
@@ -37,6 +45,14 @@ func (c *cli) simulate() *cobra.Command {
 		return show(c, s, err, simulateText)
 	})
 	return cmd
+}
+
+func scenesText(w io.Writer, scenes *[]stream.SceneInfo) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range *scenes {
+		fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Doc)
+	}
+	table.Flush()
 }
 
 func simulateText(w io.Writer, s *stream.SimulateSummary) {

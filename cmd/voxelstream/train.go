@@ -53,7 +53,7 @@ interrupt or a crash, and produces the same model, bit for bit.`
 	f.StringVar(&o.Plot, "plot", "", "Plot loss and accuracy to this PNG file.")
 	keyNot(f, "no-shuffle", "train.shuffle", "Train on the rows in their given order.")
 	forceFlag(cmd)
-	cmd.RunE = c.do(collecting(gcKeeping, served(func(ctx context.Context, a *app.Env, args []string) error {
+	cmd.RunE = c.drain(collecting(gcKeeping, served(func(ctx context.Context, a *app.Env, args []string) error {
 		if n, err := strconv.Atoi(classes); err == nil {
 			o.Classes = n
 		} else if classes != "" {

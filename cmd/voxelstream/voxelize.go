@@ -17,11 +17,15 @@ func (c *cli) voxelize() *cobra.Command {
 		inputFormatFlags())
 	cmd.Example = "  voxelstream voxelize scan.pcd --method occupancy --edge 0.1 --grid 32 --out scan.npy\n" +
 		"  voxelstream voxelize rgbd-frames/ --method tsdf --grid 64 --out room.npy\n" +
+		"  voxelstream voxelize scan.bin --method pillars --grid 1x200x200 --edge 4x0.4x0.4 --format density --out scan.npy\n" +
+		"  voxelstream voxelize city.laz --method count --edge 0.5 --grid 64 --tiles --out tiles.arrow\n" +
 		"  voxelstream voxelize --list"
 	out := cmd.Flags().StringP("out", "o", "", "File to write: .npy, .npz, .h5, .arrow or .binvox.")
 	format := cmd.Flags().String("format", "index", "Cell values: index (into the palette), rgb (colour), density "+
 		"(before the colour map) or, with method tsdf, distance (to the surface in metres). Does not apply to .arrow "+
 		"and .binvox.")
+	tiles := cmd.Flags().Bool("tiles", false, "Divide a large scene into grids side by side, and write those with points. "+
+		"Needs --edge; --origin is the corner of one of them.")
 	list := cmd.Flags().Bool("list", false, "List the voxelization methods.")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if *list {
@@ -35,7 +39,7 @@ func (c *cli) voxelize() *cobra.Command {
 			methods := files.Methods()
 			return show(c, &methods, nil, methodsText)
 		}
-		s, err := files.Voxelize(ctx, a, args[0], *out, *format)
+		s, err := files.Voxelize(ctx, a, args[0], *out, *format, *tiles)
 		return show(c, s, err, voxelizeText)
 	})
 	return cmd

@@ -2,9 +2,10 @@ package mnist3d
 
 import (
 	"errors"
-	"math"
 	"math/rand/v2"
+	"slices"
 
+	"github.com/voxelstream/voxelstream/augment"
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
@@ -20,7 +21,7 @@ var ErrBlank = errors.New("image without ink")
 type Cloud struct {
 	Points *ingest.PointCloud
 	faces  []face
-	turn   matrix // the rotation applied to the outward directions
+	turn   augment.Matrix // the rotation applied to the outward directions
 }
 
 // face is a run of points with the same direction.
@@ -104,7 +105,7 @@ func Upright(m *Image) (*Cloud, error) {
 		p.X[i] = float64(x*cos90) + z
 		p.Z[i] = float64(z*cos90) - x
 	}
-	c.turn = matrix{{cos90, 0, -1}, {0, 1, 0}, {1, 0, cos90}}
+	c.turn = augment.Matrix{{cos90, 0, -1}, {0, 1, 0}, {1, 0, cos90}}
 	return c, nil
 }
 
@@ -189,7 +190,7 @@ func (c *Cloud) Normals() *ingest.PointCloud {
 	for _, f := range c.faces {
 		var d [3]float64
 		d[f.toward/2] = 2*float64(f.toward%2) - 1
-		x, y, z := c.turn.apply(d[0], d[1], d[2])
+		x, y, z := c.turn.Apply(d[0], d[1], d[2])
 		for range f.points {
 			p.X, p.Y, p.Z = append(p.X, x), append(p.Y, y), append(p.Z, z)
 		}
@@ -197,61 +198,9 @@ func (c *Cloud) Normals() *ingest.PointCloud {
 	return p
 }
 
-// Augment returns a rotated, noisy copy: p Rz Ry Rx with normally distributed angles of 180 degrees standard
-// deviation about z and 90 about y and x, then noise, uniform within a quarter of the standard deviation of each
-// axis.
+// Augment returns a rotated, noisy copy, as the augmentation mnist3d makes it; see [augment.MNIST3D].
 func (c *Cloud) Augment(rng *rand.Rand) *Cloud {
-	const degree = math.Pi / 180
-	az, ay, ax := rng.NormFloat64()*180*degree, rng.NormFloat64()*90*degree, rng.NormFloat64()*90*degree
-	m := rotation(2, az).times(rotation(1, ay)).times(rotation(0, ax))
-	n := c.Points.Len()
-	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
-	for i, x := range c.Points.X {
-		p.X[i], p.Y[i], p.Z[i] = m.apply(x, c.Points.Y[i], c.Points.Z[i])
-	}
-	for _, v := range [][]float64{p.X, p.Y, p.Z} {
-		width := 0.25 * deviation(v)
-		for i := range v {
-			v[i] += float64(width * (2*rng.Float64() - 1))
-		}
-	}
-	return &Cloud{Points: p, faces: c.faces, turn: c.turn.times(m)}
-}
-
-// deviation returns the population standard deviation.
-func deviation(v []float64) float64 {
-	var sum, squares float64
-	for _, x := range v {
-		sum += x
-	}
-	mean := sum / float64(len(v))
-	for _, x := range v {
-		squares += float64((x - mean) * (x - mean))
-	}
-	return math.Sqrt(squares / float64(len(v)))
-}
-
-// matrix rotates row vectors: p times the matrix.
-type matrix [3][3]float64
-
-// rotation returns a rotation about axis 0 (x), 1 (y) or 2 (z).
-func rotation(axis int, angle float64) matrix {
-	sin, cos := math.Sincos(angle)
-	var m matrix
-	a, b := (axis+1)%3, (axis+2)%3
-	m[axis][axis], m[a][a], m[b][b], m[a][b], m[b][a] = 1, cos, cos, sin, -sin
-	return m
-}
-
-func (m matrix) apply(x, y, z float64) (float64, float64, float64) {
-	return float64(x*m[0][0]) + float64(y*m[1][0]) + float64(z*m[2][0]),
-		float64(x*m[0][1]) + float64(y*m[1][1]) + float64(z*m[2][1]),
-		float64(x*m[0][2]) + float64(y*m[1][2]) + float64(z*m[2][2])
-}
-
-func (m matrix) times(o matrix) (p matrix) {
-	for i := range 3 {
-		p[i][0], p[i][1], p[i][2] = o.apply(m[i][0], m[i][1], m[i][2])
-	}
-	return p
+	p := &ingest.PointCloud{X: slices.Clone(c.Points.X), Y: slices.Clone(c.Points.Y), Z: slices.Clone(c.Points.Z)}
+	m := augment.MNIST3D(rng, p)
+	return &Cloud{Points: p, faces: c.faces, turn: c.turn.Times(m)}
 }

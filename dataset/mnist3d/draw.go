@@ -16,12 +16,12 @@ func Draw(seed uint64, i int) Digit {
 	d := Digit{Label: uint8(i % 10)}
 	ways := glyphs[d.Label]
 	lines := wander(rng, ways[rng.IntN(len(ways))])
-	d.Image = render(lines, 0.75+0.95*rng.Float64())
+	d.Image = Write(lines, 0.75+0.95*rng.Float64())
 	return d
 }
 
 // wander converts strokes to lines in a handwriting chosen by rng.
-func wander(rng *rand.Rand, strokes []stroke) [][]point {
+func wander(rng *rand.Rand, strokes []stroke) [][]Point {
 	const (
 		jitter = 0.045 // standard deviations, as fractions of the height
 		slant  = 0.25
@@ -36,21 +36,21 @@ func wander(rng *rand.Rand, strokes []stroke) [][]point {
 	px, py := 2*math.Pi*rng.Float64(), 2*math.Pi*rng.Float64()
 	squeeze := 0.35 * rng.NormFloat64() // the upper part against the lower
 	sin, cos := math.Sincos(angle)
-	moved := map[point]point{} // points that strokes share move together
-	lines := make([][]point, len(strokes))
+	moved := map[Point]Point{} // points that strokes share move together
+	lines := make([][]Point, len(strokes))
 	for s, points := range strokes {
 		st := make(stroke, len(points))
 		for k, p := range points {
 			q, ok := moved[p]
 			if !ok {
-				q = point{p.x + jitter*rng.NormFloat64(), p.y + jitter*rng.NormFloat64()}
+				q = Point{p.X + jitter*rng.NormFloat64(), p.Y + jitter*rng.NormFloat64()}
 				moved[p] = q
 			}
-			x, y := q.x-0.5, q.y-0.5
+			x, y := q.X-0.5, q.Y-0.5
 			x, y = x+ax*math.Sin(fx*y*math.Pi+px), y+ay*math.Sin(fy*x*math.Pi+py)
 			y += squeeze * (0.25 - y*y)
 			x = wide*x - shear*y
-			st[k] = point{x*cos - y*sin, x*sin + y*cos}
+			st[k] = Point{x*cos - y*sin, x*sin + y*cos}
 		}
 		lines[s] = st.smooth()
 	}
@@ -58,9 +58,9 @@ func wander(rng *rand.Rand, strokes []stroke) [][]point {
 }
 
 // smooth returns the Catmull-Rom spline through the points, as a line of short segments.
-func (s stroke) smooth() []point {
+func (s stroke) smooth() []Point {
 	const steps = 8
-	line := make([]point, 0, steps*len(s))
+	line := make([]Point, 0, steps*len(s))
 	for i := range len(s) - 1 {
 		a, b, c, d := s[max(i-1, 0)], s[i], s[i+1], s[min(i+2, len(s)-1)]
 		if closed := s[0] == s[len(s)-1]; closed && i == 0 {
@@ -70,7 +70,7 @@ func (s stroke) smooth() []point {
 		}
 		for k := range steps {
 			t := float64(k) / steps
-			line = append(line, point{catmullRom(a.x, b.x, c.x, d.x, t), catmullRom(a.y, b.y, c.y, d.y, t)})
+			line = append(line, Point{catmullRom(a.X, b.X, c.X, d.X, t), catmullRom(a.Y, b.Y, c.Y, d.Y, t)})
 		}
 	}
 	return append(line, s[len(s)-1])
@@ -81,31 +81,36 @@ func catmullRom(a, b, c, d, t float64) float64 {
 	return b + t/2*(c-a+t*(2*a-5*b+4*c-d+t*(3*(b-c)+d-a)))
 }
 
-// render draws lines with a round pen of the given radius, in pixels.
-func render(lines [][]point, radius float64) Image {
+// Write draws lines with a round pen of the given radius in pixels, at most 2, and fits them into the image as [Draw]
+// does. The coordinates are finite and may have any scale. A line of one point is a dot. The image has no ink if there
+// are no points.
+func Write(lines [][]Point, radius float64) Image {
 	const (
 		box  = 20.0 // MNIST's digits fit into 20x20 pixels
 		soft = 0.6  // half the width of the soft border
 	)
 	inf := math.Inf(1)
-	lo, hi := point{inf, inf}, point{-inf, -inf}
+	lo, hi := Point{inf, inf}, Point{-inf, -inf}
 	for _, line := range lines {
 		for _, p := range line {
-			lo, hi = point{min(lo.x, p.x), min(lo.y, p.y)}, point{max(hi.x, p.x), max(hi.y, p.y)}
+			lo, hi = Point{min(lo.X, p.X), min(lo.Y, p.Y)}, Point{max(hi.X, p.X), max(hi.Y, p.Y)}
 		}
 	}
-	scale := (box - 2*radius) / max(hi.x-lo.x, hi.y-lo.y)
-	toPixel := func(p point) point {
-		return point{(p.x-(lo.x+hi.x)/2)*scale + Side/2 - 0.5, (p.y-(lo.y+hi.y)/2)*scale + Side/2 - 0.5}
+	scale := 0.0 // of a single dot
+	if size := max(hi.X-lo.X, hi.Y-lo.Y); size > 0 {
+		scale = (box - 2*radius) / size
+	}
+	toPixel := func(p Point) Point {
+		return Point{(p.X-(lo.X+hi.X)/2)*scale + Side/2 - 0.5, (p.Y-(lo.Y+hi.Y)/2)*scale + Side/2 - 0.5}
 	}
 	var ink [Side * Side]float64
 	for _, line := range lines {
-		for i := range len(line) - 1 {
-			a, b := toPixel(line[i]), toPixel(line[i+1])
+		for i := range line {
+			a, b := toPixel(line[max(i-1, 0)]), toPixel(line[i])
 			reach := radius + soft
-			for y := max(0, int(min(a.y, b.y)-reach)); y <= min(Side-1, int(max(a.y, b.y)+reach)+1); y++ {
-				for x := max(0, int(min(a.x, b.x)-reach)); x <= min(Side-1, int(max(a.x, b.x)+reach)+1); x++ {
-					dark := (reach - distance(point{float64(x), float64(y)}, a, b)) / (2 * soft)
+			for y := max(0, int(min(a.Y, b.Y)-reach)); y <= min(Side-1, int(max(a.Y, b.Y)+reach)+1); y++ {
+				for x := max(0, int(min(a.X, b.X)-reach)); x <= min(Side-1, int(max(a.X, b.X)+reach)+1); x++ {
+					dark := (reach - distance(Point{float64(x), float64(y)}, a, b)) / (2 * soft)
 					ink[y*Side+x] = max(ink[y*Side+x], min(dark, 1))
 				}
 			}
@@ -115,13 +120,13 @@ func render(lines [][]point, radius float64) Image {
 }
 
 // distance returns the distance of p from the segment a-b.
-func distance(p, a, b point) float64 {
-	dx, dy := b.x-a.x, b.y-a.y
+func distance(p, a, b Point) float64 {
+	dx, dy := b.X-a.X, b.Y-a.Y
 	t := 0.0
 	if l := dx*dx + dy*dy; l > 0 {
-		t = min(max(((p.x-a.x)*dx+(p.y-a.y)*dy)/l, 0), 1)
+		t = min(max(((p.X-a.X)*dx+(p.Y-a.Y)*dy)/l, 0), 1)
 	}
-	return math.Hypot(p.x-a.x-t*dx, p.y-a.y-t*dy)
+	return math.Hypot(p.X-a.X-t*dx, p.Y-a.Y-t*dy)
 }
 
 // centre moves the centre of mass to the middle by whole pixels, as far as the ink stays inside, and converts the

@@ -1,11 +1,11 @@
 package mnist3d
 
-// point is a position in a glyph: x right, y down, the glyph filling about [0, 1] x [0, 1].
-type point struct{ x, y float64 }
+// Point is a position of the pen: x right, y down. A glyph fills about [0, 1] x [0, 1].
+type Point struct{ X, Y float64 }
 
 // stroke is a curve through its points, drawn without lifting the pen. At a corner one stroke ends and another
 // begins.
-type stroke []point
+type stroke []Point
 
 // glyphs are the ways in which people write each digit, one slice of strokes per way.
 var glyphs = [10][][]stroke{

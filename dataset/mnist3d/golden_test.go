@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -69,10 +71,29 @@ func field(t testing.TB, p *ingest.PointCloud, n int) *voxelize.Field {
 // TestAuthorsRows: generator and voxelizer give the 500 test rows that the archive's authors made of the first test
 // digits of MNIST.
 func TestAuthorsRows(t *testing.T) {
-	want := npyFloats(t, "X_test_0_499")
-	digits := testDigits(t, 0, 500)
-	if len(want) != 500*512 || len(digits) != 500 {
-		t.Fatalf("%d values and %d digits: want 500 rows of 512", len(want), len(digits))
+	compareRows(t, testDigits(t, 0, 500), npyFloats(t, "X_test_0_499"))
+}
+
+// TestAuthorsTrainingRows is TestAuthorsRows for the upright training rows, of train[0:5000]. make mnist fetches the
+// digits.
+func TestAuthorsTrainingRows(t *testing.T) {
+	dir := filepath.Join(testenv.Root(), "build", "mnist")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skip("build/mnist is not here: run make mnist")
+	}
+	digits, err := OpenIDX(filepath.Join(dir, "train-images-idx3-ubyte.gz"), filepath.Join(dir,
+		"train-labels-idx1-ubyte.gz"), 0, 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareRows(t, digits, npyFloats(t, "X_train"))
+}
+
+// compareRows compares the rows of digits in a grid of 8 cells with those of the authors.
+func compareRows(t *testing.T, digits []Digit, want []float32) {
+	t.Helper()
+	if len(want) != len(digits)*512 {
+		t.Fatalf("%d values and %d digits: want rows of 512", len(want), len(digits))
 	}
 	worst := 0.0
 	for i := range digits {
@@ -88,7 +109,7 @@ func TestAuthorsRows(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("500 rows, largest difference %.2g", worst)
+	t.Logf("%d rows, largest difference %.2g", len(digits), worst)
 }
 
 // firstTraining is which pixels of the first training digit of MNIST, a five, have ink: row, first column, width.

@@ -8,7 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Side is the width and height of an MNIST image in pixels.
@@ -34,12 +35,12 @@ const (
 // OpenIDX reads count digits, the first of them at position first, from a file of images and one of labels; a count
 // of 0 means all that follow. Files may be gzip-compressed.
 func OpenIDX(images, labels string, first, count int) ([]Digit, error) {
-	fi, err := os.Open(images)
+	fi, _, err := regular.Open(images)
 	if err != nil {
 		return nil, err
 	}
 	defer fi.Close() //nolint:errcheck // opened for reading
-	fl, err := os.Open(labels)
+	fl, _, err := regular.Open(labels)
 	if err != nil {
 		return nil, err
 	}

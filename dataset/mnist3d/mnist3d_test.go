@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/voxelstream/voxelstream/augment"
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
@@ -64,13 +65,13 @@ func TestNormals(t *testing.T) {
 		t.Fatal(err)
 	}
 	turned := *upright
-	turn := rotation(2, 0.3).times(rotation(1, -1)).times(rotation(0, 2))
+	turn := augment.Rotation(2, 0.3).Times(augment.Rotation(1, -1)).Times(augment.Rotation(0, 2))
 	p := *upright.Points
 	p.X, p.Y, p.Z = append([]float64(nil), p.X...), append([]float64(nil), p.Y...), append([]float64(nil), p.Z...)
 	for i := range p.X {
-		p.X[i], p.Y[i], p.Z[i] = turn.apply(p.X[i], p.Y[i], p.Z[i])
+		p.X[i], p.Y[i], p.Z[i] = turn.Apply(p.X[i], p.Y[i], p.Z[i])
 	}
-	turned.Points, turned.turn = &p, upright.turn.times(turn)
+	turned.Points, turned.turn = &p, upright.turn.Times(turn)
 	for name, c := range map[string]*Cloud{"upright": upright, "turned": &turned} {
 		n := c.Normals()
 		if n.Len() != c.Points.Len() || n.Len() != 50+4*150 {
@@ -108,6 +109,16 @@ func TestAugmentKeepsTheShape(t *testing.T) {
 	if moved > limit || moved < limit/10 {
 		t.Errorf("points moved by up to %v from the origin, want noise below %v", moved, limit)
 	}
+}
+
+// deviation returns the population standard deviation.
+func deviation(v []float64) float64 {
+	var sum, squares float64
+	for _, x := range v {
+		sum, squares = sum+x, squares+x*x
+	}
+	n := float64(len(v))
+	return math.Sqrt(squares/n - sum/n*sum/n)
 }
 
 func TestDrawnDigits(t *testing.T) {
@@ -375,5 +386,35 @@ func BenchmarkGenerate(b *testing.B) {
 func BenchmarkDraw(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		Draw(1, i)
+	}
+}
+
+// TestWrite draws what a hand might: a line at any scale is the same image in the middle, a tap is a dot, and nothing
+// leaves no ink.
+func TestWrite(t *testing.T) {
+	line := Write([][]Point{{{0, 0}, {0, 1}}}, 1.2)
+	if large := Write([][]Point{{{300, 100}, {300, 500}}}, 1.2); large != line {
+		t.Error("the size and place of the line change the image")
+	}
+	var rows int
+	for y := range Side {
+		if line[y*Side+Side/2] > 128 || line[y*Side+Side/2-1] > 128 {
+			rows++
+		}
+	}
+	if rows < 19 || rows > 21 {
+		t.Errorf("the line covers %d rows, want about 20", rows)
+	}
+	ink := func(m Image) (n int) {
+		for _, v := range m {
+			n += int(v)
+		}
+		return n / 255
+	}
+	if n := ink(Write([][]Point{{{5, 5}}}, 1.2)); n < 4 || n > 9 {
+		t.Errorf("a dot has the ink of %d pixels, want 4 to 9", n)
+	}
+	if n := ink(Write(nil, 1.2)); n != 0 {
+		t.Errorf("no line has the ink of %d pixels", n)
 	}
 }

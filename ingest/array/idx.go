@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"unsafe"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
@@ -26,7 +27,7 @@ var IDX = ingest.Format{
 		return ingest.Sure
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			d, data, err := readIDX(path, o)
 			if err != nil {
 				return nil, err
@@ -110,6 +111,9 @@ func (d *idx) row() (dims [3]int, cells int) {
 	return dims, dims[0] * dims[1] * dims[2]
 }
 
+// sampleBytes is the size of a sample and its grid without the values.
+const sampleBytes = int(unsafe.Sizeof(ingest.Sample{}) + unsafe.Sizeof(ingest.Grid{}))
+
 func (d *idx) samples(path string, data []byte, o ingest.Options) ([]ingest.Sample, error) {
 	dims, cells := d.row()
 	switch {
@@ -119,6 +123,9 @@ func (d *idx) samples(path string, data []byte, o ingest.Options) ([]ingest.Samp
 		return nil, fmt.Errorf("%s: idx: found shape %v, want rows with at least 1 value", path, d.dims)
 	case d.dims[0]*cells > o.MaxCells:
 		return nil, fmt.Errorf("%s: idx: found %v values, limit %d", path, d.dims, o.MaxCells)
+	}
+	if err := o.Take(d.dims[0], 4*cells+sampleBytes); err != nil {
+		return nil, err
 	}
 	c := columns.Column{Type: d.t, Big: true, Stride: d.t.Size(), Data: data}
 	out := make([]ingest.Sample, d.dims[0])

@@ -7,14 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+	"github.com/voxelstream/voxelstream/internal/unpack"
+	"github.com/voxelstream/voxelstream/internal/vector"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -90,17 +92,24 @@ type file struct {
 	parts []*part
 	all   []*part
 	close func() error
+	o     ingest.Options
 	// named reports labels that are names.
 	named bool
 }
 
 func openNPY(path string, o ingest.Options) (*file, error) {
-	info, err := os.Stat(path)
+	h, err := ingest.ReadHead(path)
 	if err != nil {
 		return nil, err
 	}
-	p := &part{size: info.Size(), open: func() (io.ReadCloser, error) { return os.Open(path) }}
-	if h, err := ingest.ReadHead(path); err == nil && h.Gzip {
+	p := &part{size: h.Size, open: func() (io.ReadCloser, error) {
+		f, _, err := ingest.OpenRegular(path)
+		if err != nil {
+			return nil, err
+		}
+		return f, nil
+	}}
+	if h.Gzip {
 		data, err := ingest.ReadFile(path, o)
 		if err != nil {
 			return nil, err
@@ -110,7 +119,7 @@ func openNPY(path string, o ingest.Options) (*file, error) {
 	if err := p.readHeader(); err != nil {
 		return nil, err
 	}
-	return &file{path: path, parts: []*part{p}, close: func() error { return nil }}, nil
+	return &file{path: path, parts: []*part{p}, close: func() error { return nil }, o: o}, nil
 }
 
 // stem is the name of a file without its extensions.
@@ -120,30 +129,31 @@ func stem(path string) string {
 }
 
 func openNPZ(path string, o ingest.Options) (*file, error) {
-	z, err := zip.OpenReader(path)
+	archive, info, err := ingest.OpenRegular(path)
 	if err != nil {
 		return nil, err
 	}
-	f := &file{path: path, close: z.Close}
-	err = f.list(z.File, o)
+	f := &file{path: path, close: archive.Close, o: o}
+	z, err := unpack.OpenZip(archive, info.Size(), maxArrays)
+	if err == nil {
+		err = f.list(z.File, o)
+	}
 	if err != nil {
-		return nil, errors.Join(err, z.Close())
+		return nil, errors.Join(err, archive.Close())
 	}
 	return f, nil
 }
 
 // list reads the headers of all arrays.
 func (f *file) list(entries []*zip.File, o ingest.Options) error {
-	if len(entries) > maxArrays {
-		return fmt.Errorf("found %d entries, limit %d", len(entries), maxArrays)
-	}
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name, ".npy")
 		if !ok {
 			continue
 		}
 		if e.UncompressedSize64 > uint64(o.MaxBytes) {
-			return fmt.Errorf("%s: found an unpacked size of %d bytes, limit %d", e.Name, e.UncompressedSize64, o.MaxBytes)
+			return fmt.Errorf("%s: found an unpacked size of %d bytes, limit %d", e.Name, e.UncompressedSize64,
+				o.MaxBytes)
 		}
 		p := &part{name: name, size: int64(e.UncompressedSize64), open: e.Open}
 		switch err := p.readHeader(); {
@@ -346,7 +356,7 @@ func (p *part) body() (io.ReadCloser, error) {
 }
 
 // readAll reads all bytes of the values. Their size has been checked against the file's.
-func (p *part) readAll(limit int64) ([]byte, error) {
+func (p *part) readAll(limit int64, o ingest.Options) ([]byte, error) {
 	n, err := p.header.count()
 	if err != nil {
 		return nil, err
@@ -360,12 +370,15 @@ func (p *part) readAll(limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer r.Close() //nolint:errcheck // opened for reading
-	var buf bytes.Buffer
-	got, err := io.Copy(&buf, io.LimitReader(r, want))
-	if err == nil && got < want {
+	data, err := ingest.Make[byte](o, int(want))
+	if err != nil {
+		return nil, err
+	}
+	got, err := unpack.Read(r, data)
+	if err == nil && int64(got) < want {
 		err = fmt.Errorf("truncated: found %d bytes of values, want %d", got, want)
 	}
-	return buf.Bytes(), err
+	return data[:got], err
 }
 
 // readLabels reads the labels of some rows, or one label of an array that may be a single row.
@@ -387,7 +400,7 @@ func (f *file) readLabels(p *part, rows int) (*arrays.Labels, error) {
 		return nil, err
 	}
 	if !h.numbers() {
-		texts, err := p.texts()
+		texts, err := p.texts(f.o)
 		if err != nil {
 			return nil, err
 		}
@@ -401,7 +414,10 @@ func (f *file) readLabels(p *part, rows int) (*arrays.Labels, error) {
 		f.named = true
 		return arrays.Texts(texts, names)
 	}
-	data, err := p.readAll(8 * arrays.MaxLabels)
+	if err := f.o.Take(rows, arrays.LabelBytes); err != nil {
+		return nil, err
+	}
+	data, err := p.readAll(8*arrays.MaxLabels, f.o)
 	if err != nil {
 		return nil, err
 	}
@@ -419,8 +435,8 @@ func (f *file) readLabels(p *part, rows int) (*arrays.Labels, error) {
 }
 
 // texts reads all texts of an array.
-func (p *part) texts() ([]string, error) {
-	data, err := p.readAll(8 * arrays.MaxLabels)
+func (p *part) texts(o ingest.Options) ([]string, error) {
+	data, err := p.readAll(8*arrays.MaxLabels, o)
 	if err != nil {
 		return nil, err
 	}
@@ -428,6 +444,10 @@ func (p *part) texts() ([]string, error) {
 	n, err := p.header.count()
 	if err != nil || n > arrays.MaxLabels {
 		return nil, errors.Join(err, fmt.Errorf("found %d texts, limit %d", n, arrays.MaxLabels))
+	}
+	// A text is a copy, of up to 4 bytes per character.
+	if err := errors.Join(o.Take(n, int(unsafe.Sizeof(""))), o.Take(len(data), 1)); err != nil {
+		return nil, err
 	}
 	out := make([]string, n)
 	for i := range out {
@@ -445,7 +465,7 @@ func (f *file) classNames() ([]string, error) {
 		if p.why != "" || !p.header.plain() || p.header.numbers() || role != arrays.Label && role != arrays.Meta {
 			continue
 		}
-		texts, err := p.texts()
+		texts, err := p.texts(f.o)
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("%s.npy: %w", p.name, err)
@@ -467,7 +487,7 @@ func (s *source) Classes(context.Context) []string {
 	}
 	for _, p := range f.all {
 		if p.why == "" && p.header.plain() && !p.header.numbers() && arrays.IsClassList(p.name) {
-			names, _ := p.texts() // what cannot be read names nothing
+			names, _ := p.texts(f.o) // what cannot be read names nothing
 			return arrays.Distinct(names)
 		}
 	}
@@ -486,7 +506,9 @@ func open(list func(string, ingest.Options) (*file, error)) func(context.Context
 		if err != nil {
 			return nil, errors.Join(err, f.close())
 		}
-		return &source{file: f, stream: stream, o: o}, nil
+		s := &source{file: f, stream: stream, o: o, row: o}
+		s.o.Account, s.row.Account = o.Account.Part(), o.Account.Part()
+		return s, nil
 	}
 }
 
@@ -506,7 +528,8 @@ func opened(list func(string, ingest.Options) (*file, error), path string, o ing
 type source struct {
 	file   *file
 	stream string
-	o      ingest.Options
+	// The accounts are those of the array that is being read, and of the row.
+	o, row ingest.Options
 
 	part   int           // index of the array being read
 	body   io.ReadCloser // nil before the first row
@@ -536,6 +559,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 			continue
 		}
 		row := p.Next
+		s.row.Account.Close()
 		out := ingest.Sample{ID: record.ID{Stream: s.name(), Seq: uint64(row)}, Label: ingest.NoLabel}
 		err := s.read(&out, p)
 		var label *labelError
@@ -585,6 +609,7 @@ func (s *source) next() {
 		s.body.Close() //nolint:errcheck // opened for reading
 	}
 	s.body, s.values, s.whole, s.table = nil, nil, nil, nil
+	s.o.Account.Close()
 	s.part++
 }
 
@@ -614,12 +639,15 @@ func (s *source) grid(p *part) (ingest.Data, error) {
 	if s.whole != nil {
 		values = s.whole[p.Next*n : (p.Next+1)*n : (p.Next+1)*n]
 	} else {
-		values = make([]float32, n)
+		var err error
+		if values, err = ingest.Make[float32](s.row, n); err != nil {
+			return nil, err
+		}
 		if err := s.values.fill(values); err != nil {
 			return nil, err
 		}
 	}
-	if !arrays.Finite(values) {
+	if !vector.Finite(values) {
 		s.o.Note("%s", strings.TrimPrefix(p.name+": rows with values that are NaN or infinite", ": "))
 	}
 	return p.view.Grid(values), nil
@@ -632,10 +660,10 @@ func (s *source) begin(p *part) (err error) {
 	h := p.header
 	switch {
 	case h.plain() && h.fortran && p.view.Columns == 0:
-		s.whole, err = reversed(p, int64(s.o.MaxCells), func(v float64) float32 { return float32(v) })
+		s.whole, err = reversed(p, int64(s.o.MaxCells), s.o, func(v float64) float32 { return float32(v) })
 		return err
 	case h.plain() && h.fortran && len(h.shape) > 2:
-		s.table, err = reversed(p, int64(s.o.MaxPoints)*arrays.MaxColumns, func(v float64) float64 { return v })
+		s.table, err = reversed(p, int64(s.o.MaxPoints)*arrays.MaxColumns, s.o, func(v float64) float64 { return v })
 		return err
 	}
 	n, err := h.count()
@@ -672,16 +700,22 @@ func (s *source) Close() error {
 }
 
 // reversed loads an array in Fortran order (first index fastest) of at most limit values and converts it to C order.
-func reversed[T float32 | float64](p *part, limit int64, convert func(float64) T) ([]T, error) {
-	data, err := p.readAll(limit * int64(max(p.header.record, 1)))
+func reversed[T float32 | float64](p *part, limit int64, o ingest.Options, convert func(float64) T) ([]T, error) {
+	data, err := p.readAll(limit*int64(max(p.header.record, 1)), o)
 	if err != nil {
 		return nil, err
 	}
-	stored := make([]T, len(data)/max(p.header.record, 1))
+	stored, err := ingest.Make[T](o, len(data)/max(p.header.record, 1))
+	if err != nil {
+		return nil, err
+	}
 	for i := range stored {
 		stored[i] = convert(p.header.fields[0].value(data[i*p.header.record:]))
 	}
-	out := make([]T, len(stored))
+	out, err := ingest.Make[T](o, len(stored))
+	if err != nil {
+		return nil, err
+	}
 	arrays.Reverse(out, stored, p.header.shape)
 	return out, nil
 }
@@ -721,7 +755,7 @@ func (h *header) columns() []field {
 func (s *source) cloud(p *part) (ingest.Data, error) {
 	h, n, k := p.header, p.view.Points, p.view.Columns
 	if s.table != nil {
-		cloud, assumed, err := arrays.Cloud(s.table[p.Next*n*k:(p.Next+1)*n*k], k, s.o)
+		cloud, assumed, err := arrays.Cloud(s.table[p.Next*n*k:(p.Next+1)*n*k], k, s.row)
 		p.note(s.o, assumed)
 		return cloud, err
 	}
@@ -732,7 +766,10 @@ func (s *source) cloud(p *part) (ingest.Data, error) {
 	if int64(size) > int64(s.o.MaxBytes) {
 		return nil, fmt.Errorf("found %d bytes of values, limit %d", size, s.o.MaxBytes)
 	}
-	data := make([]byte, size) // readHeader has checked the size against the file's
+	data, err := ingest.Make[byte](s.row, size) // readHeader has checked the size against the file's
+	if err != nil {
+		return nil, err
+	}
 	if _, err := io.ReadFull(s.values.r, data); err != nil {
 		return nil, noEOF(err)
 	}
@@ -763,7 +800,9 @@ func (s *source) cloud(p *part) (ingest.Data, error) {
 			c.Data = data[f.offset:]
 		}
 		if f.half {
-			c.Values = make([]float64, n)
+			if c.Values, err = ingest.Make[float64](s.row, n); err != nil {
+				return nil, err
+			}
 			for k := range c.Values {
 				c.Values[k] = f.value(c.Data[k*stride:])
 			}
@@ -771,7 +810,7 @@ func (s *source) cloud(p *part) (ingest.Data, error) {
 		}
 		cols[i] = c
 	}
-	return columns.Cloud(n, cols, s.o)
+	return columns.Cloud(n, cols, s.row)
 }
 
 func (p *part) note(o ingest.Options, text string) {
@@ -788,7 +827,8 @@ func inspect(list func(string, ingest.Options) (*file, error)) func(context.Cont
 		if err != nil {
 			return nil, err
 		}
-		s := &source{file: f, o: o}
+		s := &source{file: f, o: o, row: o}
+		s.o.Account, s.row.Account = o.Account.Part(), o.Account.Part()
 		defer s.Close() //nolint:errcheck // opened for reading
 		d, err := s.detail(ctx)
 		if err != nil {

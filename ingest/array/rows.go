@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // ReadRows reads an .npy file that holds one array of numbers of shape (N, row...), N at least 1, in C order, as
 // float32. It uses at most four times the file's size in memory.
 func ReadRows(path string, row []int) (n int, values []float32, err error) {
-	if _, err := os.Stat(path); err != nil {
+	if _, err := regular.Stat(path); err != nil {
 		return 0, nil, err // the error names the file
 	}
 	f, err := openNPY(path, ingest.Options{}.WithDefaults())

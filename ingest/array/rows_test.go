@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 // TestRowsRoundTrip: what WriteFloat32 writes is what NumPy writes, and ReadRows reads it back.
@@ -79,9 +81,10 @@ func TestRowsTypesAndErrors(t *testing.T) {
 }
 
 func FuzzReadRows(f *testing.F) {
-	f.Add(npy(f, "'<f4'", "False", "(2, 3)", count(6)))
-	f.Add([]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff{"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m := mutants.New(f, "array, rows")
+	m.Add(npy(f, "'<f4'", "False", "(2, 3)", count(6)))
+	m.Add([]byte("\x93NUMPY\x02\x00\xff\xff\xff\xff{"))
+	m.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			t.Skip("large")
 		}

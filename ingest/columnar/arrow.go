@@ -26,7 +26,7 @@ func (e *arrowEncoder) begin(w io.Writer, columns []column, keys, values []strin
 			return err
 		}
 		if c.list > 0 {
-			t = arrow.FixedSizeListOf(int32(c.list), t) //nolint:gosec // of a grid, which is in memory
+			t = arrow.FixedSizeListOf(int32(c.list), t) // of a grid, which is in memory
 		}
 		fields[i] = arrow.Field{Name: c.name, Type: t}
 	}

@@ -109,7 +109,7 @@ func (w *writer) Write(s ingest.Sample) (err error) {
 
 func (w *writer) points(p *ingest.PointCloud) error {
 	if w.samples == 0 {
-		w.like = &ingest.PointCloud{Intensity: p.Intensity[:0:0], R: p.R[:0:0]}
+		w.like = &ingest.PointCloud{Intensity: p.Intensity[:0:0], R: p.R[:0:0], Fields: p.Fields}
 		if err := w.encoder.begin(w.out, w.pointColumns(w.like, nil, 0, 0), []string{KeyKind}, []string{"points"}); err != nil {
 			return err
 		}
@@ -125,6 +125,9 @@ func (w *writer) points(p *ingest.PointCloud) error {
 			return fmt.Errorf("points with %s: found %v, want %v like the first sample", c.name, c.found, c.want)
 		}
 	}
+	if p.Len() > 0 && !slices.EqualFunc(w.like.Fields, p.Fields, sameName) {
+		return fmt.Errorf("points: found other fields than those of the first sample")
+	}
 	number := slices.Repeat([]uint32{w.samples}, min(p.Len(), maxRows))
 	for from := 0; from < p.Len(); from += maxRows {
 		to := min(from+maxRows, p.Len())
@@ -134,6 +137,8 @@ func (w *writer) points(p *ingest.PointCloud) error {
 	}
 	return nil
 }
+
+func sameName(a, b ingest.Field) bool { return a.Name == b.Name }
 
 // pointColumns returns the columns for the points from (inclusive) to to (exclusive).
 func (w *writer) pointColumns(p *ingest.PointCloud, number []uint32, from, to int) []column {
@@ -149,6 +154,9 @@ func (w *writer) pointColumns(p *ingest.PointCloud, number []uint32, from, to in
 	if w.like.R != nil {
 		cs = append(cs, column{name: "red", values: p.R[from:to]}, column{name: "green", values: p.G[from:to]},
 			column{name: "blue", values: p.B[from:to]})
+	}
+	for _, f := range p.Fields {
+		cs = append(cs, column{name: f.Name, values: f.Values[from:to]})
 	}
 	return cs
 }
@@ -190,7 +198,7 @@ func (w *writer) flush() error {
 		g := s.Data.(*ingest.Grid) //nolint:forcetypeassert // no others are kept
 		numbers, labels, values = append(numbers, w.first+uint32(i)), append(labels, s.Label), append(values, g.Values...)
 	}
-	w.first += uint32(len(w.grids)) //nolint:gosec // bounded
+	w.first += uint32(len(w.grids)) // bounded
 	clear(w.grids)
 	w.grids = w.grids[:0]
 	n := w.dims[0] * w.dims[1] * w.dims[2] * w.dims[3]

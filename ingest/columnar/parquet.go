@@ -108,7 +108,7 @@ func (e *parquetEncoder) fill(w file.ColumnChunkWriter, c column) (err error) {
 	case []int32:
 		_, err = w.(*file.Int32ColumnChunkWriter).WriteBatch(v, nil, nil) //nolint:forcetypeassert // see above
 	case []uint32:
-		err = e.fillInts(w, len(v), func(i int) int32 { return int32(v[i]) }) //nolint:gosec // the bits count
+		err = e.fillInts(w, len(v), func(i int) int32 { return int32(v[i]) }) // the bits count
 	case []uint8:
 		err = e.fillInts(w, len(v), func(i int) int32 { return int32(v[i]) })
 	}
@@ -134,7 +134,7 @@ func (e *parquetEncoder) levels(n, list int) (definitions, repetitions []int16) 
 	e.definitions, e.repetitions = e.definitions[:0], e.repetitions[:0]
 	for i := range n {
 		e.definitions = append(e.definitions, 1)
-		e.repetitions = append(e.repetitions, int16(min(i%list, 1))) //nolint:gosec // 0 or 1
+		e.repetitions = append(e.repetitions, int16(min(i%list, 1))) // 0 or 1
 	}
 	return e.definitions, e.repetitions
 }

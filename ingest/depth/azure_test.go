@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 // azureJSON is the calibration of a device, with round places: its colour camera 32 mm beside the depth camera, not
@@ -82,8 +83,9 @@ func TestAzureRefuses(t *testing.T) {
 }
 
 func FuzzAzure(f *testing.F) {
-	f.Add([]byte(azureJSON))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	m := mutants.New(f, "azure")
+	m.Add([]byte(azureJSON))
+	m.Fuzz(func(_ *testing.T, data []byte) {
 		if a, err := parseAzure(data); err == nil {
 			_, _ = a.camera(640, 576)
 			a.colorCamera(1280, 720)

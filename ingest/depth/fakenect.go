@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Fakenect is a folder recorded from a Kinect v1 by libfreenect's record program, the format of the raw part of the
@@ -57,7 +57,7 @@ func readFakenect(dir string, o *settings) (*sequence, error) {
 	if o.camera == nil {
 		o.camera = &KinectV1
 	}
-	entries, err := os.ReadDir(dir)
+	entries, err := regular.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Frames is a folder of depth images that have "depth" in their names or are in a folder depth/, with colour images
@@ -45,7 +45,7 @@ func detectFrames(h *ingest.Head) ingest.Confidence {
 		return ingest.Guess
 	}
 	if _, ok := slices.BinarySearch(h.Names, "depth"); ok {
-		if entries, err := os.ReadDir(filepath.Join(h.Path, "depth")); err == nil &&
+		if entries, err := regular.ReadDir(filepath.Join(h.Path, "depth")); err == nil &&
 			slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
 				return isDepthName(filepath.Join("depth", e.Name()))
 			}) {
@@ -73,7 +73,7 @@ func readFrames(dir string, o *settings) (*sequence, error) {
 	f := &sequence{dir: dir, none: math.MaxUint16}
 	have := map[string]bool{}
 	for _, sub := range []string{"", "depth", "color", "rgb", "pose"} {
-		entries, err := os.ReadDir(filepath.Join(dir, sub))
+		entries, err := regular.ReadDir(filepath.Join(dir, sub))
 		if errors.Is(err, fs.ErrNotExist) && sub != "" {
 			continue
 		}

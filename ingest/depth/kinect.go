@@ -63,7 +63,7 @@ var Kinect = ingest.Format{
 	Options: newOptions,
 	Detect:  detectKinect,
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			f, err := readKinect(path, settingsOf(o))
 			if err != nil {
 				return nil, err
@@ -167,6 +167,7 @@ func readKinect(path string, o *settings) (*ingest.Frame, error) {
 	if err := fromDisparity(f.Depth, raw); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	f.Noise = o.noiseFor(f.Width, f.Height)
 	if o.camera != nil {
 		f.Cam = *o.camera
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 // scene is a Kinect frame: a slope from disparity 500 to 1000 with a hole in the first columns.
@@ -119,9 +120,10 @@ func TestKinectDamage(t *testing.T) { // too large for every truncation of the s
 }
 
 func FuzzKinect(f *testing.F) {
-	f.Add(packed(scene())[:700])
-	f.Add([]byte{0xff})
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m := mutants.New(f, "kinect, packed")
+	m.Add(packed(scene())[:700])
+	m.Add([]byte{0xff})
+	m.Fuzz(func(t *testing.T, data []byte) {
 		raw := unpack11(data)
 		if len(raw) != len(data)*8/11 {
 			t.Errorf("found %d numbers in %d bytes", len(raw), len(data))
@@ -193,8 +195,9 @@ func TestPPM(t *testing.T) {
 }
 
 func FuzzPPM(f *testing.F) {
-	f.Add([]byte("P6 2 1 255\nabcdef"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m := mutants.New(f, "ppm")
+	m.Add([]byte("P6 2 1 255\nabcdef"))
+	m.Fuzz(func(t *testing.T, data []byte) {
 		pixels, w, h, err := decodePPM(data, settingsOf(ingesttest.Options))
 		if err == nil && len(pixels) != w*h {
 			t.Errorf("found %d pixels of %d x %d", len(pixels), w, h)

@@ -17,11 +17,15 @@ type Options struct {
 	Cy float64 `yaml:"cy" flag:"cy" doc:"Row of the principal point in pixels; used with fx."`
 
 	Tolerance     time.Duration `yaml:"tolerance" doc:"Maximum time difference between a depth image and its colour image or pose."`
+	Noise         ingest.Noise  `yaml:"noise" flag:"noise" doc:"Noise of the depth camera, from which the uncertainty of distances follows."`
 	MinConfidence float64       `yaml:"min_confidence" flag:"min-confidence" min:"0" max:"1" doc:"Minimum confidence of points from a depth camera; others are skipped."`
 }
 
+// auto is the option for noise by the size of the image.
+const auto ingest.Noise = "auto"
+
 // DefaultOptions uses the files' own calibration and pairs images within 20 ms, as the TUM tools do.
-func DefaultOptions() Options { return Options{Tolerance: 20 * time.Millisecond} }
+func DefaultOptions() Options { return Options{Tolerance: 20 * time.Millisecond, Noise: auto} }
 
 // Validate checks that either both focal lengths are set or neither.
 func (o *Options) Validate() error {
@@ -45,12 +49,13 @@ type settings struct {
 	// units per metre; 0 means those usual for the format.
 	units     float64
 	tolerance time.Duration
+	noise     ingest.Noise
 }
 
 // settingsOf returns the settings for o, with defaults for options that are not set.
 func settingsOf(o ingest.Options) *settings {
 	own := ingest.ReaderOptions(o, DefaultOptions())
-	s := &settings{Options: o.WithDefaults(), units: own.DepthUnits, tolerance: own.Tolerance}
+	s := &settings{Options: o.WithDefaults(), units: own.DepthUnits, tolerance: own.Tolerance, noise: own.Noise}
 	if own.Fx > 0 {
 		s.camera = &ingest.Intrinsics{Fx: own.Fx, Fy: own.Fy, Cx: own.Cx, Cy: own.Cy}
 	}
@@ -63,6 +68,24 @@ func (s *settings) cameraFor(width, height int) ingest.Intrinsics {
 		return *s.camera
 	}
 	return defaultCamera(width, height)
+}
+
+// setCamera sets the camera and the noise of a frame.
+func (s *settings) setCamera(f *ingest.Frame) {
+	f.Cam, f.Noise = s.cameraFor(f.Width, f.Height), s.noiseFor(f.Width, f.Height)
+}
+
+// noiseFor returns the noise for an image of the given size.
+func (s *settings) noiseFor(width, height int) ingest.Noise {
+	size := [2]int{width, height}
+	_, azure := azureDepthModes[size]
+	switch {
+	case s.noise != auto && s.noise != ingest.NoiseUnknown:
+		return s.noise
+	case azure, size == [2]int{512, 424}: // the Kinect of 2013
+		return ingest.TimeOfFlight
+	}
+	return ingest.StructuredLight
 }
 
 // perMetre returns the number of units per metre; usual is the format's default.

@@ -31,7 +31,7 @@ var PGM = ingest.Format{
 		return ingest.No
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			f, err := readPGM(path, settingsOf(o))
 			if err != nil {
 				return nil, err
@@ -95,6 +95,9 @@ func (h netpbm) pixels(data []byte, size int, o *settings) ([]byte, error) {
 	if have, want := len(body), size*h.width*h.height; have < want {
 		return nil, fmt.Errorf("truncated: found %d bytes of pixels, want %d", have, want)
 	}
+	if err := o.Take(h.width*h.height, pixelBytes); err != nil {
+		return nil, err
+	}
 	return body[:size*h.width*h.height], nil
 }
 
@@ -119,17 +122,24 @@ func (h netpbm) plainPixels(data []byte, o *settings) ([]uint16, error) {
 	if h.width > o.MaxPixels/h.height {
 		return nil, fmt.Errorf("found %d x %d pixels, limit %d", h.width, h.height, o.MaxPixels)
 	}
-	words := bytes.Fields(data[h.body:])
-	if len(words) < h.width*h.height {
-		return nil, fmt.Errorf("truncated: found %d pixels, want %d", len(words), h.width*h.height)
+	n, body := h.width*h.height, data[h.body:]
+	most := min(n, len(body)/2+1) // a pixel takes two bytes with its separator
+	if err := o.Take(most, pixelBytes); err != nil {
+		return nil, err
 	}
-	raw := make([]uint16, h.width*h.height)
-	for i := range raw {
-		v, err := strconv.ParseUint(string(words[i]), 10, 16)
-		if err != nil || int(v) > h.largest {
-			return nil, fmt.Errorf("pixel %d: found %.10q, want 0 to %d", i, words[i], h.largest)
+	raw := make([]uint16, 0, most)
+	for word := range bytes.FieldsSeq(body) {
+		if len(raw) == n {
+			break
 		}
-		raw[i] = uint16(v)
+		v, err := strconv.ParseUint(string(word), 10, 16)
+		if err != nil || int(v) > h.largest {
+			return nil, fmt.Errorf("pixel %d: found %.10q, want 0 to %d", len(raw), word, h.largest)
+		}
+		raw = append(raw, uint16(v))
+	}
+	if len(raw) < n {
+		return nil, fmt.Errorf("truncated: found %d pixels, want %d", len(raw), n)
 	}
 	return raw, nil
 }
@@ -148,7 +158,7 @@ func readPGM(path string, o *settings) (*ingest.Frame, error) {
 	if o.units == 0 {
 		o.Note("the file does not state its unit: assumed millimetres; --depth-units sets it")
 	}
-	f.Cam = o.cameraFor(f.Width, f.Height)
+	o.setCamera(f)
 	return f, nil
 }
 

@@ -57,7 +57,7 @@ var PNG = ingest.Format{
 	Options:    newOptions,
 	Detect:     detectPNG,
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			f, err := readPNG(path, settingsOf(o))
 			if err != nil {
 				return nil, err
@@ -129,7 +129,7 @@ func readPNG(path string, o *settings) (*ingest.Frame, error) {
 		}
 	}
 	f := metres(width, height, raw, o.perMetre(millimetres))
-	f.Cam = o.cameraFor(f.Width, f.Height)
+	o.setCamera(f)
 	return f, nil
 }
 
@@ -178,7 +178,11 @@ func metres(width, height int, raw []uint16, perMetre float64) *ingest.Frame {
 	return f
 }
 
-// checkSize rejects an image with more pixels than the limit, from its header alone.
+// pixelBytes is the most memory that a pixel takes: the coefficients of a progressive JPEG (12 bytes) and its planes (3),
+// or an interlaced PNG of 64 bits with the image of a pass (16), and the two results in colour (8).
+const pixelBytes = 24
+
+// checkSize rejects an image with more pixels than the limit, from its header alone, and takes the memory to decode it.
 func checkSize(data []byte, o *settings) error {
 	c, kind, err := image.DecodeConfig(bytes.NewReader(data))
 	if err != nil {
@@ -187,7 +191,7 @@ func checkSize(data []byte, o *settings) error {
 	if c.Width <= 0 || c.Height <= 0 || c.Width > o.MaxPixels/c.Height {
 		return fmt.Errorf("%s: found %d x %d pixels, limit %d", kind, c.Width, c.Height, o.MaxPixels)
 	}
-	return nil
+	return o.Take(c.Width*c.Height, pixelBytes)
 }
 
 // decodeColor reads a PNG, JPEG or binary PPM.

@@ -3,7 +3,6 @@ package depth
 import (
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -17,7 +16,7 @@ func poseOf(path string) (*ingest.Pose, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := numbers(strings.Fields(string(data)))
+	m, err := trajectory.Numbers(strings.Fields(string(data)))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -29,17 +28,6 @@ func poseOf(path string) (*ingest.Pose, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return &p, nil
-}
-
-func numbers(words []string) ([]float64, error) {
-	out := make([]float64, len(words))
-	for i, w := range words {
-		var err error
-		if out[i], err = strconv.ParseFloat(w, 64); err != nil {
-			return nil, fmt.Errorf("found %.20q, want a number", w)
-		}
-	}
-	return out, nil
 }
 
 // posesOf reads the poses of a folder without times, in the order of the frames, from the trajectory.log (or else
@@ -77,7 +65,7 @@ func parseLog(words []string) ([]*ingest.Pose, error) {
 	}
 	var out []*ingest.Pose
 	for len(words) > 0 {
-		m, err := numbers(words[ids : ids+matrix])
+		m, err := trajectory.Numbers(words[ids : ids+matrix])
 		if err != nil {
 			return nil, fmt.Errorf("pose %d: %w", len(out), err)
 		}

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -65,6 +65,7 @@ func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence
 		if err != nil {
 			return nil, err
 		}
+		o.Account = o.Account.Part()
 		return &sequenceSource{sequence: s, stream: stream, o: o}, nil
 	}
 	f.Inspect = func(ctx context.Context, dir string, options ingest.Options) (ingest.Detail, error) {
@@ -73,6 +74,7 @@ func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence
 		if err != nil {
 			return nil, err
 		}
+		o.Account = o.Account.Part()
 		return s.inspect(ctx, o)
 	}
 	return f
@@ -82,7 +84,7 @@ func folderFormat(f ingest.Format, read func(dir string, o *settings) (*sequence
 func (s *sequence) find(name string) (string, error) {
 	for _, try := range []string{name, strings.ReplaceAll(name, string(filepath.Separator), "_"), filepath.Base(name)} {
 		path := filepath.Join(s.dir, try)
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		if info, err := regular.Stat(path); err == nil && info.Mode().IsRegular() {
 			return path, nil
 		}
 	}
@@ -151,7 +153,7 @@ func (s *sequence) depth(i int, o *settings) (*ingest.Frame, error) {
 	if s.none != 0 {
 		clearDepth(frame.Depth, ingest.Metres(float64(s.none)/o.perMetre(tumUnits)))
 	}
-	frame.Cam = o.cameraFor(frame.Width, frame.Height)
+	o.setCamera(frame)
 	if s.camera != nil && o.camera == nil {
 		if frame.Cam, err = s.camera(frame.Width, frame.Height); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
@@ -192,6 +194,7 @@ func (s *sequenceSource) Read(ctx context.Context) (ingest.Sample, error) {
 	}
 	i := s.next
 	s.next++
+	defer s.o.Account.Close()
 	frame, err := s.frame(i, s.o)
 	if err != nil {
 		return ingest.Sample{}, &ingest.ItemError{ID: record.ID{Stream: s.stream, Seq: uint64(i)}, Err: err}
@@ -216,6 +219,7 @@ func (s *sequence) inspect(ctx context.Context, o *settings) (ingest.Detail, err
 			return nil, err
 		}
 		frame, err := s.depth(i, o)
+		o.Account.Close()
 		if err == nil && pair.color.path != "" {
 			_, err = s.find(pair.color.path)
 		}

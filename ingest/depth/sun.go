@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // SUN is a scene folder of SUN RGB-D: intrinsics.txt, a colour image in image/, its depth image in depth_bfx/
@@ -75,7 +76,7 @@ func readSUN(dir string, o *settings) (*sequence, error) {
 // filesIn lists the files with the given extension in the folder sub of dir, sorted by name. The list is empty if
 // there is no such folder.
 func filesIn(dir, sub, ext string) ([]string, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, sub))
+	entries, err := regular.ReadDir(filepath.Join(dir, sub))
 	if os.IsNotExist(err) {
 		return nil, nil
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // TUM is a folder of the TUM RGB-D benchmark: 16-bit PNG depth images in units of 1/5000 m and colour images
@@ -185,7 +185,7 @@ func localPath(dir, name string) (string, error) {
 	for rest := name; rest != ""; {
 		_, rest, _ = strings.Cut(rest, "/")
 		if local := filepath.FromSlash(rest); filepath.IsLocal(local) {
-			if info, err := os.Stat(filepath.Join(dir, local)); err == nil && info.Mode().IsRegular() {
+			if info, err := regular.Stat(filepath.Join(dir, local)); err == nil && info.Mode().IsRegular() {
 				return local, nil
 			}
 		}

@@ -68,6 +68,9 @@ type detected struct {
 var errFolder = fmt.Errorf("a folder that is not one recording: %w", ingest.ErrFormat)
 
 func detect(ctx context.Context, path string, o ingest.Options) (detected, error) {
+	if confines(path, o) {
+		return detectConfined(ctx, path, o)
+	}
 	head, err := ingest.ReadHead(path)
 	if err != nil {
 		return detected{}, err
@@ -93,6 +96,27 @@ func detect(ctx context.Context, path string, o ingest.Options) (detected, error
 		return named(ctx, head, f, o)
 	}
 	return best, unknown(head)
+}
+
+// detectConfined has another process recognise the format of a file.
+func detectConfined(ctx context.Context, path string, o ingest.Options) (detected, error) {
+	name, sure, note, err := o.Confined.Detect(ctx, path, o)
+	if err != nil {
+		return detected{}, err
+	}
+	all := All()
+	i := slices.IndexFunc(all, func(f ingest.Format) bool { return f.Name == name })
+	if i < 0 {
+		return detected{}, fmt.Errorf("%s: found format %.40q: %w", path, name, ingest.ErrFormat)
+	}
+	return detected{Format: all[i], sure: sure, note: note}, nil
+}
+
+// Recognise is Detect, with the confidence and a remark about it.
+func Recognise(ctx context.Context, path string, o ingest.Options,
+) (name string, sure ingest.Confidence, note string, err error) {
+	d, err := detect(ctx, path, o)
+	return d.Name, d.sure, d.note, err
 }
 
 // forced returns the format of the given name. If it is one of files, the files of a folder are inputs of their own.
@@ -133,7 +157,8 @@ func byExtension(path string, gzip bool) (best ingest.Format, ok bool) {
 // is wrong with it. Text that f can read is accepted with a note. Other content is not, because any bytes could be
 // numbers.
 func named(ctx context.Context, head *ingest.Head, f ingest.Format, o ingest.Options) (detected, error) {
-	o.Notes = nil
+	o.Notes, o.Account = nil, o.Budget.Open(ctx)
+	defer o.Account.Close()
 	switch _, err := f.Inspect(ctx, head.Path, o); {
 	case err != nil && strings.HasPrefix(err.Error(), head.Path):
 		return detected{}, err

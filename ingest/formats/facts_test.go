@@ -136,10 +136,13 @@ func group(m []string) string {
 // checkPoints compares one file of points with what is known of it, and says how many facts it had to offer.
 func checkPoints(t *testing.T, path, facts string) {
 	var d *ingest.Points
-	if strings.HasSuffix(path, ".nvm") {
-		d = inspected[*photogrammetry.Model](t, path).Points
-	} else {
-		d = inspected[*ingest.Points](t, path)
+	switch detail := inspected[ingest.Detail](t, path).(type) {
+	case *photogrammetry.Model:
+		d = detail.Points
+	case *ingest.Points:
+		d = detail
+	default:
+		t.Fatalf("found %T", detail)
 	}
 	checked := 0
 	if m := reCount.FindStringSubmatch(facts); m != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -90,17 +91,21 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 		return File{Path: s.path, Skipped: reason}, true
 	}
 	info, err := os.Stat(s.path)
+	err = retried(ctx, err, func() error {
+		info, err = os.Stat(s.path) //nolint:gosec // the user names it
+		return err
+	})
 	switch {
 	case err != nil:
 		return File{Path: s.path, Err: err}, true
 	case info.IsDir():
 		return w.folder(ctx, s)
 	case !info.Mode().IsRegular() && s.path != w.root:
-		return File{Path: s.path, Skipped: "not a regular file but " + ingest.KindOf(info.Mode())}, true
+		return File{Path: s.path, Skipped: "not a regular file but " + regular.Kind(info.Mode())}, true
 	case s.parts != nil && w.belongs(s):
 		return File{}, false
 	}
-	d, err := detect(ctx, s.path, w.o)
+	d, err := detectAgain(ctx, s.path, w.o)
 	switch {
 	case s.parts != nil && (err != nil || slices.Contains(s.parts, d.Name)):
 		return File{}, false
@@ -120,10 +125,14 @@ func (w *walk) folder(ctx context.Context, s step) (_ File, ok bool) {
 		return File{Path: s.path, Skipped: "a link to a folder; name it as an input of its own"}, true
 	}
 	entries, err := os.ReadDir(s.path)
+	err = retried(ctx, err, func() error {
+		entries, err = os.ReadDir(s.path)
+		return err
+	})
 	if err != nil {
 		return File{Path: s.path, Err: err}, true
 	}
-	d, err := detect(ctx, s.path, w.o)
+	d, err := detectAgain(ctx, s.path, w.o)
 	if err != nil && !isFolder(err) {
 		return File{Path: s.path, Err: err}, true
 	}
@@ -248,7 +257,7 @@ func openFolder(ctx context.Context, path string, o ingest.Options) (ingest.Sour
 func (f *folder) start(ctx context.Context, in File) (err error) {
 	f.found++
 	f.items, f.last = 0, record.ID{Stream: filepath.Base(in.Path)}
-	if info, serr := os.Stat(in.Path); serr == nil && !info.IsDir() {
+	if info, serr := regular.Stat(in.Path); serr == nil && !info.IsDir() {
 		if name, serr := ingest.StreamName(in.Path); serr == nil {
 			f.last.Stream = name
 		}

@@ -170,3 +170,34 @@ func TestRecordingAndOthers(t *testing.T) {
 		t.Error("opened a folder that is no recording")
 	}
 }
+
+// TestKITTIFolder: the files of a sequence are one input, and files of other formats beside them are inputs of their own.
+func TestKITTIFolder(t *testing.T) {
+	const scan = "\x00\x00\x80\x3f\x00\x00\x00\x40\x00\x00\x40\x40\x00\x00\x00\x3f" // 1 2 3 .5
+	const pose = "1 0 0 0 0 1 0 0 0 0 1 0\n"
+	dir := tree(t, map[string]string{
+		"velodyne/000000.bin": scan, "velodyne/000001.bin": scan, "labels/000000.label": "\x28\x00\x00\x00",
+		"times.txt": "0\n.1\n", "poses.txt": pose + pose, "calib.txt": "P0: " + pose + "Tr: " + pose,
+		"truth.jsonl": "{}\n", "image_2/000000.png": string(png(2, 2, 16, 0)), "voxels/000000.bin": "\xff\xff",
+		"voxels/000000.invalid": "\x00", "oxts/data/0000000000.txt": "49 8 1\n", "map.pcd": pcd,
+	})
+	o := ingest.Options{Skipped: func(_, reason string, files []string) { t.Errorf("%s: %q", reason, files) }}
+	ids, bad := read(t, dir, o)
+	if len(ids) != 3 || len(bad) != 0 || !strings.HasSuffix(ids[1], "/1") || !strings.HasPrefix(ids[2], "map.pcd-") {
+		t.Errorf("found samples %q and bad items %q", ids, bad)
+	}
+	// --format kitti reads each scan by itself.
+	if ids, _ := read(t, filepath.Join(dir, "velodyne"), reading("kitti")); len(ids) != 2 || ids[0] == ids[1] ||
+		!strings.HasPrefix(ids[0], "000000.bin-") {
+		t.Errorf("found samples %q", ids)
+	}
+	// Poses beside the sequences are no points.
+	dir = tree(t, map[string]string{
+		"poses/00.txt": pose + pose, "sequences/00/velodyne/0.bin": scan, "sequences/00/calib.txt": "",
+	})
+	var skipped string
+	o.Skipped = func(_, reason string, _ []string) { skipped = reason }
+	if ids, bad := read(t, dir, o); len(ids) != 1 || len(bad) != 0 || skipped != "it has poses but no points" {
+		t.Errorf("found samples %q, bad items %q and skipped files: %s", ids, bad, skipped)
+	}
+}

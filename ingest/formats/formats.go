@@ -59,7 +59,9 @@ func All() []ingest.Format {
 		packets.ROSBag1,
 		packets.ROSBag2,
 		packets.MCAP,
-		lidar.NuScenes, // before KITTI, for which its floats would be plausible too
+		lidar.KITTISequence,
+		lidar.KITTIPoses, // before XYZ, for which its rows would be points
+		lidar.NuScenes,   // before KITTI, for which its floats would be plausible too
 		lidar.KITTI,
 		lidar.PTS,
 		lidar.XYZ, // last of the text formats, because it accepts any table of numbers

@@ -29,7 +29,8 @@ type clouds struct {
 // are read.
 func newClouds(ctx context.Context, a *input, stream string, groups []string) (ingest.Source, error) {
 	c := &clouds{input: a, stream: stream, groups: groups, Span: arrays.Span{End: len(groups)}}
-	c.rows.file, c.rows.o = a.file, a.options.Options
+	c.rows = rows{file: a.file, o: a.options.Options, row: a.options.Options}
+	c.rows.row.Account = a.options.Account.Part()
 	var texts []string
 	for i, g := range groups {
 		at, err := a.file.Attr(ctx, g, "label") // an error is one of that cloud

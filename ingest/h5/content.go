@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
@@ -48,6 +50,9 @@ func (a *input) content(ctx context.Context) (content, error) {
 	if o.Data == "" {
 		if groups := cloudGroups(members); len(groups) > 0 && !slices.ContainsFunc(members, isSamples) {
 			if _, err := a.file.Object(ctx, groups[0]+"/points"); err == nil || !errors.Is(err, hdf.ErrNotFound) {
+				if err == nil && a.options.Split != All {
+					err = fmt.Errorf("found point clouds in groups, which have no part %s: %w", a.options.Split, ingest.ErrNoPart)
+				}
 				return content{groups: groups}, err
 			}
 		}
@@ -79,8 +84,12 @@ func (a *input) inGroups(ctx context.Context, members []hdf.Object, o arrays.Opt
 	if err != nil {
 		return content{}, err
 	}
+	listed := make(map[string]bool, len(objects))
+	for _, o := range objects {
+		listed[o.Path] = true
+	}
 	for _, m := range members {
-		if !slices.ContainsFunc(objects, func(o hdf.Object) bool { return o.Path == m.Path }) {
+		if !listed[m.Path] {
 			objects = append(objects, m)
 		}
 	}
@@ -203,18 +212,30 @@ func (d *array) numeric() bool {
 	return false
 }
 
+// within reports whether an object is in one of some groups, or in a group in one.
+func within(object string, groups map[string]bool) bool {
+	for len(groups) > 0 && object != "/" && object != "." {
+		if object = path.Dir(object); groups[object] {
+			return true
+		}
+	}
+	return false
+}
+
 // arrays describes the datasets among some objects, and those members of the root that are links to nowhere.
 func (a *input) arrays(ctx context.Context, objects []hdf.Object) ([]array, error) {
 	var out []array
-	var closed []string // groups whose members are parts of one value
+	closed := map[string]bool{} // groups whose members are parts of one value
 	for _, o := range objects {
-		inside := func(group string) bool { return strings.HasPrefix(o.Path, group) }
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		switch {
-		case inside("/#"), slices.ContainsFunc(closed, inside):
+		case strings.HasPrefix(o.Path, "/#"), within(o.Path, closed):
 			continue // MATLAB keeps the elements of cells in /#refs#
 		case o.Kind == hdf.Group && o.Attrs > 0:
 			if _, err := a.file.Attr(ctx, o.Path, "MATLAB_sparse"); err == nil {
-				closed = append(closed, o.Path+"/")
+				closed[o.Path] = true
 				out = append(out, array{Object: o, why: "a sparse matrix; save full(...) of it"})
 			}
 			continue
@@ -348,6 +369,9 @@ func (l *labelReader) read(ctx context.Context, rows int) (*arrays.Labels, error
 
 func (l *labelReader) values(ctx context.Context, rows, width int) (*arrays.Labels, error) {
 	a, d := l.input, l.dataset
+	if err := a.options.Take(rows, arrays.LabelBytes); err != nil {
+		return nil, err
+	}
 	switch {
 	case d.Class == hdf.String && width == 1:
 		names, err := l.names()
@@ -414,6 +438,9 @@ func (a *input) classList(ctx context.Context, list []array, labels string) []st
 	return arrays.Distinct(names)
 }
 
+// textBytes is the size of a text without its characters.
+const textBytes = int(unsafe.Sizeof(""))
+
 // texts reads all texts of a dataset.
 func (a *input) texts(ctx context.Context, d *array) ([]string, error) {
 	var out []string
@@ -426,6 +453,13 @@ func (a *input) texts(ctx context.Context, d *array) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
+		size := 2 * textBytes * len(more) // in a slice that grows
+		for _, text := range more {
+			size += len(text)
+		}
+		if err := a.options.Take(size, 1); err != nil {
+			return nil, err
+		}
 		out = append(out, more...)
 	}
 	return out, nil
@@ -436,8 +470,14 @@ func (a *input) flat(ctx context.Context, d *array, first, n int, dst []float64)
 	if d.Rows() > 1 || d.RowLen() == 1 {
 		return a.file.ReadFloat64(ctx, d.Path, first, n, dst)
 	}
-	whole := make([]float64, d.RowLen())
-	err := a.file.ReadFloat64(ctx, d.Path, 0, 1, whole)
+	part := a.options.Options
+	part.Account = part.Account.Part()
+	defer part.Account.Close()
+	whole, err := ingest.Make[float64](part, d.RowLen())
+	if err != nil {
+		return err
+	}
+	err = a.file.ReadFloat64(ctx, d.Path, 0, 1, whole)
 	copy(dst, whole[min(first, len(whole)):])
 	return err
 }

@@ -52,6 +52,7 @@ var HDF5 = ingest.Format{
 		"(`h5repack -f GZIP=4`, or h5py with hdf5plugin); cell arrays, sparse matrices, complex numbers",
 	Extensions: []string{".h5", ".hdf5", ".mat"},
 	Options:    arrays.NewOptions,
+	Contained:  true,
 	Library:    "libhdf5 through gonum/hdf5, in a separate process; libdeflate, klauspost/compress, pierrec/lz4",
 	Tested:     "jhdf and pyfive test files",
 	Detect: func(h *ingest.Head) ingest.Confidence {

@@ -23,13 +23,14 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/voxelstream/voxelstream/internal/h5.work"))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +38,7 @@ func must(t *testing.T, err error) {
 }
 
 // archive writes a file and gives its path.
-func archive(t *testing.T, write func(w *hdf.Writer)) string {
+func archive(t testing.TB, write func(w *hdf.Writer)) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "digits.h5")
 	w, err := hdf.Create(path)
@@ -69,7 +70,7 @@ func labels(rows int) []int64 {
 	return out
 }
 
-func vectorsArchive(t *testing.T, train, test, cells int, l hdf.Layout) string {
+func vectorsArchive(t testing.TB, train, test, cells int, l hdf.Layout) string {
 	return archive(t, func(w *hdf.Writer) {
 		for _, p := range []struct {
 			name string
@@ -280,7 +281,7 @@ func TestNamedDatasets(t *testing.T) {
 	}
 }
 
-func cloudsArchive(t *testing.T) string {
+func cloudsArchive(t testing.TB) string {
 	return archive(t, func(w *hdf.Writer) {
 		for i := range 12 {
 			group := fmt.Sprintf("/%d", i)
@@ -316,6 +317,11 @@ func TestClouds(t *testing.T) {
 		}
 	}
 	ingesttest.Slices(t, HDF5, path)
+	for _, part := range []Split{Train, Val, Test} {
+		if _, err := Open(t.Context(), path, Options{Split: part}); !errors.Is(err, ingest.ErrNoPart) {
+			t.Errorf("part %s: found error %v, want one that says that the part does not exist", part, err)
+		}
+	}
 	_, bad = drain(t, path, Options{Options: ingest.Options{MaxPoints: 5}})
 	if len(bad) != 9 || !strings.Contains(bad[0].Error(), "limit 5") {
 		t.Errorf("with a limit: bad %v", bad)
@@ -365,7 +371,7 @@ func TestDamage(t *testing.T) {
 		}
 		r := rand.New(rand.NewPCG(5, 6))
 		for i := range n {
-			bad := ingesttest.Mutant(r, data)
+			bad := mutants.Mutate(r, data)
 			if i%4 == 0 {
 				bad = data[:r.IntN(len(data))]
 			}
@@ -450,4 +456,15 @@ func TestCutOff(t *testing.T) {
 		!strings.Contains(text, "labels y_train are not read") {
 		t.Errorf("found notes %s, want that the file was cut off, and its labels lost", text)
 	}
+}
+
+// FuzzHDF5 opens archives in the worker process, which may refuse them but must not take the reader with it.
+func FuzzHDF5(f *testing.F) {
+	var seeds [][]byte
+	for _, path := range []string{vectorsArchive(f, 10, 3, 512, hdf.Layout{Gzip: 1}), cloudsArchive(f)} {
+		data, err := os.ReadFile(path)
+		must(f, err)
+		seeds = append(seeds, data)
+	}
+	ingesttest.Fuzz(f, HDF5, "a.h5", seeds...)
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/arrays"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+	"github.com/voxelstream/voxelstream/internal/budget"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/vector"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -22,9 +24,10 @@ const (
 
 // rows is a source of the rows of one or more datasets, each of which is a stream.
 type rows struct {
-	file  *hdf.File
-	o     ingest.Options
-	parts []*table // not yet read, the current one first
+	file *hdf.File
+	// The account of row is that of the cloud that is being read.
+	o, row ingest.Options
+	parts  []*table // not yet read, the current one first
 
 	// reading is cancelled when the source is closed, because blocks are read ahead of calls to Read.
 	reading context.Context
@@ -62,6 +65,7 @@ type block struct {
 	bad    []error // error of each row of the block, or nil
 	first  int     // row of the block
 	fatal  error   // the file can no longer be read
+	memory *budget.Account
 }
 
 // table checks that a dataset holds grids or clouds and that its labels match.
@@ -136,7 +140,8 @@ func (d *array) name() string { return cmp.Or(d.alias, d.Path[1:]) }
 
 // newRows makes a source of tables, which it owns.
 func newRows(ctx context.Context, a *input, stream string, c content) ingest.Source {
-	g := &rows{file: a.file, o: a.options.Options, parts: c.tables, classes: c.classes}
+	g := &rows{file: a.file, o: a.options.Options, row: a.options.Options, parts: c.tables, classes: c.classes}
+	g.row.Account = g.o.Account.Part()
 	g.reading, g.stop = context.WithCancel(context.WithoutCancel(ctx))
 	for _, t := range c.tables {
 		t.stream = stream + ":" + t.name()
@@ -221,7 +226,9 @@ func (t *table) load(ctx context.Context, g *rows) error {
 	select {
 	case b := <-t.ahead:
 		t.ahead = nil
+		t.memory.Close()
 		if b.fatal != nil {
+			b.memory.Close()
 			return b.fatal
 		}
 		t.block = *b
@@ -238,7 +245,7 @@ func (t *table) load(ctx context.Context, g *rows) error {
 func (t *table) readAhead(g *rows, first int) {
 	to := make(chan *block, 1)
 	t.ahead = to
-	go func() { to <- t.fetch(g.reading, g.file, first) }()
+	go func() { to <- t.fetch(g.reading, g, first) }()
 }
 
 // blockRows returns the number of rows of a block: about a megabyte, or whole chunks if these lie across rows.
@@ -253,10 +260,16 @@ func (t *table) blockRows() int {
 
 // fetch reads the block that starts at row first. If that fails, it reads the rows one by one, so that readable
 // rows are not lost.
-func (t *table) fetch(ctx context.Context, f *hdf.File, first int) *block {
-	n := t.view.Cells()
+func (t *table) fetch(ctx context.Context, g *rows, first int) *block {
+	f, n := g.file, t.view.Cells()
 	k := min(t.blockRows(), t.End-first)
-	b := &block{values: make([]float32, k*n), bad: make([]error, k), first: first}
+	// The block, its values as they are stored, and the chunks in which the worker finds them.
+	const copies = 3
+	b := &block{first: first, memory: g.o.Account.Part()}
+	if b.fatal = b.memory.TakeContext(ctx, int64(k*n*4*copies)); b.fatal != nil {
+		return b
+	}
+	b.values, b.bad = make([]float32, k*n), make([]error, k)
 	err := readRows(ctx, f, t, first, k, b.values)
 	if err == nil {
 		return b
@@ -322,7 +335,7 @@ func (t *table) grid(g *rows, i int) (ingest.Data, error) {
 	}
 	n := t.view.Cells()
 	values := t.values[i*n : (i+1)*n]
-	if !arrays.Finite(values) {
+	if !vector.Finite(values) {
 		g.o.Note("%s: rows with values that are NaN or infinite", t.name())
 	}
 	return t.view.Grid(values), nil
@@ -333,14 +346,20 @@ func (t *table) cloud(ctx context.Context, g *rows, row int) (ingest.Data, error
 	if t.Class == hdf.Compound {
 		return t.records(ctx, g, row)
 	}
-	if n := t.view.Cells(); cap(g.table) < n {
+	g.row.Account.Close()
+	n := t.view.Cells()
+	const copies = 3 // as stored, in chunks, and the result if it is not a cloud of x, y and z
+	if err := g.row.Take(n, 8*copies); err != nil {
+		return nil, err
+	}
+	if cap(g.table) < n {
 		g.table = make([]float64, n)
 	}
-	values := g.table[:t.view.Cells()]
+	values := g.table[:n]
 	if err := readRows(ctx, g.file, t, row, 1, values); err != nil {
 		return nil, err
 	}
-	p, assumed, err := arrays.Cloud(values, t.view.Columns, g.o)
+	p, assumed, err := arrays.Cloud(values, t.view.Columns, g.row)
 	if err == nil && assumed != "" {
 		g.o.Note("%s: %s", t.name(), assumed)
 	}
@@ -349,20 +368,25 @@ func (t *table) cloud(ctx context.Context, g *rows, row int) (ingest.Data, error
 
 // records reads a row of clouds whose points are records.
 func (t *table) records(ctx context.Context, g *rows, row int) (ingest.Data, error) {
+	g.row.Account.Close()
 	first, n := row, 1
 	if len(t.shape) == 1 {
 		first, n = 0, t.shape[0]
 	}
 	var cols []columns.Column
 	for _, field := range t.Fields {
-		if field.Count != 1 || !columns.Wanted(field.Name) {
+		if field.Count != 1 || !columns.Wanted(field.Name, g.row) {
 			continue
 		}
-		c := columns.Column{Name: field.Name, Type: columns.Float64, Values: make([]float64, t.view.Points)}
+		values, err := ingest.Make[float64](g.row, t.view.Points)
+		if err != nil {
+			return nil, err
+		}
+		c := columns.Column{Name: field.Name, Type: columns.Float64, Values: values}
 		if err := g.file.ReadField(ctx, t.Path, field.Name, first, n, c.Values); err != nil {
 			return nil, err
 		}
 		cols = append(cols, c)
 	}
-	return columns.Cloud(t.view.Points, cols, g.o)
+	return columns.Cloud(t.view.Points, cols, g.row)
 }

@@ -3,7 +3,6 @@
 package ingesttest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 // Options are limits small enough that a decoder that allocates what a damaged file claims is noticed.
@@ -48,7 +48,7 @@ func Format(t *testing.T, f ingest.Format, name string, data []byte) {
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 1000 {
-		write(t, path, Mutant(r, data))
+		write(t, path, mutants.Mutate(r, data))
 		exercise(t, f, path, fmt.Sprintf("mutant %d", i), i%inspectEvery == 0)
 	}
 }
@@ -59,50 +59,11 @@ const inspectEvery = 8
 
 // Fuzz runs f on a fuzzer's input.
 func Fuzz(f *testing.F, format ingest.Format, name string, seeds ...[]byte) {
-	for _, s := range seeds {
-		f.Add(s)
-	}
 	path := filepath.Join(f.TempDir(), name) // a fuzzing process runs one input at a time
-	f.Fuzz(func(t *testing.T, data []byte) {
+	mutants.Fuzz(f, format.Name, seeds, func(t *testing.T, data []byte) {
 		write(t, path, data)
 		exercise(t, format, path, "input", true)
 	})
-}
-
-// Mutant damages a copy of data: some bytes changed, a piece removed or doubled, most often near the start where
-// the headers are.
-func Mutant(r *rand.Rand, data []byte) []byte {
-	out := bytes.Clone(data)
-	at := func() int {
-		if len(out) == 0 {
-			return 0
-		}
-		if r.IntN(3) > 0 {
-			return r.IntN(min(len(out), 1024))
-		}
-		return r.IntN(len(out))
-	}
-	for range 1 + r.IntN(4) {
-		if len(out) == 0 {
-			break
-		}
-		i := at()
-		switch r.IntN(5) {
-		case 0:
-			out[i] = byte(r.Uint32())
-		case 1:
-			out[i] ^= 1 << r.IntN(8)
-		case 2:
-			out[i] = []byte{0, 0xff, 0x7f, '9', '-'}[r.IntN(5)]
-		case 3:
-			n := min(r.IntN(64), len(out)-i)
-			out = append(out[:i], out[i+n:]...)
-		case 4:
-			n := min(r.IntN(64), len(out)-i)
-			out = append(out[:i+n:i+n], out[i:]...)
-		}
-	}
-	return out
 }
 
 func write(t *testing.T, path string, data []byte) {

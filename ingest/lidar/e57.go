@@ -59,6 +59,8 @@ func detectE57(h *ingest.Head) ingest.Confidence {
 type e57Pages struct {
 	data []byte
 	page uint64 // including the checksum
+	// left is how many bytes scans may still have: each has its own, so together they have no more than the file.
+	left uint64
 }
 
 // logical converts a file offset to an offset in data.
@@ -90,7 +92,7 @@ func (p *e57Pages) slice(physical, n uint64, what string) ([]byte, error) {
 }
 
 // checkPages verifies every page and removes the checksums.
-func checkPages(data []byte) (*e57Pages, error) {
+func checkPages(data []byte, o ingest.Options) (*e57Pages, error) {
 	if len(data) < e57Header || string(data[:8]) != e57Magic {
 		return nil, fmt.Errorf(
 			"header: found %d bytes, want at least %d that start with %q",
@@ -103,8 +105,14 @@ func checkPages(data []byte) (*e57Pages, error) {
 	if page <= e57CRC || page > e57MaxPage {
 		return nil, fmt.Errorf("page size: found %d, want at most %d", page, e57MaxPage)
 	}
+	if err := o.Take(len(data), 1); err != nil {
+		return nil, err
+	}
 	p := &e57Pages{page: page, data: make([]byte, 0, len(data))}
 	for at := uint64(0); at < uint64(len(data)); at += page {
+		if at/page%1024 == 0 && o.Err() != nil {
+			return nil, o.Err()
+		}
 		if uint64(len(data))-at < page {
 			return nil, fmt.Errorf("truncated: found %d bytes of page %d, want %d", uint64(len(data))-at, at/page, page)
 		}
@@ -114,6 +122,7 @@ func checkPages(data []byte) (*e57Pages, error) {
 		}
 		p.data = append(p.data, body...)
 	}
+	p.left = uint64(len(p.data))
 	return p, nil
 }
 
@@ -121,7 +130,7 @@ func checkPages(data []byte) (*e57Pages, error) {
 type xmlNode struct {
 	name     string
 	attrs    map[string]string
-	text     string
+	text     []byte
 	children []*xmlNode
 }
 
@@ -145,7 +154,7 @@ func (n *xmlNode) number(missing float64) (float64, error) {
 	if n == nil {
 		return missing, nil
 	}
-	if s := strings.TrimSpace(n.text); s != "" {
+	if s := strings.TrimSpace(string(n.text)); s != "" {
 		v, err := strconv.ParseFloat(s, 64)
 		if err != nil {
 			return 0, fmt.Errorf("%s: found %.40q, want a number", n.name, s)
@@ -183,7 +192,7 @@ func parseXML(data []byte) (*xmlNode, error) {
 			stack = stack[:len(stack)-1]
 		case xml.CharData:
 			if len(top.children) == 0 { // text between elements is only layout
-				top.text += string(t)
+				top.text = append(top.text, t...)
 			}
 		}
 	}
@@ -194,7 +203,7 @@ func parseXML(data []byte) (*xmlNode, error) {
 }
 
 func decodeE57(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
-	pages, err := checkPages(data)
+	pages, err := checkPages(data, o)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +231,9 @@ func decodeE57(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	total := 0
 	var fault error
 	for i, scan := range scans.children {
+		if err := o.Err(); err != nil {
+			return nil, err
+		}
 		cloud, fields, err := pages.scan(scan, o)
 		if err != nil {
 			err = fmt.Errorf("scan %d: %w", i, err)
@@ -277,14 +289,24 @@ func (p *e57Pages) scan(scan *xmlNode, o ingest.Options) (*ingest.PointCloud, []
 		if err != nil {
 			return nil, nil, err
 		}
+		if slices.Contains(names, f.name) {
+			return nil, nil, fmt.Errorf("prototype: found field %.40s twice", f.name)
+		}
 		fields, names = append(fields, f), append(names, f.name)
 	}
 	start, err := strconv.ParseUint(points.attrs["fileOffset"], 10, 64)
 	if err != nil {
 		return nil, nil, fmt.Errorf("fileOffset: found %.20q, want a number", points.attrs["fileOffset"])
 	}
+	// The streams, which grow, and the columns made of them are no longer used when the scan is a cloud.
+	columns := o
+	columns.Account = o.Account.Part()
+	defer columns.Account.Close()
+	if err := errors.Join(columns.Take(len(p.data), 2), columns.Take(int(n), 8*(len(fields)+3))); err != nil {
+		return nil, nil, err
+	}
 	if n > 0 {
-		if err := p.streams(start, fields); err != nil {
+		if err := p.streams(start, fields, o); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -377,7 +399,7 @@ const (
 )
 
 // streams concatenates the parts of each column.
-func (p *e57Pages) streams(start uint64, fields []*e57Field) error {
+func (p *e57Pages) streams(start uint64, fields []*e57Field, o ingest.Options) error {
 	head, err := p.slice(start, e57SectionHeader, "section header")
 	if err != nil {
 		return err
@@ -398,7 +420,15 @@ func (p *e57Pages) streams(start uint64, fields []*e57Field) error {
 	if err != nil {
 		return fmt.Errorf("data of section: %w", err)
 	}
-	for at+4 <= end {
+	size := end - min(at, end)
+	if size > p.left {
+		return fmt.Errorf("section: found %d bytes, want at most the %d that other scans have left", size, p.left)
+	}
+	p.left -= size
+	for n := 0; at+4 <= end; n++ {
+		if n%4096 == 0 && o.Err() != nil {
+			return o.Err()
+		}
 		size := uint64(binary.LittleEndian.Uint16(p.data[at+2:])) + 1
 		if size < 4 || at+size > end {
 			return fmt.Errorf("packet at %d: found %d bytes, want at most %d", at, size, end-at)
@@ -477,6 +507,9 @@ func e57Cloud(n int, scan *xmlNode, fields []*e57Field, o ingest.Options) (*inge
 	var invalid []float64
 	spherical := map[string][]float64{}
 	for _, f := range fields {
+		if err := o.Err(); err != nil {
+			return nil, err
+		}
 		switch name := e57Names[f.name]; {
 		case name != "":
 			c := columns.Column{Name: name, Type: columns.Float64, Values: f.values(n)}
@@ -491,6 +524,8 @@ func e57Cloud(n int, scan *xmlNode, fields []*e57Field, o ingest.Options) (*inge
 			spherical[f.name] = f.values(n)
 		case f.name == "cartesianInvalidState" || f.name == "sphericalInvalidState":
 			invalid = f.values(n)
+		case o.Keeps(f.name):
+			cols = append(cols, columns.Column{Name: f.name, Type: columns.Float64, Values: f.values(n)})
 		}
 	}
 	if columns.Assign(columns.Names(cols))[columns.X] < 0 && len(spherical) == 3 {

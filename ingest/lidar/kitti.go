@@ -12,7 +12,7 @@ import (
 
 // KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x
 // forward, y left, z up) and reflectance 0..1, in records of 16 bytes without a header.
-var KITTI = rawScan(ingest.Format{
+var KITTI = ingest.CloudFormat(ingest.Format{
 	Name:       "kitti",
 	Doc:        "scans of four floats per point, or of those that `--columns` names",
 	Assumes:    "metres; bytes after the last whole point are left out",
@@ -21,11 +21,13 @@ var KITTI = rawScan(ingest.Format{
 	Tested:     "KITTI odometry 00 000000",
 	Options:    newOptions,
 	Detect:     detectKITTI,
-}, "x", "y", "z", "intensity")
+}, decodeKITTI)
+
+var decodeKITTI = rawDecoder("x", "y", "z", "intensity")
 
 // NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is not PCD): float32 little-endian x, y, z,
 // intensity 0..255 and the ring number, 20 bytes per record. https://www.nuscenes.org/nuscenes#data-format
-var NuScenes = rawScan(ingest.Format{
+var NuScenes = ingest.CloudFormat(ingest.Format{
 	Name:       "nuscenes",
 	Doc:        "sweeps of five floats per point",
 	Assumes:    "as for kitti",
@@ -34,7 +36,7 @@ var NuScenes = rawScan(ingest.Format{
 	Tested:     "nuScenes n015 LIDAR_TOP",
 	Options:    newOptions,
 	Detect:     detectNuScenes,
-}, "x", "y", "z", "intensity", "ring")
+}, rawDecoder("x", "y", "z", "intensity", "ring"))
 
 const (
 	// rawRange is a distance in metres beyond the range of any scanner.
@@ -43,9 +45,9 @@ const (
 	rawPeek = 2048
 )
 
-// rawScan adds the functions of a format of headerless float32 records to f.
-func rawScan(f ingest.Format, fields ...string) ingest.Format {
-	return ingest.CloudFormat(f, func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+// rawDecoder returns the decoder of headerless float32 records with the given fields.
+func rawDecoder(fields ...string) ingest.CloudDecoder {
+	return func(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 		fields := fields
 		chosen := optionsOf(o)
 		if names, err := chosen.chosen(len(chosen.Columns)); err != nil {
@@ -82,7 +84,7 @@ func rawScan(f ingest.Format, fields ...string) ingest.Format {
 			return nil, err
 		}
 		return oneCloud(p, fields), nil
-	})
+	}
 }
 
 // rawPeeked are the properties of the first records of a file, read as k floats each.

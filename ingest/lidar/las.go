@@ -180,12 +180,18 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		o.Note("%d bytes after the %d points of the header are left out", more, count)
 	}
 	n, f := int(count), lasFormats[h.format]
+	if err := o.Take(n, ingest.PointBytes+ingest.IntensityBytes+ingest.ColorBytes); err != nil {
+		return nil, err
+	}
 	p := &ingest.PointCloud{
 		X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n),
 		Intensity: make([]float32, n),
 	}
 	x, y, z, intensity := p.X, p.Y[:n], p.Z[:n], p.Intensity[:n]
 	for i := range x {
+		if i%(1<<20) == 0 && o.Err() != nil {
+			return nil, o.Err()
+		}
 		// One bounds check for the fixed head of the record. The conversions keep the product from being fused with
 		// the sum.
 		r := body[i*int(h.record):][:14]
@@ -196,6 +202,9 @@ func decodeLAS(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	if f.rgb > 0 {
 		lasColors(p, body, int(h.record), f.rgb, o)
+	}
+	if err := lasFields(p, body, h, o); err != nil {
+		return nil, err
 	}
 	return oneCloud(p, append(strings.Fields(f.fields), lasExtraNames(data)...)), nil
 }
@@ -236,7 +245,7 @@ func (h *lasHeader) end(data []byte) int64 {
 			continue
 		}
 		if v := binary.LittleEndian.Uint64(data[at:]); v >= uint64(h.at+h.count*h.record) && v < uint64(end) && v > 0 {
-			end = int64(v) //nolint:gosec // less than end
+			end = int64(v) // less than end
 		}
 	}
 	return end

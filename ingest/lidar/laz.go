@@ -72,6 +72,10 @@ func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout, o ingest.Option
 	if err != nil {
 		return nil, err
 	}
+	const rgb = 3 * 2 // bytes of a colour while it is decoded
+	if err := o.Take(n, ingest.PointBytes+ingest.IntensityBytes+ingest.ColorBytes+rgb); err != nil {
+		return nil, err
+	}
 	p := &ingest.PointCloud{
 		X:         make([]float64, n),
 		Y:         make([]float64, n),
@@ -82,7 +86,7 @@ func lazPoints(data []byte, h *lasHeader, layout *laszip.Layout, o ingest.Option
 	if layout.HasRGB() {
 		colors = make([][3]uint16, n)
 	}
-	err = chunks.Decode(func(first int, points []laszip.Point) {
+	err = chunks.Decode(o.Err, func(first int, points []laszip.Point) {
 		for k := range points {
 			i, q := first+k, &points[k]
 			// The conversions keep the products from being fused with the sums.

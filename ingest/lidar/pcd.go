@@ -31,6 +31,7 @@ const (
 	pcdMaxHeader = 64 << 10
 	pcdMaxFields = 1024
 	pcdMaxCount  = 1 << 16
+	pcdMaxValues = 1 << 17 // in a row of text
 	// lzfMaxRatio is above the maximum compression of LZF: a run of three bytes expands to at most 264.
 	lzfMaxRatio = 100
 )
@@ -207,11 +208,11 @@ func valueType(kind byte, size int) (columns.Type, bool) {
 
 // columns computes the layout of the fields, as records (packed false) or as consecutive columns. stride is the
 // length of a record.
-func (h *pcdHeader) columns(packed bool) (cols []columns.Column, offsets []int64, stride int64, err error) {
+func (h *pcdHeader) columns(packed bool, o ingest.Options) (cols []columns.Column, offsets []int64, stride int64, err error) {
 	var column int64
 	for i, name := range h.fields {
 		size := int64(h.sizes[i]) * int64(h.counts[i])
-		if h.counts[i] > 0 && columns.Wanted(name) {
+		if h.counts[i] > 0 && columns.Wanted(name, o) {
 			t, ok := valueType(h.types[i], h.sizes[i])
 			if !ok {
 				return nil, nil, 0, fmt.Errorf("field %s: found TYPE %c of SIZE %d, want I or U of 1, 2, 4 or 8, or "+
@@ -262,7 +263,7 @@ func decodePCD(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 
 // decodeBinary decodes records, or columns if packed.
 func (h *pcdHeader) decodeBinary(body []byte, packed bool, o ingest.Options) (*ingest.PointCloud, error) {
-	_, _, stride, err := h.columns(packed)
+	_, _, stride, err := h.columns(packed, o)
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +287,7 @@ func (h *pcdHeader) decodeBinary(body []byte, packed bool, o ingest.Options) (*i
 	if more := have - n*stride; !packed && more >= stride && n > 0 {
 		o.Note("%d bytes after the %d points that POINTS announces are left out", more, n)
 	}
-	cols, offsets, _, err := h.columns(packed)
+	cols, offsets, _, err := h.columns(packed, o)
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +313,10 @@ func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCl
 		return nil, fmt.Errorf("uncompressed size: found %d for %d compressed bytes, limit %d", unpacked, packed,
 			min(int64(o.MaxBytes), lzfMaxRatio*packed))
 	}
-	plain := make([]byte, unpacked)
+	plain, err := ingest.Make[byte](o, int(unpacked))
+	if err != nil {
+		return nil, err
+	}
 	if err := lzf.Unpack(plain, body[:packed]); err != nil {
 		return nil, err
 	}
@@ -320,18 +324,25 @@ func (h *pcdHeader) decodePacked(body []byte, o ingest.Options) (*ingest.PointCl
 }
 
 func (h *pcdHeader) decodeASCII(body []byte, o ingest.Options) (*ingest.PointCloud, error) {
-	cols, _, _, err := h.columns(false)
+	cols, _, _, err := h.columns(false, o)
 	if err != nil {
 		return nil, err
 	}
+	values := 0
+	for _, n := range h.counts {
+		values += n
+	}
+	if values > pcdMaxValues {
+		return nil, fmt.Errorf("header: found %d values in a row of text, limit %d", values, pcdMaxValues)
+	}
 	t := table{cols: cols, line: h.line}
+	kept := 0
 	for i, name := range h.fields {
-		for k := range h.counts[i] {
-			c := -1
-			if k == 0 && columns.Wanted(name) {
-				c = kept(t.slot)
-			}
-			t.slot = append(t.slot, c)
+		from := len(t.slot)
+		t.slot = append(t.slot, slices.Repeat([]int{-1}, h.counts[i])...)
+		if h.counts[i] > 0 && columns.Wanted(name, o) {
+			t.slot[from] = kept
+			kept++
 		}
 	}
 	rows, err := t.readRows(body, h.points, o)

@@ -222,6 +222,9 @@ func (h *plyHeader) decodeText(body []byte, before []plyElement, vertex *plyElem
 	i, line := 0, h.line
 	for _, e := range before {
 		for row := int64(0); row < e.count; line++ {
+			if line%4096 == 0 && o.Err() != nil {
+				return nil, o.Err()
+			}
 			if i >= len(body) {
 				return nil, fmt.Errorf("truncated: found %d rows of %s, want %d", row, e.name, e.count)
 			}
@@ -241,7 +244,7 @@ func (h *plyHeader) decodeText(body []byte, before []plyElement, vertex *plyElem
 		switch {
 		case p.list:
 			t.lists[k] = true
-		case columns.Wanted(p.name):
+		case columns.Wanted(p.name, o):
 			c = len(t.cols)
 			t.cols = append(t.cols, columns.Column{Name: p.name, Type: p.t})
 		}
@@ -264,7 +267,7 @@ func (h *plyHeader) decodeBinary(data []byte, before []plyElement, vertex *plyEl
 		if err != nil {
 			return nil, err
 		}
-		if i, err = before[k].skip(data, i, before[k].count, big, nil); err != nil {
+		if i, err = before[k].skip(data, i, before[k].count, big, o, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -307,7 +310,7 @@ func noteRest(data []byte, i int64, after []plyElement, big bool, o ingest.Optio
 			return
 		}
 		var err error
-		if i, err = after[k].skip(data, i, after[k].count, big, nil); err != nil {
+		if i, err = after[k].skip(data, i, after[k].count, big, o, nil); err != nil {
 			return
 		}
 	}
@@ -317,7 +320,9 @@ func noteRest(data []byte, i int64, after []plyElement, big bool, o ingest.Optio
 }
 
 // skip skips n rows from data[i:]. visit, if not nil, is called with the offset of each scalar of a row.
-func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int64, prop int, at int64)) (int64, error) {
+func (e *plyElement) skip(data []byte, i, n int64, big bool, o ingest.Options,
+	visit func(row int64, prop int, at int64),
+) (int64, error) {
 	have := int64(len(data))
 	if !e.lists && visit == nil {
 		size := int64(0)
@@ -339,6 +344,9 @@ func (e *plyElement) skip(data []byte, i, n int64, big bool, visit func(row int6
 		return 0, fmt.Errorf("truncated: found %d bytes for %d rows of %s", have-i, n, e.name)
 	}
 	for row := range n {
+		if row%4096 == 0 && o.Err() != nil {
+			return 0, o.Err()
+		}
 		next, err := e.skipRow(data, i, row, big)
 		if err != nil {
 			return 0, err
@@ -409,13 +417,17 @@ func plyCount(b []byte, t columns.Type, big bool) int64 {
 	case columns.Int32:
 		return int64(int32(o.Uint32(b)))
 	case columns.Int64, columns.Uint64:
-		return int64(o.Uint64(b)) //nolint:gosec // a negative one is rejected
+		return int64(o.Uint64(b)) // a negative one is rejected
 	}
 	return int64(o.Uint32(b))
 }
 
 // decodeRagged copies the scalars of rows with lists to columns. Rows from a truncated one on are left out.
 func (e *plyElement) decodeRagged(data []byte, i int64, big bool, o ingest.Options) (*ingest.PointCloud, error) {
+	// The scalars are at most all of the data, and slices that grow may be twice as large as what they hold.
+	if err := o.Take(len(data)-int(i), 2); err != nil {
+		return nil, err
+	}
 	cols := make([]columns.Column, len(e.props))
 	for k, p := range e.props {
 		cols[k] = columns.Column{Name: p.name, Type: p.t, Big: big, Stride: p.t.Size()}
@@ -424,12 +436,12 @@ func (e *plyElement) decodeRagged(data []byte, i int64, big bool, o ingest.Optio
 		}
 	}
 	rows := int64(0)
-	_, err := e.skip(data, i, e.count, big, func(row int64, prop int, at int64) {
+	_, err := e.skip(data, i, e.count, big, o, func(row int64, prop int, at int64) {
 		c := &cols[prop]
 		c.Data = append(c.Data, data[at:at+int64(c.Stride)]...)
 		rows = row + 1
 	})
-	if err != nil && rows == 0 {
+	if err != nil && (rows == 0 || o.Err() != nil) {
 		return nil, err
 	}
 	if err != nil {

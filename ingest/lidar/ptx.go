@@ -6,6 +6,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
@@ -27,6 +28,9 @@ var PTX = ingest.CloudFormat(ingest.Format{
 
 // ptxHeaderLines is the number of lines for columns, rows, position, axes and matrix.
 const ptxHeaderLines = 10
+
+// ptxRows is for how many points of a scan there is room at first: its header may announce more than follow.
+const ptxRows = 1 << 16
 
 // ptxMaxScans limits the scans in a file.
 const ptxMaxScans = 4096
@@ -83,7 +87,8 @@ func parsePTXHeader(data []byte, i, line int) (*ptxScan, error) {
 func decodePTX(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
 	data = textnum.Text(data)
 	out := &ingest.Clouds{}
-	for i, line, total := 0, 0, int64(0); len(bytes.TrimSpace(data[i:])) > 0; {
+	data = bytes.TrimRightFunc(data, unicode.IsSpace)
+	for i, line, total := 0, 0, int64(0); i < len(data); {
 		if len(out.Clouds) == ptxMaxScans {
 			return nil, fmt.Errorf("found more than %d scans", ptxMaxScans)
 		}
@@ -128,7 +133,7 @@ func (h *ptxScan) rows(data []byte, o ingest.Options) (p *ingest.PointCloud, t *
 	if k != 4 && k != 7 {
 		return nil, nil, 0, fmt.Errorf("line %d: found %d values, want 4 or 7", h.line+1, k)
 	}
-	t = &table{line: h.line, block: true}
+	t = &table{line: h.line, block: true, guess: ptxRows}
 	for c, f := range []string{"x", "y", "z", "intensity", "red", "green", "blue"}[:k] {
 		t.slot = append(t.slot, c)
 		t.cols = append(t.cols, columns.Column{Name: f, Type: columns.Float64})
@@ -136,7 +141,13 @@ func (h *ptxScan) rows(data []byte, o ingest.Options) (p *ingest.PointCloud, t *
 			t.cols[c].Type = columns.Int32 // even if all are dark
 		}
 	}
-	rows, next := t.read(data, h.body, int(n))
+	if err := t.reserve(data, int(n), o); err != nil {
+		return nil, nil, 0, err
+	}
+	rows, next := t.read(data, h.body, int(n), o)
+	if err := o.Err(); err != nil {
+		return nil, nil, 0, err
+	}
 	if err := t.finish(rows, o); err != nil {
 		return nil, nil, 0, err
 	}

@@ -3,6 +3,7 @@ package lidar
 import (
 	"bytes"
 	"fmt"
+	"iter"
 	"math"
 	"strings"
 
@@ -22,6 +23,9 @@ type table struct {
 	rest  bool   // the last value, which is not kept, is text up to the end of the line
 	block bool   // stop at a line with a single integer
 	line  int    // lines read so far, for error messages
+	guess int    // number of rows to make room for at first; 0 for all that there may be
+	// points is the whole text with points for commas, if these separate decimals; it is made when it is needed.
+	points []byte
 
 	bad, empty int   // rows left out, and cells without a value
 	fault      error // what was wrong with the first of the rows left out
@@ -33,21 +37,43 @@ const (
 	commaThousands = "thousands"
 )
 
-// read reads up to n rows from data[i:] and returns their number and the index after them.
-func (t *table) read(data []byte, i, n int) (rows, next int) {
+// reserve takes the memory for n rows from data.
+func (t *table) reserve(data []byte, n int, o ingest.Options) error {
+	if t.points == nil && t.comma == commaDecimal && t.delim != ',' {
+		if err := o.Take(len(data), 1); err != nil {
+			return err
+		}
+	}
+	return o.Take(n, 8*len(t.cols))
+}
+
+// read reads up to n rows from data[i:] and returns their number and the index after them. It ends early when reading
+// is to end.
+func (t *table) read(data []byte, i, n int, o ingest.Options) (rows, next int) {
+	room := n
+	if t.guess > 0 {
+		room = min(n, t.guess)
+	}
 	for c := range t.cols {
-		t.cols[c].Values = make([]float64, n)
+		t.cols[c].Values = make([]float64, room)
 	}
 	numbers := data
 	if t.comma == commaDecimal && t.delim != ',' {
-		numbers = bytes.Clone(data)
-		for k := i; k < len(numbers); k++ {
-			if numbers[k] == ',' {
-				numbers[k] = '.'
-			}
+		if t.points == nil {
+			t.points = bytes.ReplaceAll(data, []byte(","), []byte("."))
 		}
+		numbers = t.points
 	}
 	for rows < n && i < len(data) {
+		if t.line%4096 == 0 && o.Err() != nil {
+			break
+		}
+		if rows == room {
+			room = min(n, 2*room)
+			for c := range t.cols {
+				t.cols[c].Values = append(t.cols[c].Values, make([]float64, room-rows)...)
+			}
+		}
 		start := i
 		t.line++
 		i = textnum.Blanks(data, i)
@@ -82,17 +108,6 @@ func (t *table) read(data []byte, i, n int) (rows, next int) {
 	return rows, i
 }
 
-// kept returns the number of values in slot that are kept.
-func kept(slot []int) int {
-	n := 0
-	for _, c := range slot {
-		if c >= 0 {
-			n++
-		}
-	}
-	return n
-}
-
 // readRows reads the n rows that a header announces, or as many as there are. It finds out what separates the values.
 func (t *table) readRows(body []byte, n int64, o ingest.Options) (rows int, err error) {
 	if err := checkCount(n, 0, 0, o); err != nil {
@@ -110,7 +125,14 @@ func (t *table) readRows(body []byte, n int64, o ingest.Options) (rows int, err 
 		start = next
 	}
 	// A row needs two bytes for each value, but for the last one.
-	rows, _ = t.read(body, 0, int(min(n, int64(len(body))/int64(max(1, len(t.slot)))+1)))
+	most := int(min(n, int64(len(body))/int64(max(1, len(t.slot)))+1))
+	if err := t.reserve(body, most, o); err != nil {
+		return 0, err
+	}
+	rows, _ = t.read(body, 0, most, o)
+	if err := o.Err(); err != nil {
+		return 0, err
+	}
 	if err := t.finish(rows, o); err != nil {
 		return 0, err
 	}
@@ -297,12 +319,12 @@ func isCount(s string) bool {
 func splitAt(s string, delim byte) []string {
 	if delim == 0 && strings.Contains(s, `"`) {
 		quoted := false
-		return strings.FieldsFunc(s, func(r rune) bool {
+		return some(strings.FieldsFuncSeq(s, func(r rune) bool {
 			if r == '"' {
 				quoted = !quoted
 			}
 			return !quoted && r <= ' '
-		})
+		}))
 	}
 	if delim == 0 {
 		return words(s)
@@ -313,7 +335,7 @@ func splitAt(s string, delim byte) []string {
 		switch {
 		case s[i] == '"':
 			quoted = !quoted
-		case s[i] == delim && !quoted:
+		case s[i] == delim && !quoted && len(out) <= maxCells:
 			out = append(out, strings.TrimSpace(s[from:i]))
 			from = i + 1
 		}
@@ -322,7 +344,22 @@ func splitAt(s string, delim byte) []string {
 }
 
 // words splits a line at white space. A space that does not break a line is within a word, as it separates thousands.
-func words(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r <= ' ' }) }
+func words(s string) []string {
+	return some(strings.FieldsFuncSeq(s, func(r rune) bool { return r <= ' ' }))
+}
+
+// maxCells is more than any row has. A line of more is no row, whatever follows.
+const maxCells = 1 << 17
+
+// some collects the first cells of a line.
+func some(cells iter.Seq[string]) (out []string) {
+	for c := range cells {
+		if out = append(out, c); len(out) > maxCells {
+			break
+		}
+	}
+	return out
+}
 
 // sniff splits a line at the separator that it uses: a tab, semicolon, bar or comma, otherwise white space. A comma
 // does not separate where all of them are within words.

@@ -34,6 +34,9 @@ func WritePCD(w io.Writer, p *ingest.PointCloud, notes ...string) error {
 			fields, sizes, types, counts = fields+" "+c.name, sizes+" 4", types+" F", counts+" 1"
 		}
 	}
+	for _, f := range p.Fields {
+		fields, sizes, types, counts = fields+" "+fieldName(f), sizes+" 8", types+" F", counts+" 1"
+	}
 	_, err := fmt.Fprintf(w, "# .PCD v0.7 - Point Cloud Data file format\n%sVERSION 0.7\nFIELDS %s\nSIZE %s\nTYPE "+
 		"%s\nCOUNT %s\nWIDTH %d\nHEIGHT 1\n"+
 		"VIEWPOINT 0 0 0 1 0 0 0\nPOINTS %d\nDATA binary\n", comments("# note: ", notes), fields, sizes, types,
@@ -62,11 +65,18 @@ func WritePLY(w io.Writer, p *ingest.PointCloud, notes ...string) error {
 	if p.R != nil {
 		head += "property uchar red\nproperty uchar green\nproperty uchar blue\n"
 	}
-	if _, err := io.WriteString(w, head+"end_header\n"); err != nil {
+	var fields strings.Builder
+	for _, f := range p.Fields {
+		fields.WriteString("property double " + fieldName(f) + "\n")
+	}
+	if _, err := io.WriteString(w, head+fields.String()+"end_header\n"); err != nil {
 		return err
 	}
 	return writeRecords(w, p, wide, func(b []byte, i int) []byte { return append(b, p.R[i], p.G[i], p.B[i]) })
 }
+
+// fieldName returns the name of a field as one word.
+func fieldName(f ingest.Field) string { return strings.Join(strings.Fields(f.Name), "_") }
 
 // comments returns a line for each note.
 func comments(prefix string, notes []string) string {
@@ -77,7 +87,7 @@ func comments(prefix string, notes []string) string {
 	return b.String()
 }
 
-// writeRecords writes x y z, intensity, and colours in the encoding of color, one block at a time.
+// writeRecords writes x y z, intensity, colours in the encoding of color and fields, one block at a time.
 func writeRecords(w io.Writer, p *ingest.PointCloud, wide bool, color func(b []byte, i int) []byte) error {
 	buf := make([]byte, 0, 64<<10)
 	for i := range p.X {
@@ -94,7 +104,10 @@ func writeRecords(w io.Writer, p *ingest.PointCloud, wide bool, color func(b []b
 		if p.R != nil {
 			buf = color(buf, i)
 		}
-		if len(buf) > 63<<10 {
+		for _, f := range p.Fields {
+			buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(f.Values[i]))
+		}
+		if len(buf) > 32<<10 {
 			if _, err := w.Write(buf); err != nil {
 				return err
 			}

@@ -95,8 +95,8 @@ func detectTable(h *ingest.Head, expected bool) ingest.Confidence {
 	case err != nil:
 		return guess
 	}
-	t := l.table()
-	rows, _ := t.read(b, l.body, countRows(b, l.body))
+	t := l.table(ingest.Options{})
+	rows, _ := t.read(b, l.body, countRows(b, l.body, math.MaxInt), ingest.Options{})
 	_, usual := xyzExtensions[h.Ext]
 	switch {
 	case rows == 0 || t.bad > rows:
@@ -309,7 +309,7 @@ func (l *layout) name(data []byte, text string, t *titles, o Options) error {
 	}
 	if l.lost == nil && len(t.last) == k {
 		names := axisNames(t.last)
-		if l.delim != 0 || slices.ContainsFunc(names, columns.Wanted) {
+		if l.delim != 0 || slices.ContainsFunc(names, columns.Known) {
 			err := fmt.Errorf("%w; --columns names them otherwise", columns.Missing(names))
 			if columns.Near(names) {
 				return &openError{err}
@@ -556,14 +556,14 @@ var around = map[string]bool{
 
 func axisName(field string) string {
 	field = strings.TrimSpace(strings.Trim(strings.TrimSpace(field), `"'`))
-	if columns.Wanted(field) {
+	if columns.Known(field) {
 		return field
 	}
 	name := ""
 	for _, w := range nameWords(field) {
 		switch {
 		case around[w]:
-		case name != "" || !columns.Wanted(w):
+		case name != "" || !columns.Known(w):
 			return field
 		default:
 			name = w
@@ -596,10 +596,10 @@ func unitOf(field string) float64 {
 	return 1
 }
 
-// countRows counts the lines from data[i:] that are not blank.
-func countRows(data []byte, i int) int {
+// countRows counts the lines from data[i:] that are not blank, up to most.
+func countRows(data []byte, i, most int) int {
 	n := 0
-	for i < len(data) {
+	for i < len(data) && n < most {
 		end := bytes.IndexByte(data[i:], '\n')
 		if end < 0 {
 			end = len(data) - i
@@ -613,14 +613,14 @@ func countRows(data []byte, i int) int {
 }
 
 // table returns a table for the rows.
-func (l *layout) table() *table {
+func (l *layout) table(o ingest.Options) *table {
 	t := &table{
 		line: l.line, delim: l.delim, comma: l.comma, rest: l.rest, block: l.count >= 0,
 		slot: make([]int, len(l.names)),
 	}
 	for k, f := range l.names {
 		t.slot[k] = -1
-		if columns.Wanted(f) {
+		if columns.Wanted(f, o) {
 			t.slot[k] = len(t.cols)
 			t.cols = append(t.cols, columns.Column{Name: f, Type: columns.Float64})
 			if l.pts && !l.named && (f == "red" || f == "green" || f == "blue") {
@@ -645,7 +645,7 @@ func decodeXYZ(path string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 	}
 	out := &ingest.Clouds{Fields: l.fields}
 	total := 0
-	t := l.table()
+	t := l.table(o)
 	if l.lost != nil {
 		t.bad, t.fault = 1, l.lost
 	}
@@ -669,7 +669,9 @@ func decodeXYZ(path string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 			return nil, fmt.Errorf("line %d: found count %.20q", t.line+1, text)
 		}
 		line := t.line + bytes.Count(data[i:next], []byte("\n"))
-		i, t = next, l.table()
+		points := t.points
+		i, t = next, l.table(o)
+		t.points = points
 		l.line, t.line = line, line
 	}
 }
@@ -686,16 +688,23 @@ func nextLine(data []byte, i int) (text string, next int) {
 
 // block reads the rows up to the next count, and returns the index after them.
 func (l *layout) block(data []byte, i int, t *table, o ingest.Options) (*ingest.PointCloud, int, error) {
-	n := countRows(data, i)
+	most := math.MaxInt
+	if l.count >= 0 {
+		most = l.count
+	}
+	n := countRows(data, i, most)
 	// A row needs a byte for each value at least, or two without a separator.
 	n = min(n, (len(data)-i)/len(l.names)+1)
-	if l.count >= 0 {
-		n = min(n, l.count)
-	}
 	if n > o.MaxPoints {
 		return nil, 0, fmt.Errorf("point count: found %d, limit %d", n, o.MaxPoints)
 	}
-	rows, next := t.read(data, i, n)
+	if err := t.reserve(data, n, o); err != nil {
+		return nil, 0, err
+	}
+	rows, next := t.read(data, i, n, o)
+	if err := o.Err(); err != nil {
+		return nil, 0, err
+	}
 	if err := t.finish(rows, o); err != nil {
 		return nil, 0, err
 	}

@@ -58,6 +58,18 @@ type Services struct {
 	// Report is told what happens at the source besides its samples; nil: nobody is. It is quick, and may be called by
 	// any goroutine.
 	Report func(e Event, n int)
+	// StateDir is a folder for what a source keeps for the next process; "" if there is none. It may not exist yet.
+	StateDir string
+	// Ready is told why the source receives nothing at present, and nil when it does again; nil: nobody is. Until then
+	// the program is not ready. It may be called by any goroutine, also with the same again.
+	Ready func(err error)
+}
+
+// SetReady reports why the source receives nothing at present, or nil.
+func (s *Services) SetReady(err error) {
+	if s.Ready != nil {
+		s.Ready(err)
+	}
 }
 
 // Event is what happens at a live source. The words are those of the pipeline's events.
@@ -74,8 +86,11 @@ const (
 	Dropped  Event = "dropped"
 	// Missed counts sweeps of a sensor that were complete while the reader was too far behind.
 	Missed Event = "missed"
-	// File counts files that were taken.
-	File Event = "file"
+	// File counts files that were taken, Postponed those that could not be read for a reason that may pass, each time,
+	// and Quarantined those that are not read because the process died when it read them.
+	File        Event = "file"
+	Postponed   Event = "postponed"
+	Quarantined Event = "quarantined"
 	// Request counts requests of clients, Refused those that were not accepted.
 	Request Event = "request"
 	Refused Event = "refused"

@@ -4,6 +4,9 @@ package live
 
 import "github.com/voxelstream/voxelstream/ingest"
 
+// A live source may fail for a reason that passes (see internal/transient). Its Read is then called again. Any other
+// error ends the program, so that a supervisor starts it again; none ends a source silently.
+
 // Settler is a source that wants to know the outcome of its samples, to remember it or to answer a client. Settle may
 // be called by any goroutine.
 type Settler interface {

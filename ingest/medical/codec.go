@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"image"
 	"image/jpeg"
-	"io"
 	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 // codec decompresses the pixels of a transfer syntax.
@@ -96,11 +96,12 @@ func upTo(b []byte, n int) ([]byte, error) {
 
 // inflate decodes a frame of raw deflate.
 func inflate(b []byte, n int) ([]byte, error) {
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(b)), int64(n)))
+	plain := make([]byte, n)
+	have, err := unpack.Read(flate.NewReader(bytes.NewReader(b)), plain)
 	if err != nil {
 		return nil, err
 	}
-	return upTo(plain, n)
+	return upTo(plain[:have], n)
 }
 
 // unJPEG decodes one frame of baseline JPEG with one 8-bit component.
@@ -147,7 +148,7 @@ func (d *dataSet) unpack(p *picture, o ingest.Options) (out []byte, err error) {
 		damaged := err != nil && !errors.Is(err, errNoMore)
 		if frame != nil && (err != nil || d.codec.begins(v)) {
 			var bad error
-			if out, bad = d.frame(p, n, frame, out); bad != nil {
+			if out, bad = d.frame(p, n, frame, out, o); bad != nil {
 				damaged, err = true, bad
 			}
 			n++
@@ -193,12 +194,16 @@ func (c *codec) begins(fragment []byte) bool {
 }
 
 // frame appends the pixels of frame n.
-func (d *dataSet) frame(p *picture, n int, packed, out []byte) ([]byte, error) {
+func (d *dataSet) frame(p *picture, n int, packed, out []byte, o ingest.Options) ([]byte, error) {
 	size := p.bits / 8
 	if pixels := p.rows * p.cols; n >= p.frames || pixels*size > d.codec.ratio*(len(packed)+1) ||
 		int64(len(out)+pixels*size) > d.limit {
 		return out, fmt.Errorf("frame %d: found %d bytes, too few for %d x %d pixels, in %d frames", n, len(packed),
 			p.rows, p.cols, p.frames)
+	}
+	// The pixels are decoded, and appended to a slice that grows.
+	if err := o.Take(p.rows*p.cols*size, 3); err != nil {
+		return out, err
 	}
 	plain, err := d.codec.decode(packed, p.rows, p.cols, size)
 	if err != nil {

@@ -40,7 +40,7 @@ var DICOM = ingest.Format{
 		return ingest.No
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			grids, _, err := readFile(path, o)
 			if err != nil {
 				return nil, err

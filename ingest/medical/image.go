@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 // picture is the content of a DICOM file: pixels of one or more frames, and what describes them.
@@ -114,10 +115,11 @@ func parseDICOM(data []byte, o ingest.Options) (*picture, error) {
 	case "1.2.840.10008.1.2.2":
 		d.order = binary.BigEndian
 	case "1.2.840.10008.1.2.1.99":
-		plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(data[meta.at:])), int64(o.MaxBytes)+1))
-		if err != nil || int64(len(plain)) > int64(o.MaxBytes) {
-			return nil, fmt.Errorf("deflated data set: found %d bytes, limit %d: %w", len(plain), o.MaxBytes,
-				cmp.Or(err, io.ErrShortBuffer))
+		packed := data[meta.at:]
+		plain, err := unpack.All(func() (io.Reader, error) { return flate.NewReader(bytes.NewReader(packed)), nil },
+			int64(len(packed)), -1, unpack.Limits{Bytes: int64(o.MaxBytes), Account: o.Account})
+		if err != nil {
+			return nil, fmt.Errorf("deflated data set: %w", err)
 		}
 		d.b, d.at = plain, 0
 	default:
@@ -314,7 +316,10 @@ func (d *dataSet) load(p *picture, at pixelData, o ingest.Options) (err error) {
 		return err
 	}
 	if d.order == binary.BigEndian && p.bits == 8 && at.vr == "OW" { // two pixels in a word, PS3.5, 8.1.1
-		swapped := make([]byte, len(p.pixels)&^1)
+		swapped, err := ingest.Make[byte](o, len(p.pixels)&^1)
+		if err != nil {
+			return err
+		}
 		for i := range swapped {
 			swapped[i] = p.pixels[i^1]
 		}

@@ -269,7 +269,7 @@ func (r *bitReader) fill() {
 
 func (r *bitReader) drop(n uint) {
 	r.bits <<= n
-	r.have -= int(n) //nolint:gosec // 16 at most
+	r.have -= int(n) // 16 at most
 }
 
 // resume continues after a restart marker and discards the padding bits before it.

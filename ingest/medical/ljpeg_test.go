@@ -43,7 +43,7 @@ func TestJPEG(t *testing.T) {
 		}
 		most := 0.0
 		for i, v := range got {
-			most = max(most, math.Abs(float64(v)-float64(int32(binary.LittleEndian.Uint32(raw[4*i:]))))) //nolint:gosec // signed
+			most = max(most, math.Abs(float64(v)-float64(int32(binary.LittleEndian.Uint32(raw[4*i:])))))
 		}
 		if lossy := strings.Contains(path, "baseline"); !lossy && most > 0 || most > 2 {
 			t.Errorf("%s: pixels are off by up to %v", path, most)
@@ -108,7 +108,7 @@ func (m *testImage) encode() []byte {
 				a, b, c := at(y, x-1), at(y-1, x), at(y-1, x-1)
 				p = []int{0, a, b, c, a + b - c, a + (b-c)>>1, b + (a-c)>>1, (a + b) >> 1}[m.predictor]
 			}
-			d := int(int16(at(y, x) - p)) //nolint:gosec // modulo 2^16
+			d := int(int16(at(y, x) - p))
 			size := bits.Len(uint(max(d, -d)))
 			put(uint64(size), 5)
 			if size < 16 {
@@ -249,7 +249,7 @@ func TestFragments(t *testing.T) {
 	if _, err := (&dataSet{codec: c, limit: 1 << 40}).frame(&picture{
 		rows: 1 << 15, cols: 1 << 15, bits: 16,
 		frames: 1,
-	}, 0, f, nil); err == nil {
+	}, 0, f, nil, ingest.Options{}); err == nil {
 		t.Error("found no error for a small frame that claims 2 GiB")
 	}
 }

@@ -21,6 +21,7 @@ var MGH = ingest.Format{
 	Assumes: "1 mm for a voxel size that is 0 or not finite; coronal slices and voxels of 1 mm where the file gives no " +
 		"directions; the whole frames of a truncated series",
 	Refuses: "other versions than 1; the types long, bitmap and tensor, by name",
+	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		named := h.Ext == ".mgh" || h.Ext == ".mgz"
 		if _, err := parseMGH(h.Bytes, ingest.Options{}); err != nil {

@@ -5,12 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // NIfTI is NIfTI-1 and NIfTI-2, as single files (.nii, .nii.gz) or pairs (.hdr and .img), in either byte order.
@@ -30,6 +30,7 @@ var NIfTI = ingest.Format{
 	Refuses:    "complex numbers, RGBA, 128-bit floats and single bits, by name; CIFTI; ANALYZE 7.5",
 	Extensions: []string{".nii", ".hdr"},
 	Tested:     "nibabel and nilearn test files",
+	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		switch _, magic, err := niftiFields(h.Bytes); {
 		case err != nil:
@@ -373,7 +374,7 @@ func imageBeside(path string) (string, error) {
 		image = ".IMG"
 	}
 	for _, end := range []string{image, image + ".gz"} {
-		if _, err := os.Stat(stem + end); err == nil {
+		if _, err := regular.Stat(stem + end); err == nil {
 			return stem + end, nil
 		}
 	}

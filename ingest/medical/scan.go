@@ -26,7 +26,7 @@ type reader func(path string, o ingest.Options) (*scan, []*ingest.Grid, error)
 
 func openScan(read reader) func(context.Context, string, ingest.Options) (ingest.Source, error) {
 	return func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			_, grids, err := read(path, o)
 			if err != nil {
 				return nil, err
@@ -52,6 +52,9 @@ func inspectScan(read reader) func(context.Context, string, ingest.Options) (ing
 
 // decode reads the volumes; o must have its defaults set.
 func (h *scan) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
+	if err := h.face(o); err != nil {
+		return nil, err
+	}
 	d := h.dims
 	if d[0] > o.MaxCells/d[1]/d[2]/h.channels/h.volumes {
 		return nil, fmt.Errorf("found %d volumes of %v, limit %d values in total", h.volumes, d, o.MaxCells)
@@ -67,6 +70,9 @@ func (h *scan) decode(data []byte, o ingest.Options) ([]*ingest.Grid, error) {
 		h.volumes = whole
 	}
 	cell := metres(h.cells(h.cell), h.unit)
+	if err := o.Take(1+h.volumes, 4*cells); err != nil {
+		return nil, err
+	}
 	raw := make([]float32, cells)
 	out := make([]*ingest.Grid, h.volumes)
 	unusable := 0

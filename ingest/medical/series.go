@@ -6,22 +6,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/record"
 )
 
 // Options are the options of this package's readers.
 type Options struct {
-	Series string `yaml:"series" flag:"series" doc:"Series to read from DICOM files in a folder: its UID, number or description. Empty reads all."`
+	Orientation Axes   `yaml:"orientation" flag:"orient" doc:"Directions of the axes x, y and z of MRI and CT volumes in the patient: three letters, one of R and L (right, left), A and P (front, back), S and I (head, feet), such as RAS or LPS. stored keeps the axes of the file. Use that which the model was trained with."`
+	Series      string `yaml:"series" flag:"series" doc:"Series to read from DICOM files in a folder: its UID, number or description. Empty reads all."`
 }
 
-func newOptions() any { return &Options{} }
+func newOptions() any { return &Options{Orientation: Axes(ingest.RAS)} }
 
 // DICOMSeries is a folder of DICOM files, of whatever names. Each series (Series Instance UID) is one or more volumes,
 // with slices sorted by position along their normal; see [DICOM]. Series are ordered by UID, and each is a stream of
@@ -139,7 +140,7 @@ func hasDICOM(h *ingest.Head) bool {
 }
 
 func isDir(path string) bool {
-	info, err := os.Stat(path)
+	info, err := regular.Stat(path)
 	return err == nil && info.IsDir()
 }
 
@@ -176,7 +177,7 @@ func looksDICOM(path string) bool {
 
 // filesOf lists the regular files of a folder that are not hidden.
 func filesOf(dir string) (out []string, err error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := regular.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -184,7 +185,7 @@ func filesOf(dir string) (out []string, err error) {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		if info, err := os.Stat(filepath.Join(dir, e.Name())); err != nil || !info.Mode().IsRegular() {
+		if info, err := regular.Stat(filepath.Join(dir, e.Name())); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		if len(out) == dicomMaxFiles {

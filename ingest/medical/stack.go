@@ -323,7 +323,14 @@ func stack(frames []*frame, o ingest.Options) (*ingest.Grid, []float64, error) {
 		m[r] = [3]float64{sign * first.along[r], sign * first.along[3+r], sign * n[r]}
 	}
 	v.orient(m)
+	if err := v.face(o); err != nil {
+		return nil, nil, err
+	}
 	size := first.rows * first.cols
+	const copies = 2 // as stored, and turned
+	if err := o.Take(len(frames)*size, 4*copies); err != nil {
+		return nil, nil, err
+	}
 	raw := make([]float32, len(frames)*size)
 	for i, f := range frames {
 		f.values(raw[i*size:][:size])

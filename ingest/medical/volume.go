@@ -1,6 +1,7 @@
 package medical
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -13,9 +14,69 @@ type volume struct {
 	dims     [3]int // lengths of the stored axes, fastest first
 	channels int
 	// axes[k] is the stored axis along right, anterior, superior for k = 0, 1, 2; reversed[k] means that it points
-	// the other way.
+	// the other way. After face, they are along the axes x, y, z of the grid.
 	axes     [3]int
 	reversed [3]bool
+	// stored and facing are the orientations of the stored axes and of the grid, from face.
+	stored, facing ingest.Orientation
+}
+
+// Axes is an orientation, or "stored" for that of the file.
+type Axes string
+
+const asStored = "stored"
+
+// MarshalText returns the text.
+func (a Axes) MarshalText() ([]byte, error) { return []byte(a), nil }
+
+// UnmarshalText checks the text.
+func (a *Axes) UnmarshalText(text []byte) error {
+	if string(text) != asStored {
+		if _, _, err := ingest.Orientation(text).Axes(); err != nil {
+			return fmt.Errorf("%w, or %s", err, asStored)
+		}
+	}
+	*a = Axes(text)
+	return nil
+}
+
+// Suggestions lists all orientations.
+func (Axes) Suggestions() []string {
+	out := []string{asStored}
+	for _, o := range ingest.Orientations() {
+		out = append(out, string(o))
+	}
+	return out
+}
+
+// face turns the volume to the orientation of the options.
+func (v *volume) face(o ingest.Options) error {
+	var along [3]int // anatomical axis of each stored one
+	var against [3]bool
+	for k, axis := range v.axes {
+		along[axis], against[axis] = k, v.reversed[k]
+	}
+	v.stored = ingest.OrientationOf(along, against)
+	switch want := ingest.ReaderOptions(o, Options{}).Orientation; want {
+	case "":
+		v.facing = ingest.RAS
+	case asStored:
+		v.facing = v.stored
+	default:
+		v.facing = ingest.Orientation(want)
+	}
+	if v.facing != ingest.RAS {
+		o.Note("the axes x, y and z are those of the orientation %s", v.facing)
+	}
+	axes, reversed, err := v.facing.Axes()
+	if err != nil {
+		return err
+	}
+	was := *v
+	for k, a := range axes {
+		v.axes[k], v.reversed[k] = was.axes[a], was.reversed[a] != reversed[k]
+	}
+	return nil
 }
 
 func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
@@ -63,10 +124,10 @@ func metres(cell []float64, unit string) (out [3]float64) {
 	return out
 }
 
-// turn copies a volume stored first axis fastest to [superior][anterior][right].
+// turn copies a volume stored first axis fastest to [z][y][x]: [superior][anterior][right] unless it faces otherwise.
 func (v *volume) turn(raw []float32) *ingest.Grid {
 	step := [3]int{1, v.dims[0], v.dims[0] * v.dims[1]}
-	var n, by [3]int // length and step of the axes right, anterior, superior
+	var n, by [3]int // length and step of the axes x, y, z
 	start := 0
 	for k, axis := range v.axes {
 		n[k], by[k] = v.dims[axis], step[axis]
@@ -75,7 +136,10 @@ func (v *volume) turn(raw []float32) *ingest.Grid {
 			by[k] = -by[k]
 		}
 	}
-	g := &ingest.Grid{Dims: [3]int{n[2], n[1], n[0]}, Channels: v.channels, Values: make([]float32, len(raw))}
+	g := &ingest.Grid{
+		Dims: [3]int{n[2], n[1], n[0]}, Channels: v.channels, Values: make([]float32, len(raw)),
+		Orientation: v.facing, Stored: v.stored,
+	}
 	i := 0
 	for z := range n[2] {
 		for y := range n[1] {
@@ -101,6 +165,7 @@ func detail(grids []*ingest.Grid, cell []float64, unit string) *ingest.Grids {
 		}
 	}
 	if len(grids) > 0 {
+		out.Orientation, out.Stored = grids[0].Orientation, grids[0].Stored
 		out.Shape = append(out.Shape, grids[0].Dims[:]...)
 		if grids[0].Channels > 1 {
 			out.Shape = append(out.Shape, grids[0].Channels)
@@ -122,11 +187,15 @@ func decimal(v float32) float64 {
 	return out
 }
 
-// noteShapes notes that volumes are not all of one shape.
+// noteShapes notes that volumes are not all of one shape, or were not stored in one orientation.
 func noteShapes(grids []*ingest.Grid, o ingest.Options) {
 	for _, g := range grids {
 		if g.Dims != grids[0].Dims {
 			o.Note("volumes of different sizes, such as %v and %v", grids[0].Dims, g.Dims)
+			return
+		}
+		if g.Stored != grids[0].Stored {
+			o.Note("volumes of different orientations, such as %s and %s", grids[0].Stored, g.Stored)
 			return
 		}
 	}

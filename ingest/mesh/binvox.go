@@ -27,7 +27,7 @@ var Binvox = ingest.Format{
 		return ingest.No
 	},
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return ingest.FileSource(path, func() ([]ingest.Sample, error) {
+		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			g, _, err := readBinvox(path, o)
 			if err != nil {
 				return nil, err
@@ -108,7 +108,11 @@ func decodeBinvox(data []byte, o ingest.Options) (*ingest.Grid, float64, error) 
 	if total > 255*(len(body)/2) {
 		return nil, 0, fmt.Errorf("truncated: found %d runs, want enough for %d cells", len(body)/2, total)
 	}
-	g := &ingest.Grid{Dims: [3]int{nz, ny, nx}, Channels: 1, Values: make([]float32, total)}
+	values, err := ingest.Make[float32](o, total)
+	if err != nil {
+		return nil, 0, err
+	}
+	g := &ingest.Grid{Dims: [3]int{nz, ny, nx}, Channels: 1, Values: values}
 	at, odd := 0, false
 	for i := 0; i+1 < len(body) && at < total; i += 2 {
 		value, run := body[i], int(body[i+1])

@@ -32,6 +32,9 @@ var objWords = map[string]bool{
 
 func detectOBJ(h *ingest.Head) ingest.Confidence {
 	b := joinLines(textnum.Text(h.Bytes))
+	if h.IsDir() || bytes.IndexByte(b, 0) >= 0 {
+		return ingest.No
+	}
 	known, vertices, other := 0, 0, 0
 	for line := range bytes.Lines(b) {
 		words := bytes.Fields(line)
@@ -53,7 +56,7 @@ func detectOBJ(h *ingest.Head) ingest.Confidence {
 	}
 	named := h.Ext == ".obj"
 	switch {
-	case h.IsDir() || bytes.IndexByte(b, 0) >= 0, known == 0:
+	case known == 0:
 		return ingest.No
 	case vertices > 0 && other == 0, named && known > other:
 		return ingest.Likely
@@ -88,7 +91,10 @@ func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	lines := textnum.Text(data)
 	data = joinLines(lines)
 	n := 0
-	for i := 0; i < len(data); i = textnum.Line(data, i) {
+	for i, line := 0, 0; i < len(data); i, line = textnum.Line(data, i), line+1 {
+		if line%4096 == 0 && o.Err() != nil {
+			return nil, o.Err()
+		}
 		if vertexAt(data, i) > 0 {
 			n++
 		}
@@ -97,13 +103,19 @@ func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		return nil, fmt.Errorf("found %d vertices, limit %d", n, o.MaxPoints)
 	}
 	names := []string{"x", "y", "z", "red", "green", "blue"}
+	if err := o.Take(n, 8*len(names)); err != nil {
+		return nil, err
+	}
 	cols := make([]columns.Column, len(names))
 	for k, f := range names {
 		cols[k] = columns.Column{Name: f, Type: columns.Float64, Values: make([]float64, n)}
 	}
 	v, colored, weights := 0, 0, 0
 	var bad badRows
-	for i := 0; i < len(data); i = textnum.Line(data, i) {
+	for i, line := 0, 0; i < len(data); i, line = textnum.Line(data, i), line+1 {
+		if line%4096 == 0 && o.Err() != nil {
+			return nil, o.Err()
+		}
 		at, k := vertexAt(data, i), 0
 		if at == 0 {
 			continue
@@ -116,7 +128,7 @@ func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 			cols[k].Values[v] = value
 		}
 		if k < 3 {
-			bad.add(1+bytes.Count(lines[:i], []byte("\n")), k+1, textnum.Token(data, textnum.Blanks(data, at)))
+			bad.add(lines[:i], k+1, textnum.Token(data, textnum.Blanks(data, at)))
 			continue
 		}
 		switch {
@@ -164,8 +176,10 @@ type badRows struct {
 	fault error
 }
 
-func (b *badRows) add(line, value int, token string) {
+// add takes a line that is left out: what precedes it in the file, and what is wrong with it.
+func (b *badRows) add(before []byte, value int, token string) {
 	if b.n++; b.fault == nil {
+		line := 1 + bytes.Count(before, []byte("\n"))
 		b.fault = fmt.Errorf("line %d, value %d: found %q, want a number", line, value, token)
 	}
 }

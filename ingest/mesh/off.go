@@ -73,7 +73,9 @@ func parseOFFHeader(data []byte) (*offHeader, int, error) {
 		i = next
 		for w := range strings.FieldsSeq(string(line)) {
 			if words++; words > 1 {
-				counts = append(counts, w)
+				if counts = append(counts, w); len(counts) > 3 {
+					break
+				}
 				continue
 			}
 			letters, count, ok := offPrefix(w)
@@ -145,6 +147,9 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 		return nil, fmt.Errorf("found %d vertices, limit %d", h.vertices, o.MaxPoints)
 	}
 	most := min(h.vertices, int64(len(data)-i)/5+1) // a line needs 6 bytes at least, but for the last one
+	if err := o.Take(int(most), 8*len(h.fields)); err != nil {
+		return nil, err
+	}
 	cols := make([]columns.Column, len(h.fields))
 	for k, f := range h.fields {
 		cols[k] = columns.Column{Name: f, Type: columns.Float64, Values: make([]float64, most)}
@@ -152,6 +157,9 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	rows := 0
 	var bad badRows
 	for rows+bad.n < int(most) {
+		if (rows+bad.n)%4096 == 0 && o.Err() != nil {
+			return nil, o.Err()
+		}
 		if i = skipComments(data, i); i >= len(data) {
 			break
 		}
@@ -162,7 +170,7 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 				continue
 			}
 			if !ok {
-				bad.add(1+bytes.Count(data[:start], []byte("\n")), k+1, textnum.Token(data, textnum.Blanks(data, i)))
+				bad.add(data[:start], k+1, textnum.Token(data, textnum.Blanks(data, i)))
 				fine = false
 				break
 			}

@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // metadata of Ouster sensors is a JSON file beside the recording.
@@ -86,7 +86,7 @@ func ousterNear(path string, o ingest.Options) ([]*ousterMeta, error) {
 		metas, err = readMetas(path, all, false)
 		for _, m := range metas {
 			m.taken = slices.ContainsFunc([]string{".pcap", ".pcapng", ".bag", ".db3", ".mcap"}, func(ext string) bool {
-				_, err := os.Stat(filepath.Join(filepath.Dir(path), stemOf(m.file)+ext))
+				_, err := regular.Stat(filepath.Join(filepath.Dir(path), stemOf(m.file)+ext))
 				return err == nil
 			})
 		}
@@ -118,7 +118,7 @@ func stemOf(path string) string {
 
 // metaNames lists the JSON files in the folder of a recording.
 func metaNames(path string) []string {
-	entries, err := os.ReadDir(filepath.Dir(path))
+	entries, err := regular.ReadDir(filepath.Dir(path))
 	if err != nil {
 		return nil
 	}

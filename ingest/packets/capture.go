@@ -3,11 +3,13 @@ package packets
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -63,6 +65,7 @@ type capture struct {
 	via       link // of the current frame
 	fragments map[fragmentKey]*fragments
 	joined    map[fragmentKey][]byte // packets that were complete last
+	free      [][]byte               // memory of fragments that were dropped
 	// seen counts what the capture holds besides whole datagrams.
 	seen struct {
 		frames int
@@ -158,8 +161,11 @@ func newCapture(data []byte) (*capture, error) {
 
 // next returns the next UDP datagram; ok is false at the end. The error of a recording that ends within a record is
 // a *cutError.
-func (c *capture) next() (d datagram, ok bool, err error) {
+func (c *capture) next(ctx context.Context) (d datagram, ok bool, err error) {
 	for c.at < len(c.data) {
+		if err := ctx.Err(); err != nil {
+			return d, false, err
+		}
 		var frame []byte
 		var t time.Time
 		kind := c.link
@@ -305,7 +311,7 @@ func (c *capture) clock(options []byte) (units uint64, offset int64) {
 				units *= 10
 			}
 		case code == 14 && n == 8:
-			offset = int64(c.order.Uint64(options[4:])) //nolint:gosec // two's complement
+			offset = int64(c.order.Uint64(options[4:])) // two's complement
 		}
 		options = options[min(len(options), 4+(n+3)/4*4):]
 	}
@@ -627,13 +633,19 @@ func (c *capture) join(key fragmentKey, part []byte, offset int, more bool) []by
 	if f == nil {
 		if len(c.fragments) >= maxPending {
 			c.seen.broken += len(c.fragments)
+			for _, f := range c.fragments {
+				c.free = append(c.free, f.data[:0])
+			}
 			clear(c.fragments)
 		}
 		f = &fragments{want: -1}
+		if n := len(c.free); n > 0 {
+			f.data, c.free = c.free[n-1], c.free[:n-1]
+		}
 		c.fragments[key] = f
 	}
 	if end := offset + len(part); end > len(f.data) {
-		f.data = append(f.data, make([]byte, end-len(f.data))...)
+		f.data = slices.Grow(f.data, end-len(f.data))[:end]
 	}
 	copy(f.data[offset:], part)
 	for u := offset / 8; u < (offset+len(part)+7)/8; u++ {

@@ -82,7 +82,7 @@ func (c *cdr) stamp() time.Time {
 	case c.tight:
 		return time.Unix(int64(sec), int64(nsec)).UTC()
 	}
-	return time.Unix(int64(int32(sec)), int64(nsec)).UTC() //nolint:gosec // it has a sign
+	return time.Unix(int64(int32(sec)), int64(nsec)).UTC() // it has a sign
 }
 
 // header reads std_msgs/Header and returns its time.

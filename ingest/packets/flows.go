@@ -3,6 +3,7 @@ package packets
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -126,10 +127,10 @@ func (f *flows) at(key flowKey) *flow {
 }
 
 // scanFlows reads a whole capture. The error is that of a capture that is cut off.
-func scanFlows(c *capture, metas []*ousterMeta) (*flows, error) {
+func scanFlows(ctx context.Context, c *capture, metas []*ousterMeta) (*flows, error) {
 	f := &flows{metas: metas, byKey: map[flowKey]*flow{}}
 	for n := 0; ; n++ {
-		d, ok, err := c.next()
+		d, ok, err := c.next(ctx)
 		if err != nil || !ok {
 			return f, err
 		}
@@ -265,11 +266,11 @@ type flowRecording struct {
 	flows *flows
 }
 
-func (r *flowRecording) next() (packet, bool, error) {
+func (r *flowRecording) next(ctx context.Context) (packet, bool, error) {
 	for {
-		d, ok, _ := r.capture.next() // an error was noted when the flows were found
+		d, ok, _ := r.capture.next(ctx) // an error was noted when the flows were found
 		if !ok {
-			return packet{}, false, nil
+			return packet{}, false, ctx.Err()
 		}
 		kind, w := r.flows.of(&d)
 		if w == nil {
@@ -284,7 +285,7 @@ func (r *flowRecording) next() (packet, bool, error) {
 
 func (r *flowRecording) close() error { return nil }
 
-func openCapture(path string, o ingest.Options) (opened, error) {
+func openCapture(ctx context.Context, path string, o ingest.Options) (opened, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
 		return opened{}, err
@@ -294,7 +295,7 @@ func openCapture(path string, o ingest.Options) (opened, error) {
 		return opened{}, err
 	}
 	metas, metaErr := ousterBeside(path, o)
-	f, err := scanFlows(c, metas)
+	f, err := scanFlows(ctx, c, metas)
 	if len(metas) == 0 && f.large() {
 		var nearErr error
 		if metas, nearErr = ousterNear(path, o); errors.Is(metaErr, errNoMeta) {
@@ -304,11 +305,11 @@ func openCapture(path string, o ingest.Options) (opened, error) {
 			if c, err = newCapture(data); err != nil {
 				return opened{}, err
 			}
-			f, err = scanFlows(c, metas)
+			f, err = scanFlows(ctx, c, metas)
 		}
 	}
 	if err != nil {
-		if c.seen.frames == 0 {
+		if c.seen.frames == 0 || ctx.Err() != nil {
 			return opened{}, err
 		}
 		o.Note("%v", err)
@@ -362,7 +363,7 @@ func openCapture(path string, o ingest.Options) (opened, error) {
 	}
 	f.last = nil
 	r := opened{&flowRecording{again, f}, started}
-	return r, r.prepare(func() (recording, error) {
+	return r, r.prepare(ctx, func() (recording, error) {
 		again, err := newCapture(data)
 		return &flowRecording{again, f}, err
 	}, o)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // PCAP is a network capture, pcap or pcapng, of one or several sensors of Velodyne (an HDL-64E needs
@@ -32,8 +32,8 @@ var PCAP = ingest.Format{
 		}
 		return ingest.No
 	},
-	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return open(path, o, openCapture)
+	Open: func(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(ctx, path, o, openCapture)
 	},
 	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		return inspect(ctx, path, o, openCapture)
@@ -59,23 +59,23 @@ var VelodyneRaw = ingest.Format{
 		}
 		return ingest.Sure
 	},
-	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return open(path, o, openRaw)
+	Open: func(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(ctx, path, o, openRaw)
 	},
 	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		return inspect(ctx, path, o, openRaw)
 	},
 }
 
-type opener func(path string, o ingest.Options) (opened, error)
+type opener func(ctx context.Context, path string, o ingest.Options) (opened, error)
 
-func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
+func open(ctx context.Context, path string, o ingest.Options, begin opener) (ingest.Source, error) {
 	stream, err := streamName(path)
 	if err != nil {
 		return nil, err
 	}
 	o = o.WithDefaults()
-	r, err := begin(path, o)
+	r, err := begin(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -93,7 +93,7 @@ func open(path string, o ingest.Options, begin opener) (ingest.Source, error) {
 
 // streamName returns the name of the stream of a recording: a file, or a folder of one or several.
 func streamName(path string) (string, error) {
-	info, err := os.Stat(path)
+	info, err := regular.Stat(path)
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +134,7 @@ func (s *source) follow() error {
 
 func inspect(ctx context.Context, path string, o ingest.Options, begin opener) (ingest.Detail, error) {
 	o = o.WithDefaults()
-	r, err := begin(path, o)
+	r, err := begin(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -148,7 +148,7 @@ func inspect(ctx context.Context, path string, o ingest.Options, begin opener) (
 // rawRecording splits a file into packets. What is not one is left out.
 type rawRecording struct{ data []byte }
 
-func (r *rawRecording) next() (packet, bool, error) {
+func (r *rawRecording) next(context.Context) (packet, bool, error) {
 	if len(r.data) < velodyneSize {
 		return packet{}, false, nil
 	}
@@ -162,7 +162,7 @@ func (r *rawRecording) next() (packet, bool, error) {
 
 func (r *rawRecording) close() error { return nil }
 
-func openRaw(path string, o ingest.Options) (opened, error) {
+func openRaw(_ context.Context, path string, o ingest.Options) (opened, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
 		return opened{}, err

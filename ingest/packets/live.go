@@ -1,6 +1,7 @@
 package packets
 
 import (
+	"context"
 	"fmt"
 	"iter"
 	"slices"
@@ -168,7 +169,7 @@ type Record struct {
 
 // Records returns the lidar packets of a recording in the order in which they were recorded. The sequence can be
 // iterated several times. Packets of several sensors are an error unless o chooses one.
-func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
+func Records(ctx context.Context, path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 	o = o.WithDefaults()
 	head, err := ingest.ReadHead(path)
 	if err != nil {
@@ -181,7 +182,7 @@ func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 		if f.Detect(head) == ingest.No {
 			continue
 		}
-		r, err := f.begin(path, o)
+		r, err := f.begin(ctx, path, o)
 		if err == nil {
 			err = r.close()
 		}
@@ -198,22 +199,22 @@ func Records(path string, o ingest.Options) (iter.Seq2[Record, error], error) {
 			)
 		}
 		return func(yield func(Record, error) bool) {
-			r, err := f.begin(path, o)
+			r, err := f.begin(ctx, path, o)
 			if err != nil {
 				yield(Record{}, err)
 				return
 			}
-			give(r, yield)
+			give(ctx, r, yield)
 		}, nil
 	}
 	return nil, fmt.Errorf("%s: not a recording of lidar packets", path)
 }
 
 // give yields the packets of a recording, and closes it.
-func give(r opened, yield func(Record, error) bool) {
+func give(ctx context.Context, r opened, yield func(Record, error) bool) {
 	defer r.close() //nolint:errcheck // opened for reading
 	for {
-		p, ok, err := r.next()
+		p, ok, err := r.next(ctx)
 		if ok && (p.track < 0 || p.err != nil || !r.tracks[p.track].fits(p)) {
 			continue
 		}

@@ -6,13 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 // MCAP is a ROS recording in MCAP with messages of the types of [openBag], in CDR or as ROS 1 writes them. Chunks may
@@ -37,8 +36,8 @@ var MCAP = ingest.Format{
 		}
 		return ingest.No
 	},
-	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return open(path, o, openMCAP)
+	Open: func(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(ctx, path, o, openMCAP)
 	},
 	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		return inspect(ctx, path, o, openMCAP)
@@ -60,20 +59,20 @@ type mcap struct {
 	topicList
 
 	data     []byte // after the magic
-	limit    int64
+	limits   unpack.Limits
 	channels map[uint16]int // topics by channel
 }
 
-func openMCAP(path string, o ingest.Options) (opened, error) {
-	m, err := loadMCAP(path, o)
+func openMCAP(ctx context.Context, path string, o ingest.Options) (opened, error) {
+	m, err := loadMCAP(ctx, path, o)
 	if err != nil {
 		return opened{}, err
 	}
-	return openBag(path, m, o)
+	return openBag(ctx, path, m, o)
 }
 
 // loadMCAP reads the whole file to find its topics: channels may be declared anywhere before their first message.
-func loadMCAP(path string, o ingest.Options) (*mcap, error) {
+func loadMCAP(ctx context.Context, path string, o ingest.Options) (*mcap, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
 		return nil, err
@@ -82,53 +81,62 @@ func loadMCAP(path string, o ingest.Options) (*mcap, error) {
 	if !ok {
 		return nil, fmt.Errorf("found %.8q, want %q", data, mcapMagic)
 	}
-	m := &mcap{data: data, limit: int64(o.MaxBytes), channels: map[uint16]int{}}
+	m := &mcap{data: data, limits: limitsOf(o), channels: map[uint16]int{}}
 	r := m.reader(func(channel uint16) (int, bool) { i, ok := m.channels[channel]; return i, ok })
 	r.note, r.schemas, r.declared = o.Note, map[uint16]string{}, m.declare
 	for {
-		msg, ok, err := r.message()
+		msg, ok, err := r.message(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
-			return m, m.orElse(r.damage)
+			return m, errors.Join(r.close(), m.orElse(r.damage))
 		}
-		m.counted(msg)
+		if err := m.counted(msg, o); err != nil {
+			return nil, err
+		}
 	}
 }
 
 // declare records a channel. Several channels may be of one topic.
-func (m *mcap) declare(id uint16, t topic) { m.channels[id] = m.add(t) }
+func (m *mcap) declare(id uint16, t topic) (err error) {
+	m.channels[id], err = m.add(t)
+	return err
+}
 
 func (m *mcap) close() error { return nil }
 
 func (m *mcap) reader(topic func(channel uint16) (int, bool)) *mcapFile {
-	return &mcapFile{size: len(mcapMagic) + len(m.data), rest: m.data, limit: m.limit, topic: topic}
+	f := &mcapFile{size: len(mcapMagic) + len(m.data), rest: m.data, limits: m.limits, topic: topic}
+	f.limits.Account = m.limits.Account.Part()
+	f.parts.Packed = int64(f.size)
+	return f
 }
 
-func (m *mcap) read(topics []int) (messages, error) {
-	wanted := map[uint16]int{}
+func (m *mcap) read(_ context.Context, topics []int) (messages, error) {
+	channels, chosen := map[uint16]int{}, wanted(topics)
 	for channel, i := range m.channels {
-		if slices.Contains(topics, i) {
-			wanted[channel] = i
+		if chosen[i] {
+			channels[channel] = i
 		}
 	}
-	return m.reader(func(channel uint16) (int, bool) { i, ok := wanted[channel]; return i, ok }), nil
+	return m.reader(func(channel uint16) (int, bool) { i, ok := channels[channel]; return i, ok }), nil
 }
 
 // mcapFile iterates over the messages of a file, chunk by chunk. What is cut off or damaged is left out.
 type mcapFile struct {
-	size   int    // of the file
-	rest   []byte // rest of the file
-	chunk  []byte // rest of the current chunk
-	cut    bool   // the chunk is the last one, of which a part is missing
-	limit  int64
+	size   int           // of the file
+	rest   []byte        // rest of the file
+	chunk  []byte        // rest of the current chunk
+	cut    bool          // the chunk is the last one, of which a part is missing
+	limits unpack.Limits // its account is that of the current chunk
+	parts  unpack.Parts
 	topic  func(channel uint16) (i int, ok bool)
 	note   func(format string, args ...any)
 	damage error // the first
 
-	schemas  map[uint16]string             // names
-	declared func(channel uint16, t topic) // nil once channels are known
+	schemas  map[uint16]string                   // names
+	declared func(channel uint16, t topic) error // nil once channels are known
 }
 
 func (f *mcapFile) remark(what string, err error) {
@@ -140,10 +148,17 @@ func (f *mcapFile) remark(what string, err error) {
 	}
 }
 
-func (f *mcapFile) close() error { return nil }
+func (f *mcapFile) close() error {
+	f.rest, f.chunk = nil, nil
+	f.limits.Account.Close()
+	return nil
+}
 
-func (f *mcapFile) message() (out message, ok bool, err error) {
+func (f *mcapFile) message(ctx context.Context) (out message, ok bool, err error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return out, false, err
+		}
 		op, content, ok := f.record()
 		if !ok || op == mcapDataEnd {
 			return out, false, nil
@@ -151,14 +166,16 @@ func (f *mcapFile) message() (out message, ok bool, err error) {
 		r := mcapReader{b: content}
 		switch op {
 		case mcapSchema, mcapChannel:
-			f.declare(op, &r)
+			if err := f.declare(op, &r); err != nil {
+				return out, false, err
+			}
 		case mcapMessage:
 			channel := r.uint16()
 			r.bytes(4) // sequence
 			logged := r.uint64()
 			r.bytes(8) // publish time
 			if i, ok := f.topic(channel); ok && r.err == nil {
-				return message{i, time.Unix(0, int64(logged)).UTC(), r.b}, true, nil //nolint:gosec // until 2262
+				return message{i, time.Unix(0, int64(logged)).UTC(), r.b}, true, nil // until 2262
 			}
 		case mcapChunk:
 			var err error
@@ -173,9 +190,9 @@ func (f *mcapFile) message() (out message, ok bool, err error) {
 }
 
 // declare reads a schema or a channel, unless they are known.
-func (f *mcapFile) declare(op uint8, r *mcapReader) {
+func (f *mcapFile) declare(op uint8, r *mcapReader) error {
 	if f.declared == nil {
-		return
+		return nil
 	}
 	id := r.uint16()
 	if op == mcapSchema {
@@ -183,14 +200,15 @@ func (f *mcapFile) declare(op uint8, r *mcapReader) {
 		if r.err == nil {
 			f.schemas[id] = name
 		}
-		return
+		return nil
 	}
 	t := topic{kind: f.schemas[r.uint16()]}
 	t.name = string(r.bytes(uint64(r.uint32())))
 	t.encoding = string(r.bytes(uint64(r.uint32())))
-	if r.err == nil {
-		f.declared(id, t)
+	if r.err == nil { // otherwise message remarks it
+		return f.declared(id, t)
 	}
+	return nil
 }
 
 // record returns the next record, of the current chunk if there is any.
@@ -244,30 +262,33 @@ func (f *mcapFile) unpack(r *mcapReader) ([]byte, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
-	if size > uint64(f.limit) {
-		return nil, fmt.Errorf("found %d bytes, limit %d", size, f.limit)
+	if size > uint64(f.limits.Bytes) {
+		return nil, fmt.Errorf("found %d bytes, limit %d", size, f.limits.Bytes)
 	}
-	out, err := unpackMCAP(how, packed, size, f.limit)
+	if err := f.parts.Add(int64(size)); err != nil {
+		return nil, err
+	}
+	f.chunk = nil
+	f.limits.Account.Close()
+	out, err := unpackMCAP(how, packed, int64(size), f.limits)
 	if err == nil && sum != 0 && f.declared != nil && crc32.ChecksumIEEE(out) != sum {
 		err = errors.New("its bytes differ from its checksum")
 	}
 	return out, err
 }
 
-func unpackMCAP(how string, packed []byte, size uint64, limit int64) ([]byte, error) {
+func unpackMCAP(how string, packed []byte, size int64, l unpack.Limits) ([]byte, error) {
 	switch how {
 	case "":
 		return packed, nil
 	case "lz4":
-		return readChunk(lz4.NewReader(bytes.NewReader(packed)), size)
+		return unpack.Exactly(lz4.NewReader(bytes.NewReader(packed)), int64(len(packed)), size, l)
 	case "zstd":
-		z, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderMaxMemory(uint64(limit)))
-		if err != nil {
-			return nil, err
+		out, err := unpack.Zstd(packed, l)
+		if err == nil && int64(len(out)) != size {
+			err = fmt.Errorf("found %d decompressed bytes, want %d", len(out), size)
 		}
-		defer z.Close()
-		return readChunk(z, size)
+		return out, err
 	default:
 		return nil, fmt.Errorf("found compression %.20q, want none, lz4 or zstd", how)
 	}

@@ -1,18 +1,16 @@
 package packets
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/klauspost/compress/zstd"
-
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 // topic is a topic of a ROS recording.
@@ -49,11 +47,26 @@ type topicList struct {
 
 func (l *topicList) topics() []topic { return l.found }
 
-// add returns the index of a topic.
-func (l *topicList) add(t topic) int {
+// maxTopics limits the topics of a recording.
+const maxTopics = 10000
+
+// wanted returns a set of indices of topics.
+func wanted(topics []int) map[int]bool {
+	out := make(map[int]bool, len(topics))
+	for _, i := range topics {
+		out[i] = true
+	}
+	return out
+}
+
+// add returns the index of a topic. The error is one of too many topics.
+func (l *topicList) add(t topic) (int, error) {
 	key := [3]string{t.name, t.kind, t.encoding}
 	i, ok := l.index[key]
 	if !ok {
+		if len(l.found) == maxTopics {
+			return 0, fmt.Errorf("found more than %d topics", maxTopics)
+		}
 		if l.index == nil {
 			l.index = map[[3]string]int{}
 		}
@@ -61,16 +74,26 @@ func (l *topicList) add(t topic) int {
 		l.index[key] = i
 		l.found = append(l.found, t)
 	}
-	return i
+	return i, nil
 }
 
-// counted counts a message, and keeps the first of a topic.
-func (l *topicList) counted(m message) {
+// counted counts a message, and keeps a copy of the first of a topic.
+func (l *topicList) counted(m message, o ingest.Options) error {
 	t := &l.found[m.topic]
 	t.count++
-	if t.first == nil {
-		t.first = m.data
+	if t.first != nil {
+		return nil
 	}
+	if err := o.Take(len(m.data), 1); err != nil {
+		return err
+	}
+	t.first = append([]byte{}, m.data...)
+	return nil
+}
+
+// limitsOf returns the limits of what chunks and messages decompress to.
+func limitsOf(o ingest.Options) unpack.Limits {
+	return unpack.Limits{Bytes: int64(o.MaxBytes), Account: o.Account}
 }
 
 // orElse returns the error of a recording without topics because it is damaged.
@@ -93,7 +116,7 @@ type message struct {
 
 // messages returns messages one by one; ok is false at the end.
 type messages interface {
-	message() (m message, ok bool, err error)
+	message(ctx context.Context) (m message, ok bool, err error)
 	close() error
 }
 
@@ -101,7 +124,7 @@ type messages interface {
 type bag interface {
 	topics() []topic
 	// read returns the messages of the topics with these indices, in order.
-	read(topics []int) (messages, error)
+	read(ctx context.Context, topics []int) (messages, error)
 	close() error
 }
 
@@ -126,15 +149,15 @@ var scanFamilies = map[string]family{
 
 // openBag returns the tracks of a recording: one for each topic of packets or clouds that has messages. It closes b on
 // error; otherwise the recording does.
-func openBag(file string, b bag, o ingest.Options) (opened, error) {
-	r, err := tracksOf(file, b, o)
+func openBag(ctx context.Context, file string, b bag, o ingest.Options) (opened, error) {
+	r, err := tracksOf(ctx, file, b, o)
 	if err != nil {
 		return opened{}, errors.Join(err, b.close())
 	}
 	return r, nil
 }
 
-func tracksOf(file string, b bag, o ingest.Options) (opened, error) {
+func tracksOf(ctx context.Context, file string, b bag, o ingest.Options) (opened, error) {
 	topics := b.topics()
 	metas := bagMetas(topics)
 	var all []*track
@@ -167,18 +190,18 @@ func tracksOf(file string, b bag, o ingest.Options) (opened, error) {
 		return opened{}, err
 	}
 	for i := range topics {
-		topics[i].first = nil // it may hold a whole chunk in memory
+		topics[i].first = nil
 	}
 	wanted := make([]int, len(tracks))
 	for i, t := range tracks {
 		wanted[i] = index[t]
 	}
 	begin := func() (*bagRecording, error) {
-		m, err := b.read(wanted)
+		m, err := b.read(ctx, wanted)
 		if err != nil {
 			return nil, err
 		}
-		return &bagRecording{messages: m, topics: topics, wanted: wanted}, nil
+		return &bagRecording{messages: m, topics: topics, wanted: wanted, limits: messageLimits(o)}, nil
 	}
 	rec, err := begin()
 	if err != nil {
@@ -186,7 +209,7 @@ func tracksOf(file string, b bag, o ingest.Options) (opened, error) {
 	}
 	rec.bag = b
 	r := opened{rec, tracks}
-	if err := r.prepare(func() (recording, error) { return begin() }, o); err != nil {
+	if err := r.prepare(ctx, func() (recording, error) { return begin() }, o); err != nil {
 		return opened{}, errors.Join(err, rec.messages.close())
 	}
 	return r, nil
@@ -210,6 +233,7 @@ func trackOf(t topic, metas []bagMeta, file string, o ingest.Options) (*track, e
 	k := &track{name: t.name, count: t.count}
 	if t.plain() == pointCloud2 {
 		k.clouds, k.model = true, "PointCloud2"
+		o.Account = o.Account.Part()
 		k.begin = func() (decoder, func(packet) bool, error) {
 			return &cloudDecoder{limits: o, ros1: t.encoding == "ros1"}, func(packet) bool { return true }, nil
 		}
@@ -219,7 +243,7 @@ func trackOf(t topic, metas []bagMeta, file string, o ingest.Options) (*track, e
 	if !ok {
 		return nil, nil
 	}
-	ps, err := t.packets(message{data: t.first})
+	ps, err := t.packets(message{data: t.first}, messageLimits(o))
 	if err != nil && len(ps) == 0 {
 		return nil, err
 	}
@@ -266,9 +290,15 @@ type bagMeta struct {
 	meta  *ousterMeta
 }
 
+// maxBagMetas limits the sensors whose metadata a recording holds.
+const maxBagMetas = 256
+
 // bagMetas returns the metadata of Ousters in the first messages of topics.
 func bagMetas(topics []topic) (out []bagMeta) {
 	for _, t := range topics {
+		if len(out) == maxBagMetas {
+			break
+		}
 		if t.plain() != textMessage || t.first == nil {
 			continue
 		}
@@ -321,14 +351,21 @@ type bagRecording struct {
 	topics []topic
 	wanted []int // topics of the tracks
 	queue  []packet
+	limits unpack.Limits // its account is that of the current message
+}
+
+// messageLimits returns the limits of one message, with an account of its own.
+func messageLimits(o ingest.Options) unpack.Limits {
+	return unpack.Limits{Bytes: maxMessage, Account: o.Account.Part()}
 }
 
 // maxMessage limits the size of one message; a scan of the largest sensors has about 2 MiB.
 const maxMessage = 64 << 20
 
-func (r *bagRecording) next() (packet, bool, error) {
+func (r *bagRecording) next(ctx context.Context) (packet, bool, error) {
 	for len(r.queue) == 0 {
-		m, ok, err := r.message()
+		r.limits.Account.Close()
+		m, ok, err := r.message(ctx)
 		if err != nil || !ok {
 			return packet{}, false, err
 		}
@@ -336,7 +373,7 @@ func (r *bagRecording) next() (packet, bool, error) {
 		if track < 0 {
 			continue
 		}
-		if r.queue, err = r.topics[m.topic].packets(m); err != nil {
+		if r.queue, err = r.topics[m.topic].packets(m, r.limits); err != nil {
 			r.queue = append(r.queue, packet{err: err})
 		}
 		for i := range r.queue {
@@ -365,8 +402,8 @@ func (t topic) reader(data []byte) *cdr {
 }
 
 // packets extracts the packets of a message, or the message itself if it is a cloud.
-func (t topic) packets(m message) ([]packet, error) {
-	data, err := unpackMessage(m.data)
+func (t topic) packets(m message, l unpack.Limits) ([]packet, error) {
+	data, err := unpackMessage(m.data, l)
 	if err != nil {
 		return nil, err
 	}
@@ -376,23 +413,13 @@ func (t topic) packets(m message) ([]packet, error) {
 	return scanMessages[t.plain()].packets(t.reader(data), m.time)
 }
 
-var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
-
-// zstdMessages decompresses messages. It has no goroutine.
-var zstdMessages = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxMessage))
-})
-
 // unpackMessage decompresses a message of a ROS 2 recording with --compression-mode message. A message that is not
 // compressed begins with a zero.
-func unpackMessage(data []byte) ([]byte, error) {
-	if !bytes.HasPrefix(data, zstdMagic) {
+func unpackMessage(data []byte, l unpack.Limits) ([]byte, error) {
+	if !unpack.IsZstd(data) {
 		return data, nil
 	}
-	z, err := zstdMessages()
-	if err == nil {
-		data, err = z.DecodeAll(data, nil)
-	}
+	data, err := unpack.Zstd(data, l)
 	if err != nil {
 		return nil, fmt.Errorf("compressed message: %w", err)
 	}
@@ -413,7 +440,7 @@ var _, _ preparer = (*hesaiDecoder)(nil), (*robosenseDecoder)(nil)
 // prepare lets decoders look at the packets that come first. A decoder may need information that comes late, and a
 // missing or wrong calibration is reported before reading begins. A track whose decoder reports an error is left out
 // with a note, unless there is no other.
-func (r *opened) prepare(begin func() (recording, error), o ingest.Options) (err error) {
+func (r *opened) prepare(ctx context.Context, begin func() (recording, error), o ingest.Options) (err error) {
 	open := 0
 	see := make([]preparer, len(r.tracks))
 	for i, t := range r.tracks {
@@ -432,7 +459,7 @@ func (r *opened) prepare(begin func() (recording, error), o ingest.Options) (err
 	defer func() { err = errors.Join(err, rec.close()) }()
 	var errs []error
 	for n := 0; open > 0 && n < maxAhead*len(r.tracks); n++ {
-		p, ok, err := rec.next()
+		p, ok, err := rec.next(ctx)
 		if err != nil || !ok {
 			break // reported when it is read
 		}

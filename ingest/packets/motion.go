@@ -13,7 +13,8 @@ import (
 type motion struct {
 	poses   trajectory.Trajectory
 	began   time.Time   // of the turn
-	inverse ingest.Pose // of the sensor's at that time
+	start   ingest.Pose // of the sensor at that time
+	inverse ingest.Pose // of start
 	known   bool        // there was one
 	last    time.Time
 	step    ingest.Pose // from the sensor at the last time to the sensor at the turn's start
@@ -38,10 +39,9 @@ func readMotion(o ingest.Options) (*motion, error) {
 // to advances to time t of the turn that started at began.
 func (m *motion) to(began, t time.Time) {
 	if !began.Equal(m.began) || m.last.IsZero() {
-		var p ingest.Pose
 		m.began = began
-		p, m.known = m.poses.At(began, maxPoseGap)
-		m.inverse = p.Inverse()
+		m.start, m.known = m.poses.At(began, maxPoseGap)
+		m.inverse = m.start.Inverse()
 	} else if t.Equal(m.last) {
 		return
 	}
@@ -50,6 +50,15 @@ func (m *motion) to(began, t time.Time) {
 	if m.ok = ok && m.known; m.ok {
 		m.step = m.inverse.Mul(&p)
 	}
+}
+
+// pose returns the pose of the points of the turn, or nil if it is unknown.
+func (m *motion) pose() *ingest.Pose {
+	if !m.known {
+		return nil
+	}
+	p := m.start
+	return &p
 }
 
 // correct transforms points [lo,hi) and returns the end of those that remain.

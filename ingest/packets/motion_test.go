@@ -48,6 +48,13 @@ func TestMotion(t *testing.T) {
 			}
 		}
 		cloud := d.rest().cloud
+		if pose := cloud.Pose; corrected {
+			if pose == nil || math.Abs(pose.T[1]) > 0.01 || math.Abs(pose.R[0]-1) > 1e-6 {
+				t.Errorf("found the pose %v, want that of the start", pose)
+			}
+		} else if pose != nil {
+			t.Errorf("found the pose %v without a trajectory", pose)
+		}
 		for i := range cloud.Len() {
 			points++
 			worst[corrected] = max(worst[corrected], math.Abs(cloud.Y[i]-wall))

@@ -34,7 +34,7 @@ func TestOusterDigests(t *testing.T) {
 		if err := json.Unmarshal(digest, &want); err != nil {
 			t.Fatal(err)
 		}
-		rec, err := openCapture(path, ingest.Options{}.WithDefaults())
+		rec, err := openCapture(t.Context(), path, ingest.Options{}.WithDefaults())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func TestOusterDigests(t *testing.T) {
 		columns, rows := d.meta.Format.Columns, d.meta.Format.Pixels
 		ranges := make([]byte, 4*columns*rows)
 		for {
-			p, ok, err := rec.next()
+			p, ok, err := rec.next(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -248,8 +249,9 @@ func FuzzPCAP(f *testing.F) {
 }
 
 func FuzzCDR(f *testing.F) {
-	f.Add([]byte("\x00\x01\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m := mutants.New(f, "cdr")
+	m.Add([]byte("\x00\x01\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00"))
+	m.Fuzz(func(t *testing.T, data []byte) {
 		ps, _ := scanMessages["velodyne_msgs/VelodyneScan"].packets(newCDR(data), time.Time{})
 		for _, p := range ps {
 			if len(p.data) != velodyneSize {
@@ -290,7 +292,7 @@ func TestVLP32Truth(t *testing.T) {
 		}
 		put(ours, p)
 	}
-	records, err := Records(path, ingest.Options{})
+	records, err := Records(t.Context(), path, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,7 @@ func (d *cloudDecoder) counts() Counts { return d.count }
 func (d *cloudDecoder) rest() *turn    { return nil }
 
 func (d *cloudDecoder) add(p packet) (*turn, error) {
+	d.limits.Account.Close() // the cloud before is in other hands
 	c := newCDR(p.data)
 	if d.ros1 {
 		c = newROS1(p.data)
@@ -99,6 +100,9 @@ func (d *cloudDecoder) rows(data []byte, height int, used, row int64) ([]byte, e
 			used,
 		)
 	}
+	if err := d.limits.Take(height, int(used)); err != nil {
+		return nil, err
+	}
 	out := make([]byte, 0, int64(height)*used)
 	for i := range int64(height) {
 		out = append(out, data[i*row:][:used]...)
@@ -126,7 +130,7 @@ func (d *cloudDecoder) fields(c *cdr) (out pointFields, err error) {
 		name := c.string()
 		offset, kind := c.uint32(), c.uint8()
 		c.uint32() // count
-		if c.err != nil || !columns.Wanted(name) {
+		if c.err != nil || !columns.Wanted(name, d.limits) {
 			continue
 		}
 		if kind < 1 || int(kind) > len(pointTypes) {

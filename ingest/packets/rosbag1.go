@@ -5,14 +5,15 @@ import (
 	"compress/bzip2"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/pierrec/lz4/v4"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 )
 
 // ROSBag1 is a ROS 1 recording (.bag, format 2.0) with packets or clouds of the types of [openBag]; those of an Ouster
@@ -34,8 +35,8 @@ var ROSBag1 = ingest.Format{
 		}
 		return ingest.No
 	},
-	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return open(path, o, openROSBag1)
+	Open: func(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(ctx, path, o, openROSBag1)
 	},
 	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		return inspect(ctx, path, o, openROSBag1)
@@ -139,21 +140,21 @@ func counted(b []byte) (v, rest []byte, err error) {
 type rosbag1 struct {
 	topicList
 
-	data  []byte // after the magic
-	limit int64
-	conns map[uint32]int // topics by connection
+	data   []byte // after the magic
+	limits unpack.Limits
+	conns  map[uint32]int // topics by connection
 }
 
-func openROSBag1(path string, o ingest.Options) (opened, error) {
-	b, err := loadROSBag1(path, o)
+func openROSBag1(ctx context.Context, path string, o ingest.Options) (opened, error) {
+	b, err := loadROSBag1(ctx, path, o)
 	if err != nil {
 		return opened{}, err
 	}
-	return openBag(path, b, o)
+	return openBag(ctx, path, b, o)
 }
 
 // loadROSBag1 reads the whole file to find its topics.
-func loadROSBag1(path string, o ingest.Options) (*rosbag1, error) {
+func loadROSBag1(ctx context.Context, path string, o ingest.Options) (*rosbag1, error) {
 	data, err := ingest.ReadFile(path, o)
 	if err != nil {
 		return nil, err
@@ -162,19 +163,21 @@ func loadROSBag1(path string, o ingest.Options) (*rosbag1, error) {
 	if !ok {
 		return nil, fmt.Errorf("found %.13q, want %q; rosbag fix converts other versions", data, bagMagic)
 	}
-	b := &rosbag1{data: data, limit: int64(o.MaxBytes), conns: map[uint32]int{}}
+	b := &rosbag1{data: data, limits: limitsOf(o), conns: map[uint32]int{}}
 	r := b.reader(func(conn uint32) (int, bool) { i, ok := b.conns[conn]; return i, ok })
 	r.note = o.Note
 	r.connected = b.connect
 	for {
-		m, ok, err := r.message()
+		m, ok, err := r.message(ctx)
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
-			return b, b.orElse(r.damage)
+			return b, errors.Join(r.close(), b.orElse(r.damage))
 		}
-		b.counted(m)
+		if err := b.counted(m, o); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -191,33 +194,38 @@ func (b *rosbag1) connect(m *bagRecord) error {
 	if v := m.fields["topic"]; len(v) > 0 { // as it was recorded; the other is as the publisher calls it
 		name = string(v)
 	}
-	b.conns[m.number("conn")] = b.add(topic{name: name, kind: string(info["type"]), encoding: "ros1"})
-	return nil
+	i, err := b.add(topic{name: name, kind: string(info["type"]), encoding: "ros1"})
+	b.conns[m.number("conn")] = i
+	return err
 }
 
 func (b *rosbag1) close() error { return nil }
 
 func (b *rosbag1) reader(topic func(conn uint32) (int, bool)) *bagReader {
-	return &bagReader{size: len(bagMagic) + len(b.data), rest: b.data, limit: b.limit, topic: topic}
+	r := &bagReader{size: len(bagMagic) + len(b.data), rest: b.data, limits: b.limits, topic: topic}
+	r.limits.Account = b.limits.Account.Part()
+	r.parts.Packed = int64(r.size)
+	return r
 }
 
-func (b *rosbag1) read(topics []int) (messages, error) {
-	wanted := map[uint32]int{}
+func (b *rosbag1) read(_ context.Context, topics []int) (messages, error) {
+	conns, chosen := map[uint32]int{}, wanted(topics)
 	for conn, i := range b.conns {
-		if slices.Contains(topics, i) {
-			wanted[conn] = i
+		if chosen[i] {
+			conns[conn] = i
 		}
 	}
-	return b.reader(func(conn uint32) (int, bool) { i, ok := wanted[conn]; return i, ok }), nil
+	return b.reader(func(conn uint32) (int, bool) { i, ok := conns[conn]; return i, ok }), nil
 }
 
 // bagReader iterates over the messages of a recording, chunk by chunk. What is cut off or damaged is left out.
 type bagReader struct {
-	size      int    // of the file
-	rest      []byte // rest of the file
-	chunk     []byte // rest of the current chunk
-	cut       bool   // the chunk is the last one, of which a part is missing
-	limit     int64
+	size      int           // of the file
+	rest      []byte        // rest of the file
+	chunk     []byte        // rest of the current chunk
+	cut       bool          // the chunk is the last one, of which a part is missing
+	limits    unpack.Limits // its account is that of the current chunk
+	parts     unpack.Parts
 	topic     func(conn uint32) (i int, ok bool)
 	connected func(m *bagRecord) error // nil once connections are known
 	note      func(format string, args ...any)
@@ -233,15 +241,18 @@ func (r *bagReader) remark(what string, err error) {
 	}
 }
 
-func (r *bagReader) message() (out message, ok bool, err error) {
+func (r *bagReader) message(ctx context.Context) (out message, ok bool, err error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return out, false, err
+		}
 		m, ok := r.record()
 		if !ok {
 			return out, false, nil
 		}
 		switch m.op() {
 		case bagChunk:
-			if r.chunk, err = unpackChunk(&m, r.limit); err != nil && !r.cut {
+			if r.chunk, err = r.unpack(&m); err != nil && !r.cut {
 				r.remark("a chunk is left out or ends early: ", err)
 			}
 		case bagConnection:
@@ -311,12 +322,17 @@ func partialChunk(b []byte) (m bagRecord) {
 	return m
 }
 
-// unpackChunk decompresses a chunk. If it is damaged, the error comes with what precedes the damage.
-func unpackChunk(m *bagRecord, limit int64) ([]byte, error) {
+// unpack decompresses a chunk. If it is damaged, the error comes with what precedes the damage.
+func (r *bagReader) unpack(m *bagRecord) ([]byte, error) {
 	size := int64(m.number("size"))
-	if size > limit {
-		return nil, fmt.Errorf("found %d bytes, limit %d", size, limit)
+	if size > r.limits.Bytes {
+		return nil, fmt.Errorf("found %d bytes, limit %d", size, r.limits.Bytes)
 	}
+	if err := r.parts.Add(size); err != nil {
+		return nil, err
+	}
+	r.chunk = nil
+	r.limits.Account.Close()
 	var packed io.Reader
 	switch how := string(m.fields["compression"]); how {
 	case "none":
@@ -328,17 +344,11 @@ func unpackChunk(m *bagRecord, limit int64) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("found compression %.20q, want none, bz2 or lz4", how)
 	}
-	return readChunk(packed, uint64(size))
+	return unpack.Exactly(packed, int64(len(m.data)), size, r.limits)
 }
 
-// readChunk reads a chunk of a stated size. The error of one that is damaged comes with what precedes the damage.
-func readChunk(from io.Reader, size uint64) ([]byte, error) {
-	var out bytes.Buffer
-	_, err := io.Copy(&out, io.LimitReader(from, int64(size)+1))
-	if err == nil && uint64(out.Len()) != size {
-		err = fmt.Errorf("found %d decompressed bytes, want %d", out.Len(), size)
-	}
-	return out.Bytes(), err
+func (r *bagReader) close() error {
+	r.rest, r.chunk = nil, nil
+	r.limits.Account.Close()
+	return nil
 }
-
-func (r *bagReader) close() error { return nil }

@@ -4,22 +4,22 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"go.yaml.in/yaml/v3"
-	"modernc.org/sqlite" // and the driver "sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/internal/sqlitefile"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Phrases of the reference page for all recordings of ROS.
@@ -43,20 +43,20 @@ var ROSBag2 = ingest.Format{
 	Refuses:    bagRefuses + "; what a write-ahead log beside the file holds (.db3-wal)",
 	Extensions: []string{".db3"},
 	Parts:      []string{"rosbag2", "mcap"},
-	Library:    "modernc.org/sqlite, klauspost/compress",
+	Library:    "klauspost/compress",
 	Tested:     "Nebula VLP-32C, QT64 and Helios-16P recordings with ground truth clouds",
 	Options:    newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		switch {
 		case h.IsDir() && len(bagParts(h.Names)) > 0:
 			return ingest.Sure
-		case bytes.HasPrefix(h.Bytes, []byte(sqliteMagic)):
+		case bytes.HasPrefix(h.Bytes, []byte(sqlitefile.Magic)):
 			return ingest.Likely
 		}
 		return ingest.No
 	},
-	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
-		return open(path, o, openROSBag2)
+	Open: func(ctx context.Context, path string, o ingest.Options) (ingest.Source, error) {
+		return open(ctx, path, o, openROSBag2)
 	},
 	Inspect: func(ctx context.Context, path string, o ingest.Options) (ingest.Detail, error) {
 		return inspect(ctx, path, o, openROSBag2)
@@ -64,10 +64,8 @@ var ROSBag2 = ingest.Format{
 }
 
 const (
-	sqliteMagic = "SQLite format 3\x00"
 	bagMetadata = "metadata.yaml"
-	// maxTopics limits the topics of a recording, maxBagMetadata the size of metadata.yaml.
-	maxTopics      = 10000
+	// maxBagMetadata limits the size of metadata.yaml.
 	maxBagMetadata = 16 << 20
 )
 
@@ -115,33 +113,33 @@ func partNumber(name string) (stem string, number int) {
 	return base[:i], n
 }
 
-func openROSBag2(path string, o ingest.Options) (opened, error) {
-	info, err := os.Stat(path)
+func openROSBag2(ctx context.Context, path string, o ingest.Options) (opened, error) {
+	info, err := regular.Stat(path)
 	if err != nil {
 		return opened{}, err
 	}
 	if !info.IsDir() {
-		b, err := loadROSBag2(path, o)
+		b, err := loadROSBag2(ctx, path, o)
 		if err != nil {
 			return opened{}, err
 		}
-		return openBag(path, b, o)
+		return openBag(ctx, path, b, o)
 	}
 	files, err := bagFiles(path, o)
 	if err != nil {
 		return opened{}, err
 	}
-	b, err := loadParts(files, o)
+	b, err := loadParts(ctx, files, o)
 	if err != nil {
 		return opened{}, err
 	}
-	return openBag(filepath.Join(path, bagMetadata), b, o)
+	return openBag(ctx, filepath.Join(path, bagMetadata), b, o)
 }
 
 // bagFiles returns the paths of the files of a recording's folder, in order: those that metadata.yaml lists or, if
 // there is none, all.
 func bagFiles(dir string, o ingest.Options) ([]string, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := regular.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -229,16 +227,16 @@ type part struct {
 }
 
 // loadPart opens one file of a recording.
-func loadPart(path string, o ingest.Options) (bag, error) {
+func loadPart(ctx context.Context, path string, o ingest.Options) (bag, error) {
 	head, err := ingest.ReadHead(path)
 	if err != nil {
 		return nil, err
 	}
 	var b bag
 	if bytes.HasPrefix(head.Bytes, []byte(mcapMagic)) {
-		b, err = loadMCAP(path, o)
+		b, err = loadMCAP(ctx, path, o)
 	} else {
-		b, err = loadROSBag2(path, o)
+		b, err = loadROSBag2(ctx, path, o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
@@ -247,21 +245,27 @@ func loadPart(path string, o ingest.Options) (bag, error) {
 }
 
 // loadParts finds the topics of all files. Files that cannot be read are left out with a note, unless all are.
-func loadParts(files []string, o ingest.Options) (bag, error) {
+func loadParts(ctx context.Context, files []string, o ingest.Options) (bag, error) {
 	if len(files) == 1 {
-		return loadPart(files[0], o)
+		return loadPart(ctx, files[0], o)
 	}
 	s := &split{o: o}
 	var errs []error
 	for _, file := range files {
-		b, err := loadPart(file, o)
+		b, err := loadPart(ctx, file, o)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
 		p := part{path: file}
 		for _, t := range b.topics() {
-			i := s.add(topic{name: t.name, kind: t.kind, encoding: t.encoding})
+			i, err := s.add(topic{name: t.name, kind: t.kind, encoding: t.encoding})
+			if err != nil {
+				return nil, errors.Join(err, b.close())
+			}
 			p.topics = append(p.topics, i)
 			all := &s.found[i]
 			if all.first == nil {
@@ -287,7 +291,7 @@ func loadParts(files []string, o ingest.Options) (bag, error) {
 
 func (s *split) close() error { return nil }
 
-func (s *split) read(topics []int) (messages, error) {
+func (s *split) read(_ context.Context, topics []int) (messages, error) {
 	silent := s.o
 	silent.Notes = nil // noted when the topics were found
 	return &splitMessages{wanted: topics, rest: s.parts, o: silent}, nil
@@ -304,10 +308,10 @@ type splitMessages struct {
 	messages
 }
 
-func (s *splitMessages) message() (message, bool, error) {
+func (s *splitMessages) message(ctx context.Context) (message, bool, error) {
 	for {
 		if s.messages != nil {
-			m, ok, err := s.messages.message()
+			m, ok, err := s.messages.message(ctx)
 			if ok && err == nil {
 				m.topic = s.part.topics[m.topic]
 				return m, true, nil
@@ -320,15 +324,15 @@ func (s *splitMessages) message() (message, bool, error) {
 			return message{}, false, nil
 		}
 		s.part, s.rest = s.rest[0], s.rest[1:]
-		if err := s.begin(); err != nil {
+		if err := s.begin(ctx); err != nil {
 			return message{}, false, err
 		}
 	}
 }
 
 // begin opens the current file. It has changed if it has other topics than before.
-func (s *splitMessages) begin() (err error) {
-	if s.bag, err = loadPart(s.part.path, s.o); err != nil {
+func (s *splitMessages) begin(ctx context.Context) (err error) {
+	if s.bag, err = loadPart(ctx, s.part.path, s.o); err != nil {
 		return err
 	}
 	if len(s.bag.topics()) != len(s.part.topics) {
@@ -340,7 +344,7 @@ func (s *splitMessages) begin() (err error) {
 			topics = append(topics, i)
 		}
 	}
-	if s.messages, err = s.bag.read(topics); err != nil {
+	if s.messages, err = s.bag.read(ctx, topics); err != nil {
 		s.messages = nil
 		return errors.Join(err, s.bag.close())
 	}
@@ -360,196 +364,267 @@ func (s *splitMessages) close() error {
 type rosbag2 struct {
 	topicList
 
-	db  *sql.DB
-	ids []int64 // of the topics
-	cut bool    // a part of the database is missing
-	o   ingest.Options
+	file  io.Closer
+	data  *sqlitefile.Table // the messages
+	rows  []bagRow
+	wrong error // why messages are missing; nil if all are there
+	o     ingest.Options
 }
 
+// bagRow is the place of a message. The recording is read by time, in which the file need not be sorted.
+type bagRow struct {
+	time, id int64
+	ref      sqlitefile.Ref
+	topic    int32
+}
+
+// The columns of messages.
+const (
+	messageID = iota
+	messageTopic
+	messageTime
+	messageData
+)
+
+const (
+	// maxRows limits the messages of a file, which are sorted in memory.
+	maxRows = 32 << 20
+	// rowsAtOnce is for how many messages memory is taken at a time.
+	rowsAtOnce = 1 << 16
+	// maxTopicText limits the name, type and encoding of a topic, in bytes.
+	maxTopicText = 4096
+)
+
 // loadROSBag2 opens a database and finds its topics.
-func loadROSBag2(path string, o ingest.Options) (*rosbag2, error) {
+func loadROSBag2(ctx context.Context, path string, o ingest.Options) (*rosbag2, error) {
 	b := &rosbag2{o: o}
-	var err error
-	if b.db, err = openSQLite(path, o, ""); err != nil {
-		return nil, err
+	data, size, err := b.open(path)
+	if err == nil {
+		err = b.find(ctx, data, size)
 	}
-	if err = b.find(); damaged(err) {
-		// A file shorter than its header says is refused unless the schema may be written, which it is not.
-		b.cut = true
-		if err = b.db.Close(); err == nil {
-			b.db, err = openSQLite(path, o, "&_pragma=writable_schema(1)")
-		}
-		if err == nil {
-			err = b.find()
-		}
+	if ctx.Err() != nil {
+		return nil, errors.Join(ctx.Err(), b.close())
 	}
 	if log := path + "-wal"; err != nil || len(b.found) == 0 {
-		if info, serr := os.Stat(log); serr == nil && info.Size() > 0 {
+		if info, serr := regular.Stat(log); serr == nil && info.Size() > 0 {
 			err = errors.Join(err, fmt.Errorf("%s was not written back into the recording: sqlite3 %s "+
 				"'PRAGMA wal_checkpoint(TRUNCATE)' does that", filepath.Base(log), filepath.Base(path)))
 		}
-	} else if info, serr := os.Stat(log); serr == nil && info.Size() > 0 {
+	} else if info, serr := regular.Stat(log); serr == nil && info.Size() > 0 {
 		o.Note("what %s holds is left out: sqlite3 %s 'PRAGMA wal_checkpoint(TRUNCATE)' writes it back", filepath.Base(log),
 			filepath.Base(path))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("rosbag2: %w", err), b.db.Close())
+		return nil, errors.Join(fmt.Errorf("rosbag2: %w", err), b.close())
 	}
-	if b.cut {
-		o.Note("the database is cut off or damaged: the messages before the damage are read")
+	if b.wrong != nil {
+		o.Note("the database is cut off or damaged: the messages before the damage are read (%v)", b.wrong)
 	}
 	return b, nil
 }
 
-// damaged reports whether a database is not as SQLite wrote it.
-func damaged(err error) bool {
-	e, ok := errors.AsType[*sqlite.Error](err)
-	return ok && e.Code()&0xff == sqlite3.SQLITE_CORRUPT
+// open opens a database file, or decompresses one into memory.
+func (b *rosbag2) open(path string) (io.ReaderAt, int64, error) {
+	f, info, err := ingest.OpenRegular(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	b.file = f
+	var magic [len(sqlitefile.Magic)]byte
+	if _, err := f.ReadAt(magic[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	if string(magic[:]) == sqlitefile.Magic {
+		return f, info.Size(), nil
+	}
+	data, err := ingest.ReadFile(path, b.o)
+	return bytes.NewReader(data), int64(len(data)), err
 }
 
-// openSQLite opens a database file, or one that is compressed in memory. Code in an untrusted file's schema is not run,
-// nothing is written, and no journal is read.
-func openSQLite(path string, o ingest.Options, more string) (*sql.DB, error) {
-	pragmas := "_pragma=trusted_schema(0)&_pragma=cell_size_check(1)" + more
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	var magic [len(sqliteMagic)]byte
-	if f, _, err := ingest.OpenRegular(path); err == nil {
-		_, err = f.Read(magic[:])
-		if err = errors.Join(err, f.Close()); err != nil {
-			return nil, err
-		}
-	}
-	if string(magic[:]) == sqliteMagic {
-		dsn := url.URL{Scheme: "file", Path: abs, RawQuery: "mode=ro&immutable=1&" + pragmas}
-		return sql.Open("sqlite", dsn.String())
-	}
-	data, err := ingest.ReadFile(path, o)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.HasPrefix(data, []byte(sqliteMagic)) {
-		return nil, fmt.Errorf("found %.8q, want a SQLite database", data)
-	}
-	db, err := sql.Open("sqlite", "file::memory:?"+pragmas)
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1) // the data are those of the connection
-	db.SetMaxIdleConns(1)
-	db.SetConnMaxLifetime(0)
-	if err := fill(db, data); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return db, nil
-}
-
-// fill copies a database into the memory of a connection.
-func fill(db *sql.DB, data []byte) error {
-	conn, err := db.Conn(context.Background())
+// find reads the topics, the first message of each, and where all messages are.
+func (b *rosbag2) find(ctx context.Context, r io.ReaderAt, size int64) error {
+	db, err := sqlitefile.Open(ctx, r, size)
 	if err != nil {
 		return err
 	}
-	err = conn.Raw(func(c any) error {
-		d, ok := c.(interface{ Deserialize([]byte) error })
+	index, err := b.findTopics(ctx, db)
+	if err != nil {
+		return err
+	}
+	if b.data, err = db.Table("messages", "id", "topic_id", "timestamp", "data"); err != nil {
+		return err
+	}
+	first := make([]sqlitefile.Ref, len(b.found))
+	counts := make([]int, len(b.found))
+	var left int
+	var limit error
+	b.wrong = b.data.Rows(ctx, func(row *sqlitefile.Row) error {
+		id, err := row.Int(messageTopic)
+		if err != nil {
+			return err
+		}
+		i, ok := index[id]
 		if !ok {
-			return errors.New("the database driver cannot read from memory")
+			return nil
 		}
-		return d.Deserialize(data)
+		if row.Size(messageData) > maxMessage {
+			left++
+			return nil
+		}
+		at := bagRow{topic: int32(i), ref: row.Ref}
+		if at.id, err = row.Int(messageID); err != nil {
+			return err
+		}
+		if at.time, err = row.Int(messageTime); err != nil {
+			return err
+		}
+		if len(b.rows)%rowsAtOnce == 0 {
+			if limit = b.room(); limit != nil {
+				return limit
+			}
+		}
+		if counts[i]++; counts[i] == 1 {
+			first[i] = row.Ref
+		}
+		b.rows = append(b.rows, at)
+		return nil
 	})
-	return errors.Join(err, conn.Close())
-}
-
-// find reads the topics and the first message of each.
-func (b *rosbag2) find() error {
-	rows, err := b.db.Query("SELECT id, name, type, serialization_format FROM topics ORDER BY id LIMIT ?", maxTopics)
-	if err != nil {
-		return err
+	if limit != nil || b.wrong != nil && len(b.rows) == 0 {
+		return cmp.Or(limit, b.wrong)
 	}
-	for rows.Next() {
-		var id int64
-		t := topic{count: -1}
-		if err := rows.Scan(&id, &t.name, &t.kind, &t.encoding); err != nil {
-			return errors.Join(err, rows.Close())
-		}
-		if i := b.add(t); i == len(b.ids) { // the same topic twice has one id only
-			b.ids = append(b.ids, id)
-		}
+	for range left {
+		b.o.Note("a message of more than %d bytes is left out", maxMessage)
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-		return err
-	}
-	for i, id := range b.ids {
+	for i := range b.found {
 		t := &b.found[i]
-		const first = "SELECT data FROM messages WHERE topic_id = ? AND length(data) <= ? LIMIT 1"
-		err := b.db.QueryRow(first, id, maxMessage).Scan(&t.first)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			t.count = 0
-		case err != nil && t.first == nil:
-			b.o.Note("%s: %v", t.name, err)
-		case t.first == nil: // an empty message
-			t.first = []byte{}
+		if counts[i] == 0 {
+			if b.wrong == nil {
+				t.count = 0
+			}
+			continue
 		}
+		data, err := b.message(first[i])
+		if err != nil {
+			b.o.Note("%s: %v", t.name, err)
+			continue
+		}
+		t.first = data
 	}
 	return nil
 }
 
-func (b *rosbag2) close() error { return b.db.Close() }
+// room takes memory for the places of further messages.
+func (b *rosbag2) room() error {
+	if len(b.rows) >= maxRows {
+		return fmt.Errorf("found more than %d messages", maxRows)
+	}
+	return b.o.Account.Take(2 * rowsAtOnce * int64(unsafe.Sizeof(bagRow{}))) // read copies them
+}
 
-func (b *rosbag2) read(topics []int) (messages, error) {
-	index := map[int64]int{}
-	var ids []string
-	for _, i := range topics {
-		index[b.ids[i]] = i
-		ids = append(ids, strconv.FormatInt(b.ids[i], 10))
-	}
-	order := "timestamp, id"
-	if b.cut { // by the table itself, because a part of the index is missing
-		order = "id"
-	}
-	rows, err := b.db.Query("SELECT topic_id, timestamp, length(data), CASE WHEN length(data) <= ? THEN data END "+
-		"FROM messages WHERE topic_id IN ("+strings.Join(ids, ",")+") ORDER BY "+order, maxMessage)
+// findTopics returns the indices of topics by their ids.
+func (b *rosbag2) findTopics(ctx context.Context, db *sqlitefile.File) (map[int64]int, error) {
+	table, err := db.Table("topics", "id", "name", "type", "serialization_format")
 	if err != nil {
-		return nil, fmt.Errorf("rosbag2: %w", err)
+		return nil, err
 	}
-	return &rosbag2Rows{rows: rows, index: index, cut: b.cut, o: b.o}, nil
+	type numbered struct {
+		topic
+
+		id int64
+	}
+	var all []numbered
+	err = table.Rows(ctx, func(row *sqlitefile.Row) (err error) {
+		if len(all) == maxTopics {
+			return fmt.Errorf("found more than %d topics", maxTopics)
+		}
+		t := numbered{topic: topic{count: -1}}
+		if t.id, err = row.Int(0); err != nil {
+			return err
+		}
+		for i, text := range []*string{&t.name, &t.kind, &t.encoding} {
+			if *text, err = row.Text(1+i, maxTopicText); err != nil {
+				return err
+			}
+		}
+		all = append(all, t)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(all, func(a, b numbered) int { return cmp.Compare(a.id, b.id) })
+	index := map[int64]int{}
+	for _, t := range all {
+		n := len(b.found)
+		i, err := b.add(t.topic)
+		if err != nil {
+			return nil, err
+		}
+		if i == n { // the same topic twice has one id only
+			index[t.id] = n
+		}
+	}
+	return index, nil
+}
+
+func (b *rosbag2) close() error {
+	if b.file == nil {
+		return nil
+	}
+	return b.file.Close()
+}
+
+// message reads the data at a place.
+func (b *rosbag2) message(at sqlitefile.Ref) ([]byte, error) {
+	row, err := b.data.Row(at)
+	if err != nil {
+		return nil, err
+	}
+	data, err := row.Bytes(messageData)
+	if data == nil {
+		data = []byte{} // an empty message
+	}
+	return data, err
+}
+
+func (b *rosbag2) read(_ context.Context, topics []int) (messages, error) {
+	rows := make([]bagRow, 0, len(b.rows))
+	chosen := wanted(topics)
+	for _, row := range b.rows {
+		if chosen[int(row.topic)] {
+			rows = append(rows, row)
+		}
+	}
+	slices.SortFunc(rows, func(a, b bagRow) int { return cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.id, b.id)) })
+	return &rosbag2Rows{bag: b, rest: rows}, nil
 }
 
 // rosbag2Rows are the messages of topics in time order.
 type rosbag2Rows struct {
-	rows  *sql.Rows
-	index map[int64]int // topics by id
-	cut   bool
-	o     ingest.Options
-	some  bool
+	bag  *rosbag2
+	rest []bagRow
+	some bool
 }
 
-func (r *rosbag2Rows) message() (m message, ok bool, err error) {
-	for r.rows.Next() {
-		var id, stamp, size int64
-		if err := r.rows.Scan(&id, &stamp, &size, &m.data); err != nil {
-			return m, false, err
-		}
-		if size > maxMessage {
-			r.o.Note("a message of more than %d bytes is left out", maxMessage)
-			continue
-		}
+func (r *rosbag2Rows) message(ctx context.Context) (m message, ok bool, err error) {
+	if len(r.rest) == 0 || ctx.Err() != nil {
+		return m, false, ctx.Err()
+	}
+	next := r.rest[0]
+	r.rest = r.rest[1:]
+	m.topic, m.time = int(next.topic), time.Unix(0, next.time).UTC()
+	if m.data, err = r.bag.message(next.ref); err == nil {
 		r.some = true
-		m.topic, m.time = r.index[id], time.Unix(0, stamp).UTC()
 		return m, true, nil
 	}
-	if err := r.rows.Err(); err != nil {
-		if !r.some {
-			return m, false, fmt.Errorf("rosbag2: %w", err)
-		}
-		if !r.cut {
-			r.o.Note("the database is damaged, the messages behind are left out: %v", err)
-		}
+	r.rest = nil
+	if !r.some {
+		return m, false, fmt.Errorf("rosbag2: %w", err)
+	}
+	if r.bag.wrong == nil {
+		r.bag.o.Note("the database is damaged, the messages behind are left out: %v", err)
 	}
 	return m, false, nil
 }
 
-func (r *rosbag2Rows) close() error { return r.rows.Close() }
+func (r *rosbag2Rows) close() error { return nil }

@@ -9,9 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
 	"github.com/voxelstream/voxelstream/ingest/lidar"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -102,6 +105,8 @@ func TestROSBag2Suite(t *testing.T) {
 	}
 	ingesttest.Format(t, ROSBag2, "a.db3", velodyneBag(t))
 }
+
+func FuzzROSBag2(f *testing.F) { ingesttest.Fuzz(f, ROSBag2, "a.db3", velodyneBag(f)) }
 
 func hesaiTable(t *testing.T, lasers int) string {
 	var b strings.Builder
@@ -253,11 +258,11 @@ func TestPointCloud2(t *testing.T) {
 // cloudMessage is the first cloud of plain.mcap.
 func cloudMessage(tb testing.TB) []byte {
 	tb.Helper()
-	rec, err := openMCAP("testdata/plain.mcap", ingest.Options{}.WithDefaults())
+	rec, err := openMCAP(tb.Context(), "testdata/plain.mcap", ingest.Options{}.WithDefaults())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p, ok, err := rec.next()
+	p, ok, err := rec.next(tb.Context())
 	if err != nil || !ok {
 		tb.Fatal(ok, err)
 	}
@@ -265,8 +270,9 @@ func cloudMessage(tb testing.TB) []byte {
 }
 
 func FuzzPointCloud2(f *testing.F) {
-	f.Add(cloudMessage(f))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m := mutants.New(f, "PointCloud2")
+	m.Add(cloudMessage(f))
+	m.Fuzz(func(t *testing.T, data []byte) {
 		d := &cloudDecoder{limits: ingest.Options{MaxPoints: 1000}.WithDefaults()}
 		if turn, err := d.add(packet{data: data}); err == nil && turn.cloud.Len() > 1000 {
 			t.Errorf("found %d points, limit 1000", turn.cloud.Len())

@@ -36,7 +36,7 @@ func (e *fatalError) Unwrap() error { return e.error }
 
 // recording returns packets one by one; ok is false at the end.
 type recording interface {
-	next() (p packet, ok bool, err error)
+	next(ctx context.Context) (p packet, ok bool, err error)
 	close() error
 }
 
@@ -146,12 +146,19 @@ type opened struct {
 	tracks []*track
 }
 
+// maxTracks limits the sensors and topics that are read together.
+const maxTracks = 1024
+
 // start chooses tracks and creates their decoders. A track whose decoder cannot be created is left out with a note,
 // unless it is the only one.
 func start(all []*track, o ingest.Options) ([]*track, error) {
 	chosen, usual, err := choose(all, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w; the recording has %s", err, list(all))
+	}
+	if len(chosen) > maxTracks {
+		return nil, fmt.Errorf("found %d sources, limit %d: choose with --topic, --sensor or --port; the recording has %s",
+			len(chosen), maxTracks, list(all))
 	}
 	var errs []error
 	tracks := slices.DeleteFunc(slices.Clone(chosen), func(t *track) bool {
@@ -177,10 +184,10 @@ func start(all []*track, o ingest.Options) ([]*track, error) {
 			continue // the name of the recording is enough
 		}
 		name := strings.TrimPrefix(t.name, "/")
-		for i := 2; names[ingest.StreamPart("", name)]; i++ {
-			name = fmt.Sprintf("%s-%d", strings.TrimPrefix(t.name, "/"), i)
-		}
 		t.stream = ingest.StreamPart("", name)
+		for i := 2; names[t.stream]; i++ {
+			t.stream = ingest.NumberedPart("", name, i)
+		}
 		names[t.stream] = true
 	}
 	return tracks, nil
@@ -202,9 +209,9 @@ type source struct {
 const maxBadPackets = 1000
 
 // step returns the next turn and its track, or io.EOF. An error with a track concerns one item of it.
-func (s *source) step() (*track, *turn, error) {
+func (s *source) step(ctx context.Context) (*track, *turn, error) {
 	for !s.stopped {
-		p, ok, err := s.next()
+		p, ok, err := s.next(ctx)
 		if err != nil {
 			s.stopped = true
 			return s.tracks[0], nil, err
@@ -309,7 +316,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 	if s.ended {
 		return ingest.Sample{}, io.EOF
 	}
-	t, done, err := s.step()
+	t, done, err := s.step(ctx)
 	switch {
 	case errors.Is(err, io.EOF):
 		s.ended = true
@@ -351,7 +358,7 @@ func measure(ctx context.Context, r opened, o ingest.Options) (_ *ingest.Packets
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		t, _, err := s.step()
+		t, _, err := s.step(ctx)
 		if errors.Is(err, io.EOF) {
 			break
 		}

@@ -125,8 +125,16 @@ func TestSensorsApart(t *testing.T) {
 		want   []string
 		note   string
 	}{
-		"addresses": {both(one, from("10.0.0.2", 2368, 2368)), []string{"10.0.0.1:2368" + model, "10.0.0.2:2368" + model}, ""},
-		"ports":     {both(one, from("10.0.0.1", 2368, 2370)), []string{"10.0.0.1:2368" + model, "10.0.0.1:2370" + model}, ""},
+		"addresses": {
+			both(one, from("10.0.0.2", 2368, 2368)),
+			[]string{"10.0.0.1:2368" + model, "10.0.0.2:2368" + model},
+			"",
+		},
+		"ports": {
+			both(one, from("10.0.0.1", 2368, 2370)),
+			[]string{"10.0.0.1:2368" + model, "10.0.0.1:2370" + model},
+			"",
+		},
 		"source ports": {
 			both(from("127.0.0.1", 4000, 2368), from("127.0.0.1", 4001, 2368)),
 			[]string{"127.0.0.1:2368-from-4000" + model, "127.0.0.1:2368-from-4001" + model},
@@ -229,7 +237,8 @@ func TestChoice(t *testing.T) {
 		!strings.Contains(err.Error(), "several sensors") {
 		t.Errorf("found %v, want a choice for the trajectory", err)
 	}
-	if _, err := Records(path, ingest.Options{}); err == nil || !strings.Contains(err.Error(), "several sensors") {
+	if _, err := Records(t.Context(), path, ingest.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "several sensors") {
 		t.Errorf("found %v, want a choice", err)
 	}
 }
@@ -246,23 +255,26 @@ func TestEncapsulations(t *testing.T) {
 		return frameOf("", ipOf("fe80::1", protoFragment, append(b, part...)))
 	}
 	for name, data := range map[string][]byte{
-		"null":          linked(linkNull, append(head(0, 2, 0, 0, 0), ip...)),
-		"loop":          linked(linkLoop, append(head(0, 0, 0, 0, 2), ip...)),
-		"raw":           linked(linkRaw, ip),
-		"raw, BSD":      linked(linkRawBSD, ip6),
-		"raw, OpenBSD":  linked(linkRawOpen, ip),
-		"IPv4":          linked(linkIPv4, ip),
-		"IPv6":          linked(linkIPv6, ip6),
-		"cooked":        linked(linkSLL, append(head(14, 8, 0), ip...)),
-		"cooked, VLAN":  linked(linkSLL, append(head(14, 0x81, 0, 0, 5, 8, 0), ip...)),
-		"cooked 2":      linked(linkSLL2, append(append([]byte{8, 0}, head(18)...), ip...)),
-		"PPP":           linked(linkPPP, append(head(0, 0xff, 3, 0, pppIPv4), ip...)),
-		"PPP, short":    linked(linkPPP, append(head(0, pppIPv6), ip6...)),
-		"VLAN":          linked(linkEthernet, frameOf("\x81\x00\x00\x05", ip)),
-		"QinQ":          linked(linkEthernet, frameOf("\x88\xa8\x00\x07\x81\x00\x00\x05", ip)),
-		"PPPoE":         linked(linkEthernet, append([]byte("aaaaaabbbbbb\x88\x64\x11\x00\x00\x03\x00\x00\x00\x21"), ip...)),
-		"MPLS":          linked(linkEthernet, append([]byte("aaaaaabbbbbb\x88\x47\x00\x00\x30\x40\x00\x00\x41\x40"), ip...)),
-		"SNAP":          linked(linkEthernet, append([]byte("aaaaaabbbbbb\x04\xda\xaa\xaa\x03\x00\x00\x00\x08\x00"), ip...)),
+		"null":         linked(linkNull, append(head(0, 2, 0, 0, 0), ip...)),
+		"loop":         linked(linkLoop, append(head(0, 0, 0, 0, 2), ip...)),
+		"raw":          linked(linkRaw, ip),
+		"raw, BSD":     linked(linkRawBSD, ip6),
+		"raw, OpenBSD": linked(linkRawOpen, ip),
+		"IPv4":         linked(linkIPv4, ip),
+		"IPv6":         linked(linkIPv6, ip6),
+		"cooked":       linked(linkSLL, append(head(14, 8, 0), ip...)),
+		"cooked, VLAN": linked(linkSLL, append(head(14, 0x81, 0, 0, 5, 8, 0), ip...)),
+		"cooked 2":     linked(linkSLL2, append(append([]byte{8, 0}, head(18)...), ip...)),
+		"PPP":          linked(linkPPP, append(head(0, 0xff, 3, 0, pppIPv4), ip...)),
+		"PPP, short":   linked(linkPPP, append(head(0, pppIPv6), ip6...)),
+		"VLAN":         linked(linkEthernet, frameOf("\x81\x00\x00\x05", ip)),
+		"QinQ":         linked(linkEthernet, frameOf("\x88\xa8\x00\x07\x81\x00\x00\x05", ip)),
+		"PPPoE": linked(linkEthernet,
+			append([]byte("aaaaaabbbbbb\x88\x64\x11\x00\x00\x03\x00\x00\x00\x21"), ip...)),
+		"MPLS": linked(linkEthernet,
+			append([]byte("aaaaaabbbbbb\x88\x47\x00\x00\x30\x40\x00\x00\x41\x40"), ip...)),
+		"SNAP": linked(linkEthernet,
+			append([]byte("aaaaaabbbbbb\x04\xda\xaa\xaa\x03\x00\x00\x00\x08\x00"), ip...)),
 		"IP in IP":      linked(linkEthernet, tunnel(protoIPv4, ip)),
 		"6in4":          linked(linkEthernet, tunnel(protoIPv6, ip6)),
 		"GRE":           linked(linkEthernet, tunnel(protoGRE, append([]byte{0x20, 0, 8, 0, 1, 2, 3, 4}, ip...))),
@@ -312,7 +324,7 @@ func TestBlocks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d, ok, err := c.next(); !ok || err != nil || d.time.UnixNano() != int64(ticks) {
+		if d, ok, err := c.next(t.Context()); !ok || err != nil || d.time.UnixNano() != int64(ticks) {
 			t.Errorf("%s: found time %d, %v, want every nanosecond of %d", name, d.time.UnixNano(), err, ticks)
 		}
 	}
@@ -697,15 +709,18 @@ func TestTopicsApart(t *testing.T) {
 		data []byte
 		note string
 	}{
-		"db3":              {ROSBag2, "a.db3", db3Of(t, none, front, points, rear), left},
-		"db3, file":        {ROSBag2, "a.db3.zstd", zstdOf(t, db3Of(t, front, rear)), ""},
-		"db3, messages":    {ROSBag2, "a.db3", db3Of(t, packed, rear), ""},
-		"mcap":             {MCAP, "a.mcap", mcapTopics(t, "", front, none, rear, points), left},
-		"mcap, lz4":        {MCAP, "a.mcap", mcapTopics(t, "lz4", front, rear), ""},
-		"mcap, zstd":       {MCAP, "a.mcap", mcapTopics(t, "zstd", front, rear), ""},
-		"mcap, file":       {MCAP, "a.mcap.zst", zstdOf(t, mcapTopics(t, "", front, rear)), ""},
-		"mcap, messages":   {MCAP, "a.mcap", mcapTopics(t, "", packed, rear), ""},
-		"mcap, no summary": {MCAP, "a.mcap", mcapTopics(t, "", front, rear)[:len(mcapTopics(t, "", front, rear))-21], ""},
+		"db3":            {ROSBag2, "a.db3", db3Of(t, none, front, points, rear), left},
+		"db3, file":      {ROSBag2, "a.db3.zstd", zstdOf(t, db3Of(t, front, rear)), ""},
+		"db3, messages":  {ROSBag2, "a.db3", db3Of(t, packed, rear), ""},
+		"mcap":           {MCAP, "a.mcap", mcapTopics(t, "", front, none, rear, points), left},
+		"mcap, lz4":      {MCAP, "a.mcap", mcapTopics(t, "lz4", front, rear), ""},
+		"mcap, zstd":     {MCAP, "a.mcap", mcapTopics(t, "zstd", front, rear), ""},
+		"mcap, file":     {MCAP, "a.mcap.zst", zstdOf(t, mcapTopics(t, "", front, rear)), ""},
+		"mcap, messages": {MCAP, "a.mcap", mcapTopics(t, "", packed, rear), ""},
+		"mcap, no summary": {
+			MCAP, "a.mcap", mcapTopics(t, "", front, rear)[:len(mcapTopics(t, "", front, rear))-21],
+			"",
+		},
 	} {
 		path := written(t, c.file, c.data)
 		head, err := ingest.ReadHead(path)
@@ -757,7 +772,10 @@ func TestCutBags(t *testing.T) {
 		"mcap":       {MCAP, "a.mcap", mcapTopics(t, "", front), .7, 56, "cut off in the chunk"},
 		"mcap, lz4":  {MCAP, "a.mcap", mcapTopics(t, "lz4", front), .7, 56, "cut off in the chunk"},
 		"mcap, zstd": {MCAP, "a.mcap", mcapTopics(t, "zstd", front), .7, 56, "cut off in the chunk"},
-		"bag":        {ROSBag1, "a.bag.active", append(bag, bag[len(bagMagic):]...), .9, 2, "cut off in the chunk at byte"},
+		"bag": {
+			ROSBag1, "a.bag.active", append(bag, bag[len(bagMagic):]...), .9, 2,
+			"cut off in the chunk at byte",
+		},
 	} {
 		data := c.data[:int(c.share*float64(len(c.data)))]
 		path := written(t, c.file, data)

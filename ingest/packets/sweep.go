@@ -89,6 +89,9 @@ func (s *sweep) rest() *turn {
 		return nil
 	}
 	t := &turn{cloud: s.cloud, time: s.began}
+	if s.motion != nil {
+		t.cloud.Pose = s.motion.pose()
+	}
 	s.room = max(s.room, s.cloud.Len())
 	s.cloud = nil
 	return t

@@ -13,6 +13,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/ingesttest"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -238,7 +239,7 @@ func TestDamagedCameras(t *testing.T) {
 		}
 		r := rand.New(rand.NewPCG(1, 2))
 		for range 1000 {
-			check(t, name, decode, ingesttest.Mutant(r, data))
+			check(t, name, decode, mutants.Mutate(r, data))
 		}
 	}
 }
@@ -259,10 +260,11 @@ func check(t *testing.T, name string, decode func([]byte) (*Model, error), data 
 }
 
 func FuzzCameras(f *testing.F) {
+	m := mutants.New(f, "colmap-cameras")
 	for _, seed := range [][]byte{camerasBin(f), []byte(camerasText), imagesBin(f), []byte(imagesText)} {
-		f.Add(seed)
+		m.Add(seed)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m.Fuzz(func(t *testing.T, data []byte) {
 		for name, decode := range decoders() {
 			check(t, name, decode, data)
 		}

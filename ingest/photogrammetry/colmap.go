@@ -15,7 +15,7 @@ import (
 // COLMAP is points3D.bin: a uint64 count, then for each point id uint64, x y z float64, r g b uint8, mean
 // reprojection error float64 in pixels, and the track: a uint64 length and that many pairs of uint32 (image,
 // feature). Little-endian. https://colmap.github.io/format.html#points3d-txt
-var COLMAP = ingest.CloudFormat(ingest.Format{
+var COLMAP = modelFormat(ingest.Format{
 	Name:       "colmap",
 	Doc:        "points3D.bin; filters by error and track; of a truncated file the whole points",
 	Extensions: []string{"points3d.bin"},
@@ -25,7 +25,7 @@ var COLMAP = ingest.CloudFormat(ingest.Format{
 }, decodeCOLMAP)
 
 // COLMAPText is points3D.txt: lines of id x y z r g b error and the track's pairs, comments with #.
-var COLMAPText = ingest.CloudFormat(ingest.Format{
+var COLMAPText = modelFormat(ingest.Format{
 	Name: "colmap-text",
 	Doc:  "points3D.txt, with and without comments, errors and tracks; filters by error and track",
 	Assumes: "a table without comments is one of points if the file has that name, or if its rows have numbers " +
@@ -86,35 +86,80 @@ func finite(v float64) bool { return math.Abs(v) <= math.MaxFloat64 }
 // sparse collects points that pass the options' filters.
 type sparse struct {
 	Options
-	p ingest.PointCloud
+	read           ingest.Options
+	p              ingest.PointCloud
+	errors, tracks statistic
+	out            int // points that do not pass
 }
 
-func newSparse(o ingest.Options) sparse { return sparse{Options: ingest.ReaderOptions(o, Options{})} }
+// statistic is the range and sum of a property.
+type statistic struct {
+	min, max, sum float64
+	n             int
+}
+
+func (s *statistic) add(v float64) {
+	if s.n == 0 {
+		s.min, s.max = v, v
+	}
+	s.min, s.max = min(s.min, v), max(s.max, v)
+	s.sum += v
+	s.n++
+}
+
+func (s *statistic) values() *Range {
+	if s.n == 0 {
+		return nil
+	}
+	return &Range{s.min, s.sum / float64(s.n), s.max}
+}
+
+// unknown is the error or length of a track that a file does not have. Such points pass the filter.
+const unknown = -1
+
+func newSparse(o ingest.Options) sparse {
+	return sparse{Options: ingest.ReaderOptions(o, Options{}), read: o}
+}
 
 func (s *sparse) add(xyz [3]float64, rgb [3]uint8, errPx float64, track int64) {
-	if s.MaxReprojection > 0 && errPx > s.MaxReprojection || track < int64(s.MinTrack) {
+	if s.MaxReprojection > 0 && errPx > s.MaxReprojection || track != unknown && track < int64(s.MinTrack) {
+		s.out++
 		return
+	}
+	if track != unknown {
+		s.tracks.add(float64(track))
+	}
+	if errPx >= 0 {
+		s.errors.add(errPx)
 	}
 	p := &s.p
 	p.X, p.Y, p.Z = append(p.X, xyz[0]), append(p.Y, xyz[1]), append(p.Z, xyz[2])
 	p.R, p.G, p.B = append(p.R, rgb[0]), append(p.G, rgb[1]), append(p.B, rgb[2])
 }
 
-func (s *sparse) clouds() *ingest.Clouds {
+// clouds returns the points. It completes the model, and notes how many points did not pass.
+func (s *sparse) clouds(m *Model) *ingest.Clouds {
+	m.Track, m.Error = s.tracks.values(), s.errors.values()
+	if s.out > 0 {
+		s.read.Note("%d of %d points did not pass the filters of error and track", s.out, s.out+s.p.Len())
+	}
 	return &ingest.Clouds{Fields: colmapFields, Clouds: []*ingest.PointCloud{&s.p}}
 }
 
-func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+func decodeCOLMAP(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 	if len(data) < 8 {
-		return nil, fmt.Errorf("truncated: found %d bytes, want 8 for the count", len(data))
+		return nil, nil, fmt.Errorf("truncated: found %d bytes, want 8 for the count", len(data))
 	}
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(o.MaxPoints) {
-		return nil, fmt.Errorf("found %d points, limit %d", n, o.MaxPoints)
+		return nil, nil, fmt.Errorf("found %d points, limit %d", n, o.MaxPoints)
 	}
 	s := newSparse(o)
 	at := int64(8)
 	for i := range n {
+		if i%4096 == 0 && o.Err() != nil {
+			return nil, nil, o.Err()
+		}
 		whole := at+colmapFixed <= int64(len(data))
 		var xyz [3]float64
 		var rgb [3]uint8
@@ -124,7 +169,7 @@ func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 			var ok bool
 			xyz, rgb, errPx, track, ok = colmapPoint(data[at:])
 			if !ok {
-				return nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d",
+				return nil, nil, fmt.Errorf("byte %d, point %d: found error %g and track length %d, want at most %g and %d",
 					at, i, errPx, track, colmapMaxError, colmapMaxTrack)
 			}
 			at += colmapFixed + 8*track
@@ -132,14 +177,15 @@ func decodeCOLMAP(_ string, data []byte, o ingest.Options) (*ingest.Clouds, erro
 		}
 		if !whole {
 			if i == 0 {
-				return nil, fmt.Errorf("truncated: found %d bytes and no whole point of %d", len(data), n)
+				return nil, nil, fmt.Errorf("truncated: found %d bytes and no whole point of %d", len(data), n)
 			}
 			o.Note("the file is truncated: found %d of %d points", i, n)
 			break
 		}
 		s.add(xyz, rgb, errPx, track)
 	}
-	return s.clouds(), nil
+	m := &Model{}
+	return s.clouds(m), m, nil
 }
 
 // detectCOLMAPText recognises the comment that COLMAP starts the file with or, without it, the file's name, or rows
@@ -180,17 +226,19 @@ func detectCOLMAPText(h *ingest.Head) ingest.Confidence {
 	return ingest.Likely
 }
 
-func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) {
+func decodeCOLMAPText(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 	s := newSparse(o)
 	line := 0
 	for i := 0; i < len(data); {
-		line++
+		if line++; line%4096 == 0 && o.Err() != nil {
+			return nil, nil, o.Err()
+		}
 		end := textnum.Line(data, i)
 		row := data[:end]
 		i = textnum.Blanks(row, i)
 		if i < end && row[i] != '#' && row[i] != '\n' {
 			if s.p.Len() >= o.MaxPoints {
-				return nil, fmt.Errorf("line %d: found more than %d points", line, o.MaxPoints)
+				return nil, nil, fmt.Errorf("line %d: found more than %d points", line, o.MaxPoints)
 			}
 			var v [8]float64
 			for k := range v {
@@ -199,18 +247,27 @@ func decodeCOLMAPText(_ string, data []byte, o ingest.Options) (*ingest.Clouds, 
 					break
 				}
 				if v[k], i, ok = textnum.Float(row, i, 0); !ok {
-					return nil, fmt.Errorf("line %d, value %d: found %q, want a number", line, k+1, textnum.Token(row, i))
+					return nil, nil, fmt.Errorf("line %d, value %d: found %q, want a number", line, k+1, textnum.Token(row, i))
 				}
 			}
-			track := len(bytes.Fields(row[i:]))
+			track := words(row[i:])
 			if track%2 != 0 {
-				return nil, fmt.Errorf("line %d: found %d numbers in the track, want pairs", line, track)
+				return nil, nil, fmt.Errorf("line %d: found %d numbers in the track, want pairs", line, track)
 			}
 			s.add([3]float64(v[1:4]), [3]uint8{channel(v[4]), channel(v[5]), channel(v[6])}, v[7], int64(track/2))
 		}
 		i = end
 	}
-	return s.clouds(), nil
+	m := &Model{}
+	return s.clouds(m), m, nil
+}
+
+// words returns the number of words of a line.
+func words(line []byte) (n int) {
+	for range bytes.FieldsSeq(line) {
+		n++
+	}
+	return n
 }
 
 // channel clamps v to 0..255; NaN becomes 0.

@@ -50,7 +50,10 @@ func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 		return nil, nil, fmt.Errorf("line %d: found %d points, limit %d", r.line, points, o.MaxPoints)
 	}
 	s := newSparse(o)
-	for range points {
+	for i := range points {
+		if i%4096 == 0 && o.Err() != nil {
+			return nil, nil, o.Err()
+		}
 		row, err := r.next("a point")
 		if err != nil {
 			return nil, nil, err
@@ -63,10 +66,9 @@ func decodeNVM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
 				return nil, nil, fmt.Errorf("line %d, value %d: found %q, want a number", r.line, k+1, textnum.Token(row, i))
 			}
 		}
-		// VisualSFM does not store errors, so the error filter keeps the point.
-		s.add([3]float64(v[:3]), [3]uint8{channel(v[3]), channel(v[4]), channel(v[5])}, 0, int64(v[6]))
+		s.add([3]float64(v[:3]), [3]uint8{channel(v[3]), channel(v[4]), channel(v[5])}, unknown, int64(v[6]))
 	}
-	return s.clouds(), m, nil
+	return s.clouds(m), m, nil
 }
 
 // addNVM adds the camera and the image of a line. VisualSFM replaces blanks in names, so there are always eleven

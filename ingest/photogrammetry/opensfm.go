@@ -64,6 +64,11 @@ type openSfM struct {
 }
 
 func decodeOpenSfM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error) {
+	// The shortest point, "":{}, takes ten times its text in the map of points.
+	const asMap = 16
+	if err := o.Take(len(data), asMap); err != nil {
+		return nil, nil, err
+	}
 	var list []openSfM
 	if err := json.Unmarshal(data, &list); err != nil {
 		if at, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -82,7 +87,7 @@ func decodeOpenSfM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error
 		}
 		r.points(&s)
 	}
-	return s.clouds(), m, nil
+	return s.clouds(m), m, nil
 }
 
 // cameras adds the cameras and the shots, sorted by name.
@@ -159,9 +164,10 @@ func (r *openSfM) points(s *sparse) {
 			}
 			sum += math.Sqrt(square)
 		}
+		errPx := sum / float64(track)
 		if track == 0 {
-			track = math.MaxInt64
+			errPx, track = unknown, unknown
 		}
-		s.add(p.Coordinates, [3]uint8{channel(p.Color[0]), channel(p.Color[1]), channel(p.Color[2])}, sum/float64(track), track)
+		s.add(p.Coordinates, [3]uint8{channel(p.Color[0]), channel(p.Color[1]), channel(p.Color[2])}, errPx, track)
 	}
 }

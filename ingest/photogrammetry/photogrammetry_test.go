@@ -77,7 +77,7 @@ func TestSmallFiles(t *testing.T) {
 			}
 		}
 	}
-	c, err := decodeCOLMAP("", colmap(t), ingest.Options{MaxPoints: 9, Readers: []any{&Options{MaxReprojection: 1}}})
+	c, _, err := decodeCOLMAP(colmap(t), ingest.Options{MaxPoints: 9, Readers: []any{&Options{MaxReprojection: 1}}})
 	if err != nil || c.Clouds[0].Len() != 1 || c.Clouds[0].X[0] != 1 {
 		t.Errorf("filter by error: found %+v, %v", c, err)
 	}

@@ -48,7 +48,7 @@ func TestPointsWithoutComments(t *testing.T) {
 			continue
 		}
 		d, err := COLMAPText.Inspect(t.Context(), path, ingest.Options{})
-		if p, ok := d.(*ingest.Points); err != nil || !ok || *p.First != [3]float64{10.5, 20, 30} {
+		if p, ok := d.(*Model); err != nil || !ok || *p.First != [3]float64{10.5, 20, 30} {
 			t.Errorf("%s: found %+v, %v", name, d, err)
 		}
 	}
@@ -59,7 +59,7 @@ func TestTruncatedPoints(t *testing.T) {
 	whole := colmap(t)
 	o := ingest.Options{Notes: new(ingest.Notes)}.WithDefaults()
 	for _, cut := range []int{1, 8, 17, 30} {
-		c, err := decodeCOLMAP("", whole[:len(whole)-cut], o)
+		c, _, err := decodeCOLMAP(whole[:len(whole)-cut], o)
 		if err != nil || c.Clouds[0].Len() != 1 {
 			t.Errorf("cut by %d: found %v, %v", cut, c, err)
 		}
@@ -67,7 +67,7 @@ func TestTruncatedPoints(t *testing.T) {
 			t.Errorf("cut by %d: found notes %s", cut, got)
 		}
 	}
-	if _, err := decodeCOLMAP("", whole[:40], o); err == nil || !strings.Contains(err.Error(), "no whole point of 2") {
+	if _, _, err := decodeCOLMAP(whole[:40], o); err == nil || !strings.Contains(err.Error(), "no whole point of 2") {
 		t.Errorf("found error %v", err)
 	}
 }

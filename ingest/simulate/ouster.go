@@ -60,17 +60,21 @@ func (o Ouster) Metadata() ([]byte, error) {
 }
 
 // Packets returns the endless sequence of packets that the sensor sends in a scene, from start. The memory of a
-// packet is reused for the next. The axes are Ouster's: x away from the connector, y left.
+// packet is reused for the next. The scene stands still during a turn. The axes are Ouster's: x away from the
+// connector, y left.
 func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		fill, b := fillOuster, make([]byte, ousterSize)
 		if o.Legacy {
 			fill, b = fillLegacy, make([]byte, ousterLegacySize)
 		}
-		ranges := ousterRanges(s)
+		view := View(nil)
 		for n := 0; ; n++ {
 			after := time.Duration(n) * time.Second / (ousterTurns * ousterPerTurn)
-			fill(b, n, start.Add(after), ranges)
+			if n%ousterPerTurn == 0 {
+				view = s.At(after)
+			}
+			fill(b, n, start.Add(after), view)
 			if !yield(Packet{after, b}, nil) {
 				return
 			}
@@ -79,21 +83,21 @@ func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 }
 
 // fillOuster writes packet n, which starts at time at.
-func fillOuster(b []byte, n int, at time.Time, ranges []uint32) {
+func fillOuster(b []byte, n int, at time.Time, v View) {
 	binary.LittleEndian.PutUint16(b, 1) // a packet of measurements
 	binary.LittleEndian.PutUint16(b[2:], uint16(n/ousterPerTurn))
 	for k := range ousterPerPacket {
 		column := b[ousterHeader+k*ousterColumn:][:ousterColumn]
-		fillColumn(column, column[12:], n, k, at, ranges)
+		fillColumn(column, column[12:], n, k, at, v)
 		column[10] = 1 // valid
 	}
 }
 
 // fillLegacy writes packet n, which starts at time at, in the profile LEGACY.
-func fillLegacy(b []byte, n int, at time.Time, ranges []uint32) {
+func fillLegacy(b []byte, n int, at time.Time, v View) {
 	for k := range ousterPerPacket {
 		column := b[k*ousterLegacyColumn:][:ousterLegacyColumn]
-		id := fillColumn(column, column[16:], n, k, at, ranges)
+		id := fillColumn(column, column[16:], n, k, at, v)
 		binary.LittleEndian.PutUint16(column[10:], uint16(n/ousterPerTurn))
 		binary.LittleEndian.PutUint32(column[12:], uint32(id*(ousterTicks/ousterColumns)))
 		binary.LittleEndian.PutUint32(column[ousterLegacyColumn-4:], math.MaxUint32) // valid
@@ -102,32 +106,31 @@ func fillLegacy(b []byte, n int, at time.Time, ranges []uint32) {
 
 // fillColumn writes the parts of column k of packet n that all profiles have: its time, its number in the turn,
 // which it returns, and its pixels.
-func fillColumn(column, pixels []byte, n, k int, at time.Time, ranges []uint32) (id int) {
+func fillColumn(column, pixels []byte, n, k int, at time.Time, v View) (id int) {
 	id = n%ousterPerTurn*ousterPerPacket + k
 	taken := at.Add(time.Duration(k) * time.Second / (ousterTurns * ousterColumns))
 	binary.LittleEndian.PutUint64(column, uint64(taken.UnixNano()))
 	binary.LittleEndian.PutUint16(column[8:], uint16(id))
+	sinT, cosT := math.Sincos(2 * math.Pi * (1 - float64(id)/ousterColumns))
 	for i := range ousterBeams {
+		h := v.Cast([3]float64{ousterArm * cosT, ousterArm * sinT}, ousterRay(i, sinT, cosT))
+		r := math.Round((h.Range + ousterArm) * 1000)
+		if r >= 1<<19 {
+			r = 0 // out of range
+		}
 		px := pixels[12*i:]
-		binary.LittleEndian.PutUint32(px, ranges[id*ousterBeams+i])
-		px[4] = 100
+		binary.LittleEndian.PutUint32(px, uint32(r))
+		px[4] = reflectivity(h)
 	}
 	return id
 }
 
-// ousterRanges returns the ranges of all beams of a turn in millimetres, by column and beam. The sensor does not
-// move, so all turns are equal. A range is measured from the axis: from the axis to the start of the beam, then
-// along the beam.
-func ousterRanges(s Scene) []uint32 {
-	out := make([]uint32, ousterColumns*ousterBeams)
-	const n = ousterOrigin / 1000
-	for id := range ousterColumns {
-		sinT, cosT := math.Sincos(2 * math.Pi * (1 - float64(id)/ousterColumns))
-		for i := range ousterBeams {
-			sinH, cosH := math.Sincos(ousterAltitude(i) * math.Pi / 180)
-			r := s.Range(vec{n * cosT, n * sinT}, vec{cosH * cosT, cosH * sinT, sinH}) + n
-			out[id*ousterBeams+i] = uint32(min(math.Round(r*1000), 1<<19-1))
-		}
-	}
-	return out
+// ousterArm is how far from the axis beams start, in metres. A range is measured from the axis: from the axis to the
+// start of the beam, then along the beam.
+const ousterArm = ousterOrigin / 1000
+
+// ousterRay returns the direction of beam i at an azimuth.
+func ousterRay(i int, sinT, cosT float64) [3]float64 {
+	sinH, cosH := math.Sincos(ousterAltitude(i) * math.Pi / 180)
+	return [3]float64{cosH * cosT, cosH * sinT, sinH}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest/packets"
@@ -110,3 +111,6 @@ func Take(ps iter.Seq2[Packet, error], length time.Duration) iter.Seq2[Packet, e
 		}
 	}
 }
+
+// reflectivity returns the byte of a return: 100 for a white surface, more for those that reflect back.
+func reflectivity(h Hit) byte { return byte(math.Round(100 * min(max(h.Reflectivity, 0), 1))) }

@@ -17,7 +17,7 @@ import (
 
 func scene(t *testing.T, name string) Scene {
 	t.Helper()
-	s, err := NamedScene(name)
+	s, err := NamedScene(name, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,9 @@ func metadata(t *testing.T, o Ouster) string {
 }
 
 // turns decodes the first n turns of simulated packets.
-func turns(t *testing.T, d *packets.Decoder, start time.Time, ps iter.Seq2[Packet, error], n int) (out []*packets.Turn) {
+func turns(t *testing.T, d *packets.Decoder, start time.Time, ps iter.Seq2[Packet, error],
+	n int,
+) (out []*packets.Turn) {
 	t.Helper()
 	for p, err := range ps {
 		if err != nil {
@@ -108,7 +110,8 @@ func TestScenes(t *testing.T) {
 					t.Errorf("%s: turn %d begins %v off", c.name, i+1, off)
 				}
 				if worst := distance(s, cloud); worst > c.resolution {
-					t.Errorf("%s in a %s: found a point %g m off the wall, want %g at most", c.name, name, worst, c.resolution)
+					t.Errorf("%s in a %s: found a point %g m off the wall, want %g at most", c.name, name, worst,
+						c.resolution)
 				}
 			}
 			if counts, repeated, foreign := d.Counts(); counts.Lost+repeated+foreign != 0 {
@@ -118,12 +121,44 @@ func TestScenes(t *testing.T) {
 	}
 }
 
+// TestStreet: each turn of a sensor in a street is what is there at the begin of the turn.
+func TestStreet(t *testing.T) {
+	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := scene(t, "street")
+	for name, c := range map[string]struct {
+		decoder *packets.Decoder
+		packets iter.Seq2[Packet, error]
+	}{
+		"vlp16":  {sensor(t, "vlp16", ""), VLP16(s, start)},
+		"ouster": {sensor(t, "ouster", metadata(t, Ouster{})), Ouster{}.Packets(s, start)},
+	} {
+		for i, turn := range turns(t, c.decoder, start, c.packets, 4)[1:] {
+			near := func(view View) (share float64) {
+				cloud := turn.Cloud
+				for k := range cloud.X {
+					p := vec{cloud.X[k], cloud.Y[k], cloud.Z[k]}
+					h := view.Cast([3]float64{}, p.unit().array())
+					if math.Abs(h.Range-p.norm()) < 0.02 {
+						share++
+					}
+				}
+				return share / float64(cloud.Len())
+			}
+			at := time.Duration(i+1) * 100 * time.Millisecond
+			if now, later := near(s.At(at)), near(s.At(at+time.Second)); now < 0.9 || later > now-0.05 {
+				t.Errorf("%s, turn %d: found a share of %g where the street is, and %g a second later", name, i+1,
+					now, later)
+			}
+		}
+	}
+}
+
 // distance is how far the worst point of a cloud is from the walls.
 func distance(s Scene, c *ingest.PointCloud) (worst float64) {
 	for i := range c.X {
-		p := vec{c.X[i], c.Y[i], c.Z[i]}
-		r := math.Sqrt(p[0]*p[0] + p[1]*p[1] + p[2]*p[2])
-		off := r - s.Range(vec{}, vec{p[0] / r, p[1] / r, p[2] / r})
+		p := [3]float64{c.X[i], c.Y[i], c.Z[i]}
+		r := vecOf(p).norm()
+		off := r - s.At(0).Cast([3]float64{}, vecOf(p).unit().array()).Range
 		if b, ok := s.(Box); ok { // the nearest wall, not the one along the ray: at a flat angle the two differ
 			off = math.Inf(1)
 			for k := range p {
@@ -172,7 +207,8 @@ func TestPlay(t *testing.T) {
 }
 
 func TestRecorded(t *testing.T) {
-	records, err := packets.Records(testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap"),
+	records, err := packets.Records(t.Context(),
+		testenv.Sample(t, "lidar/velodyne/mrpt_sample_velodyne_vlp16_gps.pcap"),
 		ingest.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -23,14 +23,18 @@ const (
 var vlp16Angles = [16]float64{-15, 1, -13, 3, -11, 5, -9, 7, -7, 9, -5, 11, -3, 13, -1, 15}
 
 // VLP16 returns the endless sequence of packets of a Velodyne VLP-16 that rotates ten times per second in a scene,
-// from start. The memory of a packet is reused for the next.
+// from start. The scene stands still during a turn. The memory of a packet is reused for the next.
 func VLP16(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
 		b := make([]byte, vlp16Size)
+		turn, view := -1, View(nil)
 		for n := 0; ; n++ {
 			at := float64(n) * 2 * vlp16Blocks * vlp16Firing
+			if k := int(at * vlp16Turns); k > turn {
+				turn, view = k, s.At(time.Duration(at*1e9))
+			}
 			for k := range vlp16Blocks {
-				vlp16BlockAt(b[k*vlp16Block:][:vlp16Block], s, at+float64(2*k)*vlp16Firing)
+				vlp16BlockAt(b[k*vlp16Block:][:vlp16Block], view, at+float64(2*k)*vlp16Firing)
 			}
 			after := time.Duration(at * 1e9)
 			sent := start.Add(after)
@@ -44,7 +48,7 @@ func VLP16(s Scene, start time.Time) iter.Seq2[Packet, error] {
 }
 
 // vlp16BlockAt fills the block that starts at the given time in seconds after the start.
-func vlp16BlockAt(block []byte, s Scene, at float64) {
+func vlp16BlockAt(block []byte, v View, at float64) {
 	azimuth := int(math.Mod(at*vlp16Turns, 1)*36000+0.5) % 36000
 	binary.LittleEndian.PutUint16(block, 0xeeff)
 	binary.LittleEndian.PutUint16(block[2:], uint16(azimuth))
@@ -52,11 +56,12 @@ func vlp16BlockAt(block []byte, s Scene, at float64) {
 		later := float64(i/16)*vlp16Firing + float64(i%16)*vlp16Laser
 		sinA, cosA := math.Sincos(float64(azimuth)*math.Pi/18000 + later*vlp16Turns*2*math.Pi)
 		sinW, cosW := math.Sincos(vlp16Angles[i%16] * math.Pi / 180)
-		r := math.Round(s.Range(vec{}, vec{cosW * sinA, cosW * cosA, sinW}) / vlp16Unit)
+		h := v.Cast([3]float64{}, [3]float64{cosW * sinA, cosW * cosA, sinW})
+		r := math.Round(h.Range / vlp16Unit)
 		if r > math.MaxUint16 {
 			r = 0 // out of range
 		}
 		binary.LittleEndian.PutUint16(block[4+3*i:], uint16(r))
-		block[4+3*i+2] = 100
+		block[4+3*i+2] = reflectivity(h)
 	}
 }

@@ -202,6 +202,8 @@ func (s *Schema) typeName(field int64) string {
 		return "float64"
 	case typeText:
 		return "utf8"
+	case typeBool:
+		return "bool"
 	case typeTimestamp:
 		zone := s.text(t, slotZone)
 		units := []string{"s", "ms", "us", "ns"}

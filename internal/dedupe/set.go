@@ -236,7 +236,8 @@ func (s *Set) write(from func(add func(Key) error) error) (_ run, err error) {
 func (s *Set) clean() {
 	entries, _ := os.ReadDir(s.dir)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), s.prefix) {
+		random, ours := strings.CutPrefix(e.Name(), s.prefix)
+		if ours && strings.Trim(random, "0123456789") == "" {
 			_ = os.Remove(filepath.Join(s.dir, e.Name()))
 		}
 	}

@@ -13,7 +13,7 @@ var ErrLocked = errors.New("in use by another process")
 
 // Sync makes the content of a file, or the names in a folder, durable.
 func Sync(path string) error {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:forbidigo // a folder, too
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func MkdirAll(dir string) error {
 // [ErrLocked] if another process has the lock. The owner of the lock may remove the file.
 func OpenLocked(path string, flags int) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flags, 0o644)
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|flags, 0o666)
 		if err != nil {
 			return nil, err
 		}

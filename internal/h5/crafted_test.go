@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/sandbox"
 )
 
 // TestHostile reads the crafted files: each is answered with its reason, quickly and without much memory.
@@ -68,7 +70,7 @@ func TestHostile(t *testing.T) {
 // TestBombBehindPolicy lets the bombs through to libhdf5, as a flaw in the policy would: the worker's address space
 // holds.
 func TestBombBehindPolicy(t *testing.T) {
-	if instrumented {
+	if sandbox.Instrumented {
 		t.Skip("this build has no limit on address space")
 	}
 	f := reopen(t, filepath.Join("testdata", "bomb_double.h5"))

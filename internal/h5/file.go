@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
+	"os"
 	"slices"
 	"sync"
 )
@@ -14,11 +14,13 @@ import (
 // after an error that wraps [ErrWorker].
 type File struct {
 	path   string
+	info   os.FileInfo
 	notes  []string
 	cutOff bool
 
 	mu      sync.Mutex
 	w       *worker
+	revived bool  // w is the second worker
 	dead    error // reason why the worker is gone
 	objects map[string]Object
 }
@@ -26,6 +28,9 @@ type File struct {
 // Open opens the file at path for reading and starts its worker. The file must be closed.
 func Open(ctx context.Context, path string) (*File, error) {
 	f, err := open(ctx, path, nil)
+	if wasKilled(err) && ctx.Err() == nil {
+		f, err = open(ctx, path, nil)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("h5: %s: %w", path, err)
 	}
@@ -37,25 +42,27 @@ func open(ctx context.Context, path string, w *worker) (*File, error) {
 	if !available {
 		return nil, ErrNoHDF5
 	}
-	note, err := checkFile(path)
+	input, note, err := openChecked(path)
 	if err != nil {
 		return nil, err
 	}
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
+	defer input.Close() //nolint:errcheck // the worker has its own
 	if w == nil {
-		if w, err = startWorker(); err != nil {
+		if w, err = startWorker(ctx); err != nil {
 			return nil, err
 		}
 	}
-	p, _, err := w.call(ctx, &request{Op: opOpen, Path: abs, Unclosed: note != ""}, nil)
+	p, _, err := w.call(ctx, &request{Op: opOpen, Unclosed: note != ""}, input, nil)
 	if err != nil {
 		w.kill()
 		return nil, err
 	}
-	f := &File{path: path, w: w, objects: map[string]Object{}, cutOff: p.Note != ""}
+	info, err := input.Stat()
+	if err != nil {
+		w.kill()
+		return nil, err
+	}
+	f := &File{path: path, info: info, w: w, objects: map[string]Object{}, cutOff: p.Note != ""}
 	for _, n := range []string{note, p.Note} {
 		if n != "" {
 			f.notes = append(f.notes, n)
@@ -89,7 +96,10 @@ func (f *File) call(ctx context.Context, q *request, dst []byte) (*reply, []byte
 	var p *reply
 	var payload []byte
 	if err == nil {
-		p, payload, err = f.w.call(ctx, q, dst)
+		p, payload, err = f.w.call(ctx, q, nil, dst)
+		if wasKilled(err) && f.revive(ctx) {
+			p, payload, err = f.w.call(ctx, q, nil, dst)
+		}
 		switch {
 		case errors.Is(err, ErrWorker):
 			f.dead = err
@@ -105,6 +115,26 @@ func (f *File) call(ctx context.Context, q *request, dst []byte) (*reply, []byte
 		where += "@" + q.Name
 	}
 	return nil, nil, f.fail(where, err)
+}
+
+// revive starts another worker after the first was killed. It reports false if that fails, or if there is another file
+// at the path now. A second worker that is killed has no successor: the file may be the reason.
+func (f *File) revive(ctx context.Context) bool {
+	if f.revived || ctx.Err() != nil {
+		return false
+	}
+	f.revived = true
+	again, err := open(ctx, f.path, nil)
+	if err != nil {
+		return false
+	}
+	if !os.SameFile(f.info, again.info) || f.info.Size() != again.info.Size() ||
+		!f.info.ModTime().Equal(again.info.ModTime()) {
+		again.w.kill()
+		return false
+	}
+	f.w = again.w
+	return true
 }
 
 func (f *File) fail(where string, err error) error {

@@ -1,9 +1,10 @@
 // Package h5 reads and writes HDF5 files. It is the only package that uses libhdf5.
 //
 // Reading is done by a worker: this binary, started again for each open [File], with limits on its address space
-// and time. libhdf5 crashes with a segmentation fault, or hangs, on about one in two hundred randomly damaged
-// files, and a Go process can recover from neither. In a worker it is one error for that file. A program only has
-// to import the package: in a worker its init function takes over.
+// and time, and confined by package sandbox: it gets a descriptor of the file and cannot open another one. libhdf5
+// crashes with a segmentation fault, or hangs, on about one in two hundred randomly damaged files, and a Go process
+// can recover from neither. In a worker this is one error for that file. A program only has to import the package: in
+// a worker its init function takes over.
 //
 // Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers
 // of any size, any endianness, contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before
@@ -24,6 +25,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Errors of this package, for use with errors.Is.
@@ -194,21 +197,17 @@ func checkSuperblock(r io.ReaderAt, size int64) (string, error) {
 	return "", ErrNotHDF5
 }
 
-// checkFile checks that path is a regular file and checks its superblock.
-func checkFile(path string) (note string, err error) {
-	f, err := os.Open(path)
+// openChecked opens path, which must be a regular file, and checks its superblock.
+func openChecked(path string) (f *os.File, note string, err error) {
+	f, info, err := regular.Open(path)
 	if err != nil {
-		return "", err
+		return nil, "", err
 	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	info, err := f.Stat()
-	if err != nil {
-		return "", err
+	if note, err = checkSuperblock(f, info.Size()); err != nil {
+		_ = f.Close()
+		return nil, "", err
 	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("found %s, want a regular file", info.Mode().Type())
-	}
-	return checkSuperblock(f, info.Size())
+	return f, note, nil
 }
 
 // nativeEndian is the byte order of the protocol: both ends of the pipe are this binary on this machine, so values

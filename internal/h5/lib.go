@@ -14,6 +14,9 @@ import "C"
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"strconv"
+	"syscall"
 	"unsafe"
 
 	"gonum.org/v1/hdf5"
@@ -30,11 +33,33 @@ func LibraryVersion() string {
 	return fmt.Sprintf("%d.%d.%d", major, minor, release)
 }
 
-// libError returns libhdf5's error for the last failed call on this thread.
+// systemDetails is what libhdf5 says about an error of the operating system, after what it wanted to do.
+var systemDetails = regexp.MustCompile(`(?s)(?:: (?:time|name) = .*)?, errno = (\d+), error message = '.*`)
+
+// systemFailure is the latest error of libError that is one of the operating system, whatever the file holds, or nil.
+var systemFailure error
+
+// libError returns libhdf5's error for the last failed call on this thread. It wraps the error of the operating system
+// if that is the cause.
 func libError() error {
-	var buf [600]C.char
+	var buf [C.VS_MAX_ERROR]C.char
 	C.vs_error(&buf[0], C.size_t(len(buf)))
-	return errors.New(C.GoString(&buf[0]))
+	text := C.GoString(&buf[0])
+	at := systemDetails.FindStringSubmatchIndex(text)
+	if at == nil {
+		return errors.New(text)
+	}
+	number, err := strconv.Atoi(text[at[2]:at[3]])
+	if err != nil {
+		return errors.New(text) // too many digits
+	}
+	err = fmt.Errorf("%s: %w", text[:at[0]], syscall.Errno(number))
+	switch syscall.Errno(number) {
+	case syscall.EINVAL, syscall.EOVERFLOW, syscall.EFBIG: // an address in a damaged file
+	default:
+		systemFailure = err
+	}
+	return err
 }
 
 func cString(s string) (*C.char, func()) {

@@ -15,10 +15,13 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 	"unsafe"
 
 	"gonum.org/v1/hdf5"
+
+	"github.com/voxelstream/voxelstream/internal/sandbox"
 )
 
 // init makes this process a worker if it was started as one. It never returns then: main and the other packages'
@@ -31,37 +34,42 @@ func init() {
 }
 
 func workerMain() int {
-	in, out := os.NewFile(3, "requests"), os.NewFile(4, "answers")
-	if _, err := in.Stat(); err != nil {
-		fmt.Fprintln(os.Stderr, "this command is internal: the program starts it to read HDF5 files")
-		return 2
-	}
 	C.vs_quiet()
 	if C.vs_harden() < 0 {
 		fmt.Fprintln(os.Stderr, "libhdf5:", libError())
 		return 1
 	}
-	if err := limitResources(); err != nil {
-		fmt.Fprintln(os.Stderr, "resource limits:", err)
-		return 1
+	w, err := sandbox.Enter(sandbox.Limits{Memory: addressSpace, Files: maxDescriptors})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
 	}
-	s := server{shared: sharedMemory(5)}
+	s := server{shared: w.Shared}
 	for {
-		q, err := readRequest(in)
+		q, err := readRequest(w.Conn)
 		if errors.Is(err, io.EOF) {
 			return 0
 		}
-		if err == nil {
-			err = renewCPULimit()
+		if err == nil && q.Op == opOpen {
+			s.close()
+			s.plain, err = w.Conn.Take()
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		p := new(reply)
+		systemFailure = nil
 		payload, err := s.do(q, p)
+		if systemFailure != nil {
+			// A disk that fails says nothing about the file: neither that an object is damaged, nor that it is whole.
+			err = systemFailure
+		}
 		if err != nil {
 			p = &reply{Fault: err.Error()}
+			if number, ok := errors.AsType[syscall.Errno](err); ok {
+				p.System = int(number)
+			}
 			switch {
 			case errors.Is(err, errMissing):
 				p.Is = "missing"
@@ -70,7 +78,7 @@ func workerMain() int {
 			}
 			payload = nil
 		}
-		if err := writeReply(out, p, payload, s.shared); err != nil {
+		if err := writeReply(w.Conn, p, payload, s.shared); err != nil {
 			return 1
 		}
 	}
@@ -107,7 +115,7 @@ type server struct {
 	raw    []byte // values as they are in the file
 	wide   []float64
 	count  int
-	// plain is the same file, for values that need no library; nil if it cannot be opened twice.
+	// plain is the descriptor of the file, for values that need no library; nil if none was sent.
 	plain     *os.File
 	window    window
 	unpackers []*unpacker
@@ -186,14 +194,15 @@ func (s *server) do(q *request, p *reply) ([]byte, error) {
 }
 
 func (s *server) openFile(q *request, p *reply) error {
-	s.close()
-	info, err := os.Stat(q.Path)
+	info, err := s.plain.Stat()
 	if err != nil {
 		return err
 	}
-	f, err := hdf5.OpenFile(q.Path, hdf5.F_ACC_RDONLY)
 	s.size, s.claimed = info.Size(), info.Size()
-	defer s.openPlainly(q.Path, info)
+	if C.vs_input(C.int(s.plain.Fd()), C.uint64_t(s.size)) < 0 {
+		return libError()
+	}
+	f, err := hdf5.OpenFile(inputName, hdf5.F_ACC_RDONLY)
 	if err == nil {
 		s.file = f
 		return nil
@@ -202,7 +211,7 @@ func (s *server) openFile(q *request, p *reply) error {
 	if C.vs_lenient() < 0 {
 		return err
 	}
-	f, again := hdf5.OpenFile(q.Path, hdf5.F_ACC_RDONLY)
+	f, again := hdf5.OpenFile(inputName, hdf5.F_ACC_RDONLY)
 	if again != nil {
 		return err
 	}
@@ -219,18 +228,15 @@ func (s *server) openFile(q *request, p *reply) error {
 	return nil
 }
 
-// openPlainly opens the file once more, unless it was replaced.
-func (s *server) openPlainly(path string, was os.FileInfo) {
-	f, err := os.Open(path)
-	if err != nil {
-		return
-	}
-	if info, err := f.Stat(); err != nil || !os.SameFile(info, was) {
-		_ = f.Close()
-		return
-	}
-	s.plain = f
-}
+// inputName is how libhdf5 knows the file, whose descriptor it has.
+const inputName = "input"
+
+// Limits of the worker. Two gigabytes of address space suffice for Go, libhdf5 and the largest row, and make a
+// decompression bomb fail to allocate.
+const (
+	addressSpace   = 2 << 30
+	maxDescriptors = 16
+)
 
 // maxCut limits the size that the header of a file that was cut off may claim, as a multiple of what is there.
 const maxCut = 64

@@ -1,9 +1,15 @@
 //go:build cgo && !nohdf5
 
 #include "shim.h"
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+#if H5_VERSION_GE(1, 13, 0)
+#include "H5FDdevelop.h"
+#endif
 
 // vs_quiet stops the library from printing its error stack; the switch belongs to the calling thread.
 void vs_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
@@ -12,6 +18,117 @@ void vs_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
 int vs_harden(void) {
 	if (H5PLset_loading_state(0) < 0) return -1;
 	return H5Lunregister(H5L_TYPE_EXTERNAL) < 0 ? -1 : 0;
+}
+
+// The driver reads from a descriptor that the parent has opened, so that a worker needs no right to open files, and a file that names another one gets
+// itself. Its reads are those of the library's own driver for POSIX: what lies behind the end is zero.
+static struct { int fd; haddr_t size; } input = {-1, 0};
+typedef struct { H5FD_t base; haddr_t eoa; } vs_file;
+
+static H5FD_t *input_open(const char *name, unsigned flags, hid_t access, haddr_t limit) {
+	(void)name, (void)access, (void)limit;
+	if (input.fd < 0 || (flags & H5F_ACC_RDWR)) return NULL;
+	return calloc(1, sizeof(vs_file));
+}
+
+static herr_t input_close(H5FD_t *f) {
+	free(f);
+	return 0;
+}
+
+static int input_compare(const H5FD_t *a, const H5FD_t *b) {
+	(void)a, (void)b;
+	return 0; // there is only one
+}
+
+static herr_t input_query(const H5FD_t *f, unsigned long *flags) {
+	(void)f;
+	// As the library's own driver. H5Fget_eoa wants the one of SWMR.
+	*flags = H5FD_FEAT_ACCUMULATE_METADATA | H5FD_FEAT_DATA_SIEVE | H5FD_FEAT_DEFAULT_VFD_COMPATIBLE | H5FD_FEAT_SUPPORTS_SWMR_IO;
+	return 0;
+}
+
+static haddr_t input_eoa(const H5FD_t *f, H5FD_mem_t type) {
+	(void)type;
+	return ((const vs_file *)f)->eoa;
+}
+
+static herr_t input_set_eoa(H5FD_t *f, H5FD_mem_t type, haddr_t eoa) {
+	(void)type;
+	((vs_file *)f)->eoa = eoa;
+	return 0;
+}
+
+static haddr_t input_eof(const H5FD_t *f, H5FD_mem_t type) {
+	(void)f, (void)type;
+	return input.size;
+}
+
+static herr_t input_read(H5FD_t *f, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t size, void *buf) {
+	(void)f, (void)type, (void)transfer;
+	if (at > INT64_MAX || size > INT64_MAX - at) return -1;
+	while (size > 0) {
+		ssize_t n = pread(input.fd, buf, size, (off_t)at);
+		if (n < 0 && errno == EINTR) continue;
+		if (n < 0) {
+			H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_IO, H5E_READERROR, "file read failed, errno = %d, error message = '%s'",
+				errno, strerror(errno));
+			return -1;
+		}
+		if (n == 0) {
+			memset(buf, 0, size);
+			return 0;
+		}
+		buf = (char *)buf + n, at += (haddr_t)n, size -= (size_t)n;
+	}
+	return 0;
+}
+
+static herr_t input_write(H5FD_t *f, H5FD_mem_t type, hid_t transfer, haddr_t at, size_t size, const void *buf) {
+	(void)f, (void)type, (void)transfer, (void)at, (void)size, (void)buf;
+	return -1;
+}
+
+static herr_t input_lock(H5FD_t *f, hbool_t exclusive) {
+	(void)f;
+	if (flock(input.fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 || errno == ENOSYS) return 0;
+	H5Epush2(H5E_DEFAULT, __FILE__, __func__, __LINE__, H5E_ERR_CLS, H5E_FILE, H5E_CANTOPENFILE, "unable to lock file, errno = %d, error message = '%s'",
+		errno, strerror(errno));
+	return -1;
+}
+
+static herr_t input_unlock(H5FD_t *f) {
+	(void)f;
+	return flock(input.fd, LOCK_UN) == 0 || errno == ENOSYS ? 0 : -1;
+}
+
+static const H5FD_class_t input_driver = {
+#ifdef H5FD_CLASS_VERSION
+	.version = H5FD_CLASS_VERSION,
+	.value = 513, // of those that are free for programs, from 512
+#endif
+	.name = "input",
+	.maxaddr = INT64_MAX,
+	.fc_degree = H5F_CLOSE_WEAK,
+	.open = input_open,
+	.close = input_close,
+	.cmp = input_compare,
+	.query = input_query,
+	.get_eoa = input_eoa,
+	.set_eoa = input_set_eoa,
+	.get_eof = input_eof,
+	.read = input_read,
+	.write = input_write,
+	.lock = input_lock,
+	.unlock = input_unlock,
+	.fl_map = H5FD_FLMAP_DICHOTOMY,
+};
+
+int vs_input(int fd, uint64_t size) {
+	static hid_t driver = -1;
+	if (driver < 0 && ((driver = H5FDregister(&input_driver)) < 0 || H5Pset_driver(H5P_FILE_ACCESS_DEFAULT, driver, NULL) < 0)) return -1;
+	input.fd = fd, input.size = size;
+	return 0;
 }
 
 // vs_lenient makes this process open files that were not closed: marks of a writer are ignored, and a file may be shorter than its header says.
@@ -23,12 +140,14 @@ int vs_lenient(void) {
 
 void vs_version(unsigned *major, unsigned *minor, unsigned *release) { H5get_libversion(major, minor, release); }
 
-struct texts { char *buf; size_t size; int n; char first[256], last[256]; };
+// The root cause has the name of the file in it, and the system's error behind that.
+struct texts { int n; char first[VS_MAX_ERROR / 2], last[VS_MAX_ERROR / 2 - 8]; };
 
 static herr_t collect_error(unsigned n, const H5E_error2_t *e, void *data) {
 	struct texts *t = data;
 	(void)n;
-	snprintf(t->n == 0 ? t->first : t->last, 256, "%s", e->desc ? e->desc : "");
+	if (t->n == 0) snprintf(t->first, sizeof t->first, "%s", e->desc ? e->desc : "");
+	else snprintf(t->last, sizeof t->last, "%s", e->desc ? e->desc : "");
 	t->n++;
 	return 0;
 }
@@ -42,7 +161,7 @@ static void describe_error(char *buf, size_t size) {
 }
 
 // The library forgets an error with its next call, even one that only closes a handle, so a function that failed notes it before it cleans up.
-static char noted[600];
+static char noted[VS_MAX_ERROR];
 
 static void note(int rc) {
 	if (rc == -1) describe_error(noted, sizeof noted);

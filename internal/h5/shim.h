@@ -51,6 +51,9 @@ typedef struct {
 
 void vs_quiet(void);
 int vs_harden(void);
+// vs_input makes a descriptor the only file that this process can open, whatever its name, and only for reading. A negative one takes that back.
+int vs_input(int fd, uint64_t size);
+#define VS_MAX_ERROR 16384 // more than twice the longest path
 void vs_error(char *buf, size_t size);
 void vs_version(unsigned *major, unsigned *minor, unsigned *release);
 

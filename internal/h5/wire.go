@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"unsafe"
+
+	"github.com/voxelstream/voxelstream/internal/sandbox"
 )
 
 // The protocol between a File and its worker: requests are a length and JSON; replies are the lengths of a header and
@@ -64,7 +67,8 @@ func (n number) size() int {
 // reply is the header of an answer. Fault is empty if the request succeeded.
 type reply struct {
 	Fault   string     `json:"fault,omitempty"`
-	Is      string     `json:"is,omitempty"` // "missing", "refused": which error the fault wraps
+	Is      string     `json:"is,omitempty"`     // "missing", "refused": which error the fault wraps
+	System  int        `json:"system,omitempty"` // error number of the operating system that the fault wraps
 	Objects []Object   `json:"objects,omitempty"`
 	Attrs   []attrHead `json:"attrs,omitempty"`
 	Open    int        `json:"open,omitempty"`
@@ -82,16 +86,28 @@ type attrHead struct {
 	Refused string `json:"refused,omitempty"`
 }
 
-func writeRequest(w io.Writer, q *request) error {
-	body, err := json.Marshal(q)
+// writeRequest writes a request, and sends a file along if there is one.
+func writeRequest(c *sandbox.Conn, q *request, file *os.File) error {
+	body, err := encodeRequest(q)
 	if err != nil {
 		return err
 	}
-	if len(body) > maxRequest {
-		return fmt.Errorf("request of %d bytes, limit %d", len(body), maxRequest)
+	if file != nil {
+		return c.WriteFile(body, file)
 	}
-	_, err = w.Write(append(nativeEndian.AppendUint32(nil, uint32(len(body))), body...))
+	_, err = c.Write(body)
 	return err
+}
+
+func encodeRequest(q *request) ([]byte, error) {
+	body, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	if len(body) > maxRequest {
+		return nil, fmt.Errorf("request of %d bytes, limit %d", len(body), maxRequest)
+	}
+	return append(nativeEndian.AppendUint32(nil, uint32(len(body))), body...), nil
 }
 
 func readRequest(r io.Reader) (*request, error) {

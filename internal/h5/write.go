@@ -10,23 +10,25 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
 	"unsafe"
 
 	"gonum.org/v1/hdf5"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
 // Writer writes a new HDF5 file. It and its datasets must be used by one goroutine. The complete file appears under
-// its name when [Writer.Close] succeeds; until then it is a hidden file in the same directory.
+// its name when [Writer.Close] succeeds; until then it is in a hidden folder in the same
+// directory.
 type Writer struct {
-	path, temp string
-	file       *hdf5.File
-	datasets   []interface{ finish() error }
-	err        error // the first error
+	path     string
+	out      *durable.Output
+	file     *hdf5.File
+	datasets []interface{ finish() error }
+	err      error // the first error
 }
 
 // Create starts a file that will replace the one at path, if any, when it is closed.
@@ -37,27 +39,19 @@ type Writer struct {
 //	...
 //	return w.Close()
 func Create(path string) (*Writer, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	out, err := durable.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("h5: %w", err)
 	}
-	w := &Writer{path: path, temp: f.Name()}
-	mode := os.FileMode(0o644)
-	if old, err := os.Stat(path); err == nil {
-		mode = old.Mode().Perm()
-	}
-	err = errors.Join(f.Chmod(mode), f.Close())
-	if err == nil {
-		err = onThread(func() (err error) {
-			if w.file, err = hdf5.CreateFile(w.temp, hdf5.F_ACC_TRUNC); err != nil {
-				return libError()
-			}
-			return nil
-		})
-	}
+	w := &Writer{path: path, out: out}
+	err = onThread(func() (err error) {
+		if w.file, err = hdf5.CreateFile(out.Path(), hdf5.F_ACC_TRUNC); err != nil {
+			return libError()
+		}
+		return nil
+	})
 	if err != nil {
-		_ = os.Remove(w.temp)
-		return nil, fmt.Errorf("h5: create %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("h5: create %s: %w", path, err), out.Close())
 	}
 	return w, nil
 }
@@ -381,13 +375,10 @@ func (w *Writer) Close() error {
 	}
 	err := errors.Join(w.err, w.release())
 	if err == nil {
-		err = syncFile(w.temp)
-	}
-	if err == nil {
-		err = os.Rename(w.temp, w.path)
+		err = w.out.Commit()
 	}
 	if err != nil {
-		_ = os.Remove(w.temp)
+		_ = w.out.Close()
 		w.err = err
 		return fmt.Errorf("h5: write %s: %w", w.path, err)
 	}
@@ -400,7 +391,7 @@ func (w *Writer) Abort() {
 		return
 	}
 	_ = w.release()
-	_ = os.Remove(w.temp)
+	_ = w.out.Close()
 	w.err = errors.New("aborted")
 }
 
@@ -418,12 +409,4 @@ func (w *Writer) release() error {
 	})
 	w.file = nil
 	return err
-}
-
-func syncFile(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

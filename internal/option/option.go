@@ -152,6 +152,14 @@ func (f Field) ChoiceDocs() []string {
 	return out
 }
 
+// Suggestions returns values to complete: the choices, or examples of a type that takes others too.
+func (f Field) Suggestions() []string {
+	if s, ok := reflect.TypeAssert[interface{ Suggestions() []string }](reflect.Zero(f.value.Type())); ok {
+		return s.Suggestions()
+	}
+	return f.Choices()
+}
+
 // hinter is a type that describes how its values are written.
 type hinter interface{ Hint() string }
 
@@ -229,9 +237,16 @@ func (f Field) Hint() string {
 	return plain + "; " + allowed + "."
 }
 
-// Plain reports whether a value with a notation may also be written as a plain number.
-func (f Field) Plain() bool {
-	return f.value.Type() == reflect.TypeFor[Dims]() || f.tag.Get("unit") != ""
+// Plain returns "integer" or "number" if a value with a notation may also be written as such a plain number. A type
+// says that with a method Plain() string.
+func (f Field) Plain() string {
+	if p, ok := reflect.TypeAssert[interface{ Plain() string }](reflect.Zero(f.value.Type())); ok {
+		return p.Plain()
+	}
+	if f.value.Type() == reflect.TypeFor[Dims]() || f.tag.Get("unit") != "" {
+		return "integer"
+	}
+	return ""
 }
 
 // Bound returns the limit in the tag min, above, max or below. ok is false if there is none.

@@ -3,9 +3,10 @@ package option
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Suffixes of the names that give a secret in a query by reference: password-file=PATH and password-env=NAME.
@@ -42,17 +43,9 @@ func (s secret) read() error {
 	if strings.HasSuffix(s.name, envEnding) {
 		text = os.Getenv(s.where)
 	} else {
-		f, err := os.Open(s.where)
+		b, err := regular.ReadSetting(s.where, maxSecret)
 		if err != nil {
 			return err
-		}
-		defer f.Close() //nolint:errcheck // opened for reading
-		b, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-		if err != nil {
-			return err
-		}
-		if len(b) > maxSecret {
-			return fmt.Errorf("%s: found more than %d bytes, the limit of a secret", s.where, maxSecret)
 		}
 		text = strings.TrimRight(string(b), "\r\n")
 	}

@@ -39,7 +39,7 @@ func TestSecrets(t *testing.T) {
 	for query, want := range map[string]string{
 		"password-file=" + dir + "/none":             "password-file: open " + dir + "/none",
 		"password-file=" + dir + "/empty":            "empty is empty or not set",
-		"password-file=" + dir + "/long":             "the limit of a secret",
+		"password-file=" + dir + "/long":             "more than 65536 bytes, the limit",
 		"password-env=TEST_EMPTY":                    "password-env: TEST_EMPTY is empty or not set",
 		"password=x&password-env=TEST_PASSWORD":      "password-env: found together with password, want one of them",
 		"user-file=x":                                `found the option "user-file"`,

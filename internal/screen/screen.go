@@ -29,9 +29,9 @@ const (
 	lineEvery   = 3 * time.Second
 )
 
-// New returns the screen of a file, usually standard error.
-func New(f *os.File) *Screen {
-	s := &Screen{out: f, every: lineEvery}
+// New returns a screen that writes to out, which writes to a file, usually standard error.
+func New(out io.Writer, f *os.File) *Screen {
+	s := &Screen{out: out, every: lineEvery}
 	if term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb" {
 		s.width, s.every = 80, redrawEvery
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 0 {
@@ -47,16 +47,21 @@ func Plain(w io.Writer) *Screen { return &Screen{out: w} }
 // Terminal reports whether the live area is redrawn in place.
 func (s *Screen) Terminal() bool { return s.width > 0 }
 
-// Write writes permanent lines above the live area.
+// Write writes permanent lines above the live area, such as messages of a log. They are made [Visible], which in JSON
+// leaves the same values.
 func (s *Screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	text := Visible(string(p))
 	if !s.Terminal() {
-		return s.out.Write(p)
+		if _, err := io.WriteString(s.out, text); err != nil {
+			return 0, err
+		}
+		return len(p), nil
 	}
 	var b bytes.Buffer
 	s.erase(&b)
-	b.Write(p)
+	b.WriteString(text)
 	s.draw(&b)
 	if _, err := s.out.Write(b.Bytes()); err != nil {
 		return 0, err
@@ -66,7 +71,7 @@ func (s *Screen) Write(p []byte) (int, error) {
 
 // Line writes a permanent line of progress.
 func (s *Screen) Line(text string) {
-	io.WriteString(s, Visible(text)+"\n") //nolint:errcheck // as for the live area
+	io.WriteString(s, OneLine(text)+"\n") //nolint:errcheck // as for the live area
 }
 
 // Show redraws the live area. It calls lines only if an update is due, which is often on a terminal and seldom
@@ -82,7 +87,7 @@ func (s *Screen) Show(now bool, lines func() []string) {
 
 func (s *Screen) show(lines []string) {
 	for i, l := range lines {
-		lines[i] = strings.ReplaceAll(Visible(l), "\n", " ")
+		lines[i] = OneLine(l)
 	}
 	if !s.Terminal() {
 		if len(lines) > 0 {

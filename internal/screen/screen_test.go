@@ -17,7 +17,7 @@ func TestTerminal(t *testing.T) {
 	s.Done()
 	s.Show(true, func() []string { return []string{"next"} })
 	want := "table\na line th\n" + "\x1b[2F\x1b[J" + "log\n" + "table\na line th\n" + "\x1b[2F\x1b[J" +
-		" \\u000dew\n" + "next\n"
+		`\u000a\u0` + "\nnext\n"
 	if b.String() != want {
 		t.Errorf("found %q, want %q", b.String(), want)
 	}

@@ -29,7 +29,7 @@ func Visible(text string) string {
 	return b.String()
 }
 
-// hidden reports whether a character controls a terminal or the direction of text.
+// hidden reports whether a character controls a terminal or the direction of text, or separates lines unnoticed.
 func hidden(r rune) bool {
-	return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r)
+	return unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.In(r, unicode.Bidi_Control, unicode.Zl, unicode.Zp)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -53,6 +54,17 @@ type CheckResult struct {
 	Ready bool   `json:"ready"`
 	// Reason is why the part is not ready.
 	Reason string `json:"reason,omitempty"`
+}
+
+// Reasons says in one line what is not ready.
+func (r *Readiness) Reasons() string {
+	var out []string
+	for _, c := range r.Checks {
+		if !c.Ready {
+			out = append(out, c.Name+": "+c.Reason)
+		}
+	}
+	return strings.Join(out, "; ")
 }
 
 // Register adds a check, or replaces the check of that name.

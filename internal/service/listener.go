@@ -3,20 +3,30 @@ package service
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/url"
+	"os"
 	"strconv"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/conns"
+	"github.com/voxelstream/voxelstream/internal/tlsfile"
 )
 
 // Options are the settings of the HTTP listener.
 type Options struct {
-	Listen string `yaml:"listen" flag:"http" doc:"HOST:PORT to serve /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
-	PProf  bool   `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
+	Listen    string `yaml:"listen" flag:"http" doc:"HOST:PORT to serve the page, its API, /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
+	Token     string `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. Empty: a random one, printed at the start, if listen is not a loopback address; otherwise none."`
+	TokenFile string `yaml:"token_file" doc:"File whose first line is the token."`
+	CertFile  string `yaml:"cert_file" doc:"PEM file with the certificate of the listener, which then uses HTTPS."`
+	KeyFile   string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
+	PProf     bool   `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
 }
 
 // Limits for clients. A handler that needs more time extends its deadlines with [http.ResponseController].
@@ -35,10 +45,21 @@ func (o Options) Validate() error {
 	if o.Listen == "" {
 		return nil
 	}
+	var problems []error
 	if _, err := o.Address(); err != nil {
-		return fmt.Errorf("listen: %w", err)
+		problems = append(problems, fmt.Errorf("listen: %w", err))
 	}
-	return nil
+	if o.Token != "" && o.TokenFile != "" {
+		problems = append(problems, errors.New("token, token_file: found both, want at most one of them"))
+	}
+	if err := o.tls().Validate(); err != nil {
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
+}
+
+func (o Options) tls() *tlsfile.Options {
+	return &tlsfile.Options{CertFile: o.CertFile, KeyFile: o.KeyFile}
 }
 
 // Address returns the address to listen on. Without a host, it is on 127.0.0.1.
@@ -65,6 +86,8 @@ type Listener struct {
 	server *http.Server
 	socket net.Listener
 	cancel context.CancelFunc // ends the contexts of all requests
+	token  string             // that requests must carry; empty if none is required
+	random bool               // the token was made by start
 }
 
 // NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to
@@ -86,6 +109,31 @@ func (l *Listener) Handle(pattern string, h http.Handler) { l.mux.Handle(pattern
 // Addr returns HOST:PORT. The part must have started.
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
+// Token returns the token that requests must carry. It is empty if none is required. The part must have started.
+func (l *Listener) Token() string { return l.token }
+
+// URL returns the address of the page for a browser, with the token if it is a random one. The part must have started.
+func (l *Listener) URL() string {
+	host, port, err := net.SplitHostPort(l.Addr())
+	if err != nil {
+		host = l.Addr()
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: "/"}
+	if l.o.CertFile != "" {
+		u.Scheme = "https"
+	}
+	if l.random {
+		u.RawQuery = url.Values{"token": {l.token}}.Encode()
+	}
+	return u.String()
+}
+
 // Part returns the listener as a part of a service. It should be the first part, so that /readyz is available while the
 // others start and stop.
 func (l *Listener) Part() Part {
@@ -96,6 +144,15 @@ func (l *Listener) start(ctx context.Context) error {
 	address, err := l.o.Address()
 	if err != nil {
 		return err
+	}
+	if l.token, err = l.o.loadToken(); err != nil {
+		return err
+	}
+	var encryption *tls.Config
+	if l.o.CertFile != "" {
+		if encryption, err = l.o.tls().Load(); err != nil {
+			return fmt.Errorf("http.%w", err)
+		}
 	}
 	var lc net.ListenConfig
 	if l.socket, err = lc.Listen(ctx, "tcp", address); err != nil {
@@ -111,25 +168,40 @@ func (l *Listener) start(ctx context.Context) error {
 		l.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
 		l.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
+	if !loopback && l.token == "" {
+		l.token, l.random = newToken(), true
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if at != nil {
+		port = strconv.Itoa(at.Port)
+	}
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	l.server = &http.Server{
-		Handler: l.mux, BaseContext: func(net.Listener) context.Context { return base },
+		Handler: newGuard(l.mux, l.token, port, encryption != nil, host), TLSConfig: encryption,
+		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
-	l.log.Info("listening for HTTP", "address", "http://"+l.Addr())
-	if !loopback {
-		l.log.Warn("the HTTP listener is open to other machines, without authentication", "address", l.Addr())
-	}
+	l.log.Info("listening for HTTP", "address", l.URL())
 	return nil
 }
 
 // run serves until ctx ends.
 func (l *Listener) run(ctx context.Context) error {
 	failed := make(chan error, 1)
-	go func() { failed <- l.server.Serve(l.socket) }()
+	socket := conns.Process().Listen(l.socket, l.server, l.log, nil)
+	go func() {
+		if l.server.TLSConfig != nil {
+			failed <- l.server.ServeTLS(socket, "", "")
+			return
+		}
+		failed <- l.server.Serve(socket)
+	}()
 	select {
 	case err := <-failed:
 		return err

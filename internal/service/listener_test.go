@@ -32,7 +32,7 @@ func serve(t *testing.T, o Options, mount func(*Listener)) (l *Listener, stop fu
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, ended := make(chan struct{}), make(chan error, 1)
 	go func() {
-		ended <- Run(ctx, 10*time.Second, l.Part(), Part{Start: func(context.Context) error { close(ready); return nil }})
+		ended <- Run(ctx, 2*time.Minute, l.Part(), Part{Start: func(context.Context) error { close(ready); return nil }})
 		close(ended)
 	}()
 	select {
@@ -57,6 +57,9 @@ func get(t *testing.T, l *Listener, path string) (status int, body string) {
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr()+path, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if l.Token() != "" {
+		r.Header.Set("Authorization", "Bearer "+l.Token())
 	}
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := c.Do(r)
@@ -90,7 +93,8 @@ func TestMetricsAreServed(t *testing.T) {
 	status, body := get(t, l, "/metrics")
 	p := expfmt.NewTextParser(model.UTF8Validation)
 	f, err := p.TextToMetricFamilies(strings.NewReader(body))
-	if status != http.StatusOK || err != nil || f["voxelstream_read_total"].GetMetric()[0].GetCounter().GetValue() != 5 {
+	if status != http.StatusOK || err != nil ||
+		f["voxelstream_read_total"].GetMetric()[0].GetCounter().GetValue() != 5 {
 		t.Errorf("found %d, %v, %v", status, f["voxelstream_read_total"], err)
 	}
 	if host, _, err := net.SplitHostPort(l.Addr()); err != nil || host != "127.0.0.1" {
@@ -108,7 +112,8 @@ func TestReadiness(t *testing.T) {
 		t.Helper()
 		got, body := get(t, l, "/readyz")
 		var r Readiness
-		if err := json.Unmarshal([]byte(body), &r); err != nil || got != status || r.Ready != (status == http.StatusOK) {
+		if err := json.Unmarshal([]byte(body), &r); err != nil || got != status ||
+			r.Ready != (status == http.StatusOK) {
 			t.Errorf("found %d %s, want %d (%v)", got, body, status, err)
 		}
 		var found []string
@@ -225,7 +230,10 @@ func TestSlowClients(t *testing.T) {
 			}
 		}))
 	})
-	for _, send := range []string{"", "GET /metrics HTTP/1.1\r\nHost:", "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"} {
+	for _, send := range []string{
+		"", "GET /metrics HTTP/1.1\r\nHost:",
+		"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+	} {
 		var d net.Dialer
 		c, err := d.DialContext(t.Context(), "tcp", l.Addr())
 		if err != nil {
@@ -241,7 +249,7 @@ func TestSlowClients(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > time.Minute {
 		t.Errorf("stopping took %v", took)
 	}
 }
@@ -267,7 +275,8 @@ func TestHeaderTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = bufio.NewReader(c).ReadString('\n')
-	if took := time.Since(begin); errors.Is(err, context.DeadlineExceeded) || took < headerTime/2 || took > 3*headerTime {
+	if took := time.Since(begin); errors.Is(err, context.DeadlineExceeded) || took < headerTime/2 ||
+		took > 3*headerTime {
 		t.Errorf("found %v after %v", err, took)
 	}
 }

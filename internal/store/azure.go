@@ -23,6 +23,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // azure is a container of Azure Blob Storage. Its own client of the REST API takes less memory than Microsoft's.
@@ -182,7 +184,7 @@ func discard(resp *http.Response, err error) error {
 }
 
 func (a *azure) put(ctx context.Context, key, path, digest string, create bool) error {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

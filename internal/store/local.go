@@ -83,7 +83,7 @@ func (l *local) clean() error {
 			return filepath.SkipDir
 		}
 		if err == nil && left(e.Name(), modified) {
-			err = os.RemoveAll(path)
+			err = os.RemoveAll(path) //nolint:gosec // removes links, does not follow them
 		}
 		return cmp.Or(err, filepath.SkipDir)
 	})

@@ -14,6 +14,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // bucket has the operations of an object store. Its errors are fs.ErrNotExist, fs.ErrExist, a *failure or come from
@@ -179,17 +182,17 @@ func (r *remote) download(ctx context.Context, name, path string) (err error) {
 
 // temporaryFile calls use with the path of a file that may be created. It removes the file afterwards.
 func temporaryFile(name string, use func(path string) error) (err error) {
-	dir, err := os.MkdirTemp("", "voxelstream-")
+	dir, remove, err := durable.TempDir("", "object")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, remove()) }()
 	return use(filepath.Join(dir, filepath.Base(name)))
 }
 
 // digestOf returns the SHA-256 of a file in hexadecimal.
 func digestOf(path string) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}

@@ -24,9 +24,10 @@ type Tally struct {
 // Count is the count of some classifications.
 type Count struct {
 	// Classified counts all of them, Labelled those whose true class is known, and Correct those whose class is the
-	// true one.
-	Classified, Labelled, Correct int
-	scores                        float64
+	// true one. Unfamiliar counts those of volumes that are unlike the training data.
+	Classified, Labelled, Correct, Unfamiliar int
+
+	scores float64
 }
 
 // Accuracy returns Correct / Labelled. ok is false if nothing is labelled.
@@ -40,6 +41,9 @@ func (c Count) MeanScore() float64 { return c.scores / float64(max(1, c.Classifi
 func (c *Count) add(x *record.Classification) {
 	c.Classified++
 	c.scores += float64(x.Score)
+	if x.Unfamiliar {
+		c.Unfamiliar++
+	}
 	if x.Label != nil {
 		c.Labelled++
 		if int(*x.Label) == x.Class {

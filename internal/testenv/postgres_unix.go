@@ -120,7 +120,7 @@ func (p *Postgres) Put(name, content string) error {
 }
 
 func (p *Postgres) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(p.bin, name), args...) //nolint:gosec // of the server
+	cmd := exec.Command(filepath.Join(p.bin, name), args...)
 	cmd.Dir = p.Dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: p.owner}
 	return cmd

@@ -4,15 +4,33 @@ package testenv
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
+	"time"
 )
 
-// Root is the repository's root folder.
-func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
-}
+// Patience is how long a test waits for what takes a moment on a machine with nothing else to do. It is long enough
+// for machines that are slow or busy: only what hangs reaches it.
+const Patience = 10 * time.Minute
+
+// Root is the repository's root folder: that of go.mod, above the folder in which the test began.
+func Root() string { return root }
+
+// root is found before a test changes the working folder. The path in the program would not do, because a reproducible
+// build has none.
+var root = func() string {
+	start, err := os.Getwd()
+	if err != nil {
+		return "."
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return start
+		}
+	}
+}()
 
 // Samples is the folder of sample files: VOXELSTREAM_SAMPLES, or shared/samples beside the checkout. ok is false where
 // there is none.

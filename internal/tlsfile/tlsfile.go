@@ -5,8 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
-	"os"
+
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Options are the files of a client, in PEM.
@@ -60,15 +60,4 @@ func (o *Options) Load() (*tls.Config, error) {
 const maxSize = 1 << 20
 
 // Read reads a file of certificates or secrets, which must not be larger than 1 MiB.
-func Read(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err == nil && len(text) > maxSize {
-		err = fmt.Errorf("%s: found more than %d bytes, the limit", path, maxSize)
-	}
-	return text, err
-}
+func Read(path string) ([]byte, error) { return regular.ReadSetting(path, maxSize) }

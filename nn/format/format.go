@@ -14,12 +14,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 	"github.com/voxelstream/voxelstream/nn/format/keras"
@@ -145,18 +146,11 @@ func LoadWeights(ctx context.Context, path string, m *nn.Model) error {
 
 // withFile opens a file and detects its format.
 func withFile(path string, use func(f *os.File, size int64, k kind) error) error {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return &fs.PathError{Op: "load", Path: path, Err: errors.New("not a regular file")}
-	}
 	head := make([]byte, 4096) // the HDF5 signature may follow a user block
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -172,7 +166,11 @@ func whole(f *os.File, size, most int64) ([]byte, error) {
 	if size > most {
 		return nil, fmt.Errorf("got %d bytes, want at most %d", size, most)
 	}
-	return io.ReadAll(io.NewSectionReader(f, 0, size))
+	data := make([]byte, size)
+	if _, err := f.ReadAt(data, 0); err != nil {
+		return nil, err
+	}
+	return data, nil
 }
 
 // Decode decodes a model from data, the content of a file. HDF5 files are copied to a temporary file.
@@ -185,11 +183,11 @@ func Decode(ctx context.Context, data []byte) (m *nn.Model, err error) {
 	case graph:
 		return onnx.Decode(data)
 	case hdf5:
-		dir, err := os.MkdirTemp("", "voxelstream-")
+		dir, remove, err := durable.TempDir("", "model")
 		if err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { err = errors.Join(err, remove()) }()
 		path := filepath.Join(dir, "model.h5")
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return nil, err
@@ -248,7 +246,9 @@ func SaveTraining(path string, m *nn.Model, t *Training) error {
 		strings.HasSuffix(name, ".weights.h5")):
 		err = errors.New("the format cannot hold the training state, want .keras or .h5")
 	case strings.HasSuffix(name, ".keras"):
-		err = replace(path, func(w io.Writer) error { return keras.EncodeArchive(w, m, t) })
+		err = replace(path, func(w io.Writer) error {
+			return keras.EncodeArchive(w, filepath.Dir(path), m, t)
+		})
 	case strings.HasSuffix(name, ".safetensors"):
 		err = replace(path, func(w io.Writer) error { return safetensors.Encode(w, m) })
 	case strings.HasSuffix(name, ".onnx"):
@@ -314,26 +314,19 @@ func kindNamed(path string) kind {
 	return unknown
 }
 
-// replace writes a hidden file beside path and renames it once it is complete and on disk.
+// replace writes a file that appears at path once it is complete and on disk.
 func replace(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	out, err := durable.Create(path)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name())
-		}
-	}()
-	err = write(f)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	defer func() { err = errors.Join(err, out.Close()) }()
+	f, err := out.Open()
+	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	if err = errors.Join(write(f), f.Close()); err != nil {
+		return err
+	}
+	return out.Commit()
 }

@@ -13,7 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
+
 	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/nn/format/safetensors"
@@ -57,6 +60,11 @@ func chain(tb testing.TB) *nn.Model {
 		tb.Fatal(err)
 	}
 	m.Classes, m.Colormap = []string{"cup", "shoe", "été"}, "oranges"
+	m.Augmentation = "points: rotate:axis=z"
+	m.Trust = nn.Trust{
+		Temperature: 1.234567,
+		Energy:      &nn.Energy{Mean: []float32{.1, -2}, Precision: []float32{1, 1e-7, 1e-7, 3e7}, Threshold: 33.3},
+	}
 	m.Precision = nn.Precision{Kind: nn.Int8, Ranges: map[string][2]float32{"conv": {-.1, 1.0 / 3}}}
 	return fill(m)
 }
@@ -161,6 +169,8 @@ func TestRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				}
 				if got.Name != m.Name || !slices.Equal(got.Classes, m.Classes) || got.Colormap != m.Colormap ||
+					got.Augmentation != m.Augmentation ||
+					!reflect.DeepEqual(got.Trust, m.Trust) ||
 					!reflect.DeepEqual(got.Precision, m.Precision) || got.IsSequential() != m.IsSequential() {
 					t.Errorf("got %q %q %q %v, want %q %q %q %v", got.Name, got.Classes, got.Colormap,
 						got.IsSequential(), m.Name, m.Classes, m.Colormap, m.IsSequential())
@@ -251,7 +261,8 @@ func TestUnknown(t *testing.T) {
 	if err := os.WriteFile(path, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := format.Load(t.Context(), path); !errors.Is(err, format.ErrUnknown) || !strings.Contains(err.Error(), path) {
+	if _, err := format.Load(t.Context(), path); !errors.Is(err, format.ErrUnknown) ||
+		!strings.Contains(err.Error(), path) {
 		t.Errorf("load: got %v, want %v with the path", err, format.ErrUnknown)
 	}
 	if _, err := format.Load(t.Context(), t.TempDir()); err == nil {
@@ -336,7 +347,7 @@ func TestMutants(t *testing.T) {
 				for range 1 + r.IntN(4) {
 					mutant[r.IntN(len(mutant))] = byte(r.Uint32())
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), budget)
+				ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 				if m, err := format.Decode(ctx, mutant); err == nil && len(m.Layers()) == 0 {
 					t.Error("got a model without layers")
 				}
@@ -346,15 +357,29 @@ func TestMutants(t *testing.T) {
 	}
 }
 
-// budget is the time that a damaged file may take.
-const budget = 20 * time.Second
-
 func FuzzDecode(f *testing.F) {
-	f.Add(bytesOf(f, ".safetensors"))
-	f.Add([]byte("PK\x03\x04"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	target := mutants.New(f, "model: any format")
+	target.Add(bytesOf(f, ".safetensors"))
+	target.Add(bytesOf(f, ".onnx"))
+	target.Add([]byte("PK\x03\x04"))
+	if h5.LibraryVersion() != "" {
+		target.Add(bytesOf(f, ".keras"))
+	}
+	target.Fuzz(func(_ *testing.T, data []byte) {
 		m, err := format.Decode(context.Background(), data)
 		if err == nil && m == nil {
+			panic("no model and no error")
+		}
+	})
+}
+
+// FuzzHDF5 loads models in the worker process, which may refuse them but must not take the loader with it.
+func FuzzHDF5(f *testing.F) {
+	needHDF5(f)
+	target := mutants.New(f, "model: hdf5")
+	target.Add(bytesOf(f, ".h5"))
+	target.Fuzz(func(_ *testing.T, data []byte) {
+		if m, err := format.Decode(context.Background(), data); err == nil && m == nil {
 			panic("no model and no error")
 		}
 	})

@@ -33,16 +33,17 @@ func (p *Permute) Build(in []nn.Shape) (nn.Shape, error) {
 	if err != nil {
 		return nil, err
 	}
-	sorted := slices.Sorted(slices.Values(p.Dims))
-	var out nn.Shape
-	for i, d := range sorted {
-		if d != i+1 || len(sorted) != len(shape) {
+	for i, d := range slices.Sorted(slices.Values(p.Dims)) {
+		if d != i+1 || len(p.Dims) != len(shape) {
 			return nil, &nn.ShapeError{
 				Layer: p.Name, Class: p.Class(), Got: in,
 				Want: fmt.Sprintf("an input with one axis for each of %v", p.Dims),
 			}
 		}
-		out = append(out, shape[p.Dims[i]-1])
+	}
+	var out nn.Shape
+	for _, d := range p.Dims {
+		out = append(out, shape[d-1])
 	}
 	if len(out) == 0 {
 		return nil, &nn.ShapeError{Layer: p.Name, Class: p.Class(), Got: in, Want: "an order that has at least one axis"}

@@ -13,9 +13,10 @@ import (
 	"io/fs"
 	"maps"
 	"math"
-	"os"
 	"slices"
 
+	"github.com/voxelstream/voxelstream/internal/durable"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/nn"
 )
 
@@ -72,38 +73,36 @@ var ErrCheckpoint = errors.New("cannot resume")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// writeCheckpoint writes and syncs a temporary file, then renames it: after a crash path is either the old
-// checkpoint or the new one. The next checkpoint overwrites a temporary file that a crash left behind.
+// writeCheckpoint replaces the checkpoint: after a crash path is either the old one or the new one.
 func writeCheckpoint(path string, p *position, tensors []tensor) (err error) {
-	f, err := os.Create(path + ".new")
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
 	defer func() {
 		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
 			err = fmt.Errorf("checkpoint %s: %w", path, err)
 		}
 	}()
+	out, err := durable.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
 	data := pack(tensors)
 	header, err := encodeHeader(p, tensors, crc32.Checksum(data, castagnoli))
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))); err != nil {
+	f, err := out.Open()
+	if err != nil {
 		return err
 	}
-	if _, err = f.Write(header); err != nil {
+	for _, b := range [][]byte{binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header, data} {
+		if _, err := f.Write(b); err != nil {
+			return errors.Join(err, f.Close())
+		}
+	}
+	if err := f.Close(); err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return out.Commit()
 }
 
 // pack returns the arrays as bytes.
@@ -146,7 +145,7 @@ func encodeHeader(p *position, tensors []tensor, checksum uint32) ([]byte, error
 // CheckpointSettings returns, by name, the settings that must be unchanged to resume a checkpoint. It returns nil
 // if there is no file.
 func CheckpointSettings(path string) (map[string]string, error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -164,7 +163,7 @@ func CheckpointSettings(path string) (map[string]string, error) {
 // readCheckpoint reads the checkpoint's arrays into tensors, whose names and shapes must match, and returns the
 // rest of the state. It returns nil if there is no file.
 func readCheckpoint(path string, settings map[string]string, tensors []tensor) (*position, error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // a missing checkpoint is not an error
 	}

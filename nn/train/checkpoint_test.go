@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/nn"
 )
 
@@ -133,13 +134,14 @@ func TestResumeIsRefused(t *testing.T) {
 
 // FuzzCheckpoint wants an error or a position for any bytes, and nothing else.
 func FuzzCheckpoint(f *testing.F) {
+	m := mutants.New(f, "checkpoint")
 	tensors := func() []tensor { return []tensor{{"a", nn.Shape{2}, make([]float32, 2)}} }
 	p := &position{Version: checkpointVersion, Epoch: 1, History: &History{}}
 	header := must(encodeHeader(p, tensors(), 0))
 	good := append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...)
-	f.Add(append(good, make([]byte, 8)...))
-	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f{}"))
-	f.Fuzz(func(_ *testing.T, data []byte) {
+	m.Add(append(good, make([]byte, 8)...))
+	m.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\x7f{}"))
+	m.Fuzz(func(_ *testing.T, data []byte) {
 		_, _ = decodeCheckpoint(bytes.NewReader(data), nil, tensors())
 	})
 }

@@ -151,6 +151,10 @@ var monitors = choices[struct{}]{
 	{name: "accuracy", doc: "Accuracy on the training rows."},
 	{name: "loss", doc: "Loss on the training rows."},
 	{name: "val_accuracy", doc: "Accuracy on the validation rows."},
+	{
+		name: "val_auc", doc: "Mean area under the curve of the classes on the validation rows, which suits classes of " +
+			"very different sizes.",
+	},
 	{name: "val_loss", doc: "Loss on the validation rows."},
 }
 

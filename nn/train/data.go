@@ -23,6 +23,14 @@ type Rows interface {
 	Digest() (uint64, error)
 }
 
+// Varied is rows that are different in each epoch, such as augmented ones. Read gives them as they are for validation.
+type Varied interface {
+	Rows
+	// ReadEpoch fills b, a batch of one row, with the row as it is in an epoch, from 1. trained is the number of rows
+	// that are trained on, which come first. The result depends on nothing else. ReadEpoch is called concurrently.
+	ReadEpoch(epoch, row, trained int, b *Batch) error
+}
+
 // Batch is a buffer for some rows.
 type Batch struct {
 	// X or Index holds the concatenated samples: floats, or palette indices of one byte per voxel. The other is
@@ -32,6 +40,16 @@ type Batch struct {
 	// Labels are the classes, Weights the rows' weights in the loss.
 	Labels  []int32
 	Weights []float32
+	// Mixed says with which other class a row is mixed. It is nil if no row can be, as in everything but training on
+	// Varied rows.
+	Mixed []Mixed
+}
+
+// Mixed is the second class of a row that is mixed from two rows (Zhang et al., mixup, 2018), and its share in the truth.
+// The zero value is a row that is not mixed.
+type Mixed struct {
+	Label int32
+	Share float32
 }
 
 // newBatch returns a batch with labels and weights for up to n rows.
@@ -39,7 +57,10 @@ func newBatch(n int) *Batch { return &Batch{Labels: make([]int32, n), Weights: m
 
 // row makes out a batch of row i of n alone.
 func (b *Batch) row(i, n int, out *Batch) {
-	out.Labels, out.Weights = b.Labels[i:i+1], b.Weights[i:i+1]
+	out.Labels, out.Weights, out.Mixed = b.Labels[i:i+1], b.Weights[i:i+1], nil
+	if b.Mixed != nil {
+		out.Mixed = b.Mixed[i : i+1]
+	}
 	if b.Index != nil {
 		size := len(b.Index) / n
 		out.Index = b.Index[i*size : (i+1)*size]
@@ -52,6 +73,9 @@ func (b *Batch) row(i, n int, out *Batch) {
 // bind makes the batch refer to the first n rows of the plan's input.
 func (b *Batch) bind(p *nn.Plan, n int) {
 	b.Labels, b.Weights = b.Labels[:n], b.Weights[:n]
+	if b.Mixed != nil {
+		b.Mixed = b.Mixed[:n]
+	}
 	if index := p.Index(); index != nil {
 		b.Index = index[:len(index)/p.Batch()*n]
 		return

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"math"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/nn"
 )
@@ -25,6 +26,8 @@ type Evaluation struct {
 	Confusion [][]int `json:"confusion"`
 	// ECE is the expected calibration error in ten bins of equal width (Guo et al. 2017).
 	ECE float64 `json:"ece"`
+	// Uncalibrated is the same for scores without a temperature. It is nil if the model has none.
+	Uncalibrated *float64 `json:"ece_uncalibrated,omitempty"`
 }
 
 // ClassScore holds the scores of one class against all others.
@@ -57,6 +60,9 @@ type EvaluateOptions struct {
 	AUC bool
 	// Row, unless it is nil, is called for each row, in order, with the predicted class and its probability.
 	Row func(row, class int, confidence float64)
+	// Prediction is like Row, for those who need the row's input and logits too: i is its place in p, whose outputs are
+	// calibrated.
+	Prediction func(p Prediction, i, class int, confidence float64)
 }
 
 // Evaluate classifies the rows in inference mode.
@@ -73,12 +79,21 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	for c := range e.Confusion {
 		e.Confusion[c] = make([]int, classes)
 	}
-	var calibration Calibration
+	var calibration, uncalibrated Calibration
 	var ranks ranking
 	inTop := 0
 	err = predict(ctx, m, rows, o.Threads, nil, func(b *Batch, lo int, out outputs, penalty float64) error {
 		if err := loss.check(b, lo); err != nil {
 			return err
+		}
+		logits := out.logits
+		if m.Trust.Temperature != 0 {
+			out.logits = slices.Clone(logits)
+			for i, label := range b.Labels {
+				row := of(out.y, i, loss.outputs)
+				uncalibrated.Add(loss.confidence(row), loss.predicted(row) == int(label))
+				calibrate(m.Trust.Temperature, row, of(out.logits, i, loss.outputs))
+			}
 		}
 		l, _ := loss.batch(out, b)
 		e.Loss += l + penalty*float64(len(b.Labels))
@@ -91,6 +106,9 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 			calibration.Add(confidence, right)
 			if o.Row != nil {
 				o.Row(lo+i, found, confidence)
+			}
+			if o.Prediction != nil {
+				o.Prediction(Prediction{b, lo, out.y, logits}, i, found, confidence)
 			}
 			if o.TopK > 1 && (loss.outputs == 1 || within(row, int(label), o.TopK)) { // a single output has two classes
 				inTop++
@@ -107,6 +125,10 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 	e.Loss /= float64(e.Rows)
 	e.TopK = float64(inTop) / float64(e.Rows)
 	e.ECE = calibration.ECE()
+	if m.Trust.Temperature != 0 {
+		before := uncalibrated.ECE()
+		e.Uncalibrated = &before
+	}
 	e.PerClass, e.MacroF1 = ScoreClasses(e.Confusion)
 	for c, row := range e.Confusion {
 		e.Accuracy += float64(row[c])
@@ -116,6 +138,28 @@ func Evaluate(ctx context.Context, m *nn.Model, rows Rows, o EvaluateOptions) (*
 		ranks.score(e)
 	}
 	return e, nil
+}
+
+// calibrate divides the logits of a row by a temperature, and sets its probabilities to those that follow. Without
+// logits, those are used that give the same probabilities.
+func calibrate(temperature float64, y, logits []float32) {
+	if logits == nil {
+		logits = make([]float32, len(y))
+		for i, p := range y {
+			logits[i] = float32(math.Log(max(float64(p), math.SmallestNonzeroFloat32)))
+		}
+		if len(y) == 1 {
+			logits[0] -= float32(math.Log(max(1-float64(y[0]), math.SmallestNonzeroFloat32)))
+		}
+	}
+	for i := range logits {
+		logits[i] = float32(float64(logits[i]) / temperature)
+	}
+	if len(y) == 1 {
+		y[0] = float32(1 / (1 + math.Exp(-float64(logits[0]))))
+		return
+	}
+	(&nn.Trust{}).Scores(y, logits)
 }
 
 // within reports whether fewer than k classes score higher than the label.
@@ -152,8 +196,8 @@ func (c *Calibration) Add(confidence float64, correct bool) {
 	}
 }
 
-// ECE returns the expected calibration error (Guo et al. 2017): the mean distance between confidence and accuracy of the
-// bins, weighted by their rows.
+// ECE returns the expected calibration error (Guo et al. 2017): the mean distance between confidence and accuracy of
+// the bins, weighted by their rows.
 func (c *Calibration) ECE() (e float64) {
 	rows := 0
 	for _, b := range c.Bins {
@@ -165,8 +209,8 @@ func (c *Calibration) ECE() (e float64) {
 	return e
 }
 
-// ScoreClasses returns the scores of each class, and the mean of their F1, from a square confusion matrix of rows by true
-// class, then by predicted class.
+// ScoreClasses returns the scores of each class, and the mean of their F1, from a square confusion matrix of rows by
+// true class, then by predicted class.
 func ScoreClasses(confusion [][]int) (scores []ClassScore, macroF1 float64) {
 	for c := range confusion {
 		s := ClassScore{Class: c}

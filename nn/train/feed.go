@@ -12,9 +12,8 @@ import (
 // blocks, loads as many of them as the window holds, shuffles their rows, and continues with the next window. An
 // incomplete last block stays last.
 type feed struct {
-	rows    Rows
-	shuffle bool
-	seed    uint64
+	rows Rows
+	orderer
 	// window is the number of rows in memory at once, a multiple of block.
 	window, block int
 
@@ -22,7 +21,7 @@ type feed struct {
 	opened bool
 	epoch  int
 	part   int   // the current window
-	order  []int // order of its rows in memory
+	order  []int // of its rows in memory
 	blocks []int // the order of the epoch's blocks
 	one    Batch
 }
@@ -35,7 +34,7 @@ const blockBytes = 1 << 20
 
 // newFeed returns a feed of rows of size values each that holds at most limit bytes in memory.
 func newFeed(rows Rows, size int, shuffle bool, seed uint64, limit int64) *feed {
-	f := &feed{rows: rows, shuffle: shuffle, seed: seed}
+	f := &feed{rows: rows, orderer: orderer{shuffle, seed}}
 	if d, ok := rows.(*Data); ok {
 		f.memory, f.window, f.block = d, d.Len(), d.Len()
 		return f
@@ -98,17 +97,29 @@ func (f *feed) open(epoch, part int) error {
 			}
 		}
 	}
-	f.order = sequence(f.order, rows)
-	if f.shuffle {
-		f.mix(f.order, epoch, part+1)
-	}
+	f.order = f.of(f.order, rows, epoch, part+1)
 	f.opened, f.epoch, f.part = true, epoch, part
 	return nil
 }
 
+// orderer is the order of rows.
+type orderer struct {
+	shuffle bool
+	seed    uint64
+}
+
+// of returns the order of n rows, in s if it is large enough.
+func (o orderer) of(s []int, n, epoch, stream int) []int {
+	s = sequence(s, n)
+	if o.shuffle {
+		o.mix(s, epoch, stream)
+	}
+	return s
+}
+
 // mix shuffles order. Each pair of epoch and stream has its own random sequence.
-func (f *feed) mix(order []int, epoch, stream int) {
-	r := rand.New(rand.NewPCG(f.seed^0x9e3779b97f4a7c15, uint64(epoch)<<32|uint64(stream)))
+func (o orderer) mix(order []int, epoch, stream int) {
+	r := rand.New(rand.NewPCG(o.seed^0x9e3779b97f4a7c15, uint64(epoch)<<32|uint64(stream)))
 	r.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 }
 

@@ -19,7 +19,8 @@ var ErrDiverged = errors.New("training diverged")
 // Fit trains the model. If ctx is cancelled, it returns after the current step with the history so far.
 func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, error) {
 	if o.Validation != nil && o.ValidationSplit > 0 {
-		return nil, fmt.Errorf("found validation data and a validation split of %g, want one of them", o.ValidationSplit)
+		return nil, fmt.Errorf("found validation data and a validation split of %g, want one of them",
+			o.ValidationSplit)
 	}
 	f, err := newFit(m, o, o.ValidationSplit > 0 || o.Validation != nil)
 	if err != nil {
@@ -43,7 +44,14 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 	} else if err := checkRows(o.Validation, m, f.loss.classes()); err != nil {
 		return nil, fmt.Errorf("validation data: %w", err)
 	}
-	f.source = newFeed(Part(rows, 0, split), f.values(), o.Shuffle, o.Seed, cmp.Or(o.Memory, defaultMemory))
+	memory := cmp.Or(o.Memory, defaultMemory)
+	if v, ok := rows.(Varied); ok {
+		a := newAhead(v, f.plan, split, &f.o, memory)
+		defer a.close()
+		f.source, f.batch.Mixed = a, make([]Mixed, f.plan.Batch())
+	} else {
+		f.source = newFeed(Part(rows, 0, split), f.values(), o.Shuffle, o.Seed, memory)
+	}
 	settings, err := rowSettings(rows, &f.o)
 	if err != nil {
 		return nil, err
@@ -100,7 +108,7 @@ func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 	}
 	f := &fit{
 		m: m, o: o, loss: loss, start: time.Now(), stored: time.Now(),
-		at: &position{Version: checkpointVersion, Epoch: 1, History: &History{}},
+		at: &position{Version: checkpointVersion, Epoch: 1, History: &History{Augmentation: o.Augmentation}},
 	}
 	if o.Plateau != nil {
 		f.at.Plateau.Best = worst(o.Plateau.Monitor)
@@ -201,7 +209,8 @@ func (f *fit) epoch(ctx context.Context) error {
 	p.Loss, p.Accuracy = f.at.Loss/float64(total), float64(f.at.Correct)/float64(total)
 	p.LearningRate, p.Step = f.o.Optimizer.Rate, f.at.Step
 	if f.validation.Len() > 0 {
-		e, err := Evaluate(ctx, f.m, f.validation, EvaluateOptions{Threads: f.o.Threads, Loss: f.loss.Loss})
+		e, err := Evaluate(ctx, f.m, f.validation,
+			EvaluateOptions{Threads: f.o.Threads, Loss: f.loss.Loss, Row: f.o.ValidationRow, AUC: f.o.auc()})
 		if err != nil {
 			return err
 		}
@@ -209,10 +218,10 @@ func (f *fit) epoch(ctx context.Context) error {
 			return fmt.Errorf("the validation loss is %v after epoch %d, step %d, learning rate %g: %w", e.Loss,
 				p.Epoch, f.at.Step, p.LearningRate, ErrDiverged)
 		}
-		p.Validated, p.ValLoss, p.ValAccuracy = true, e.Loss, e.Accuracy
+		p.Validated, p.ValLoss, p.ValAccuracy, p.ValAUC = true, e.Loss, e.Accuracy, e.AUC
 	}
 	f.watch(&p)
-	f.at.History.add(&p)
+	f.at.History.add(&p, f.o.auc())
 	p.Done, p.Row, p.Elapsed, p.History = true, total, time.Since(f.start), f.at.History
 	if err := f.tell(p); err != nil { // before the checkpoint: reporting an epoch twice does no harm
 		return err
@@ -355,7 +364,8 @@ func (f *fit) resume(rows map[string]string) error {
 	if err != nil || at == nil {
 		return err
 	}
-	if at.Row > f.total || at.Epoch > f.o.Epochs+1 || !slices.Contains([]int{at.Epoch - 1, at.Epoch}, len(at.History.Loss)) {
+	if at.Row > f.total || at.Epoch > f.o.Epochs+1 ||
+		!slices.Contains([]int{at.Epoch - 1, at.Epoch}, len(at.History.Loss)) {
 		return fmt.Errorf("checkpoint %s: %w: found epoch %d, row %d; want at most %d epochs of %d rows",
 			c.Path, ErrCheckpoint, at.Epoch, at.Row, f.o.Epochs, f.total)
 	}

@@ -122,15 +122,16 @@ func (o *objective) confidence(y []float32) float64 {
 }
 
 // row returns the unweighted loss of row i and sets its gradients.
-func (o *objective) row(out outputs, i int, label int32) float64 {
+func (o *objective) row(out outputs, i int, label int32, mixed Mixed) float64 {
 	clear(o.truth)
 	if o.outputs == 1 {
-		o.truth[0] = float32(label)
+		o.truth[0] = (1-mixed.Share)*float32(label) + mixed.Share*float32(mixed.Label)
 	} else {
-		o.truth[label] = 1
+		o.truth[label] = 1 - mixed.Share
+		o.truth[mixed.Label] += mixed.Share
 	}
 	y, grad := of(out.y, i, o.outputs), of(out.grad, i, o.outputs)
-	if o.onLogits != nil && out.logits != nil && o.saturated(y, label) {
+	if o.onLogits != nil && out.logits != nil && o.saturated(y, label, mixed) {
 		clear(grad)
 		return o.onLogits.Row(of(out.logits, i, o.outputs), o.truth, of(out.logitGrad, i, o.outputs))
 	}
@@ -139,8 +140,8 @@ func (o *objective) row(out outputs, i int, label int32) float64 {
 }
 
 // saturated reports whether a row of probabilities needs its logits. A softmax does where float32 cannot hold the
-// probability of the label, or of any class if the truth is smoothed; a sigmoid always does, because 1-p is coarse.
-func (o *objective) saturated(y []float32, label int32) bool {
+// probability of a label, or of any class if the truth is smoothed; a sigmoid always does, because 1-p is coarse.
+func (o *objective) saturated(y []float32, label int32, mixed Mixed) bool {
 	c, ok := o.Loss.(*CategoricalCrossentropy)
 	switch {
 	case !ok:
@@ -148,7 +149,7 @@ func (o *objective) saturated(y []float32, label int32) bool {
 	case c.LabelSmoothing != 0:
 		return slices.Min(y) < tiny
 	}
-	return y[label] < tiny
+	return y[label] < tiny || mixed.Share > 0 && y[mixed.Label] < tiny
 }
 
 // batch sums the weighted losses of the rows and counts the correct predictions. If out has gradients, they are set
@@ -156,11 +157,16 @@ func (o *objective) saturated(y []float32, label int32) bool {
 func (o *objective) batch(out outputs, b *Batch) (loss float64, correct int) {
 	n := len(b.Labels)
 	for i, label := range b.Labels {
+		var mixed Mixed
+		if b.Mixed != nil {
+			mixed = b.Mixed[i]
+		}
 		weight := float64(b.Weights[i])
 		if o.classWeight != nil {
-			weight *= o.classWeight[label]
+			other := float64(mixed.Share)
+			weight *= (1-other)*o.classWeight[label] + other*o.classWeight[mixed.Label]
 		}
-		loss += weight * o.row(out, i, label)
+		loss += weight * o.row(out, i, label, mixed)
 		if o.predicted(of(out.y, i, o.outputs)) == int(label) {
 			correct++
 		}
@@ -177,6 +183,9 @@ func (o *objective) batch(out outputs, b *Batch) (loss float64, correct int) {
 // check rejects labels that are out of range. first is the number of the batch's first row.
 func (o *objective) check(b *Batch, first int) error {
 	for i, label := range b.Labels {
+		if label >= 0 && int(label) < o.classes() && b.Mixed != nil {
+			label = b.Mixed[i].Label
+		}
 		if label < 0 || int(label) >= o.classes() {
 			return fmt.Errorf("row %d: found label %d, want 0 to %d", first+i, label, o.classes()-1)
 		}

@@ -28,6 +28,9 @@ type Options struct {
 	Optimizer    *Optimizer
 	LearningRate float64
 	Shuffle      bool
+	// Augmentation describes how [Varied] rows differ from epoch to epoch. It is recorded in the history, and must be
+	// unchanged to resume.
+	Augmentation string
 	Seed         uint64
 	Threads      int
 	// Memory limits the bytes of rows loaded at once, for rows that are not already in memory; 0 means 256 MiB.
@@ -39,6 +42,9 @@ type Options struct {
 	Plateau       *ReduceOnPlateau
 	// Checkpoint configures checkpoints, from which training can resume.
 	Checkpoint Checkpointing
+	// ValidationRow, if not nil, is called for each validation row after an epoch, in order, before Progress reports
+	// its end.
+	ValidationRow func(row, class int, confidence float64)
 	// Progress, if not nil, is called after each step and after each epoch (Done). An error from it ends the
 	// training.
 	Progress func(Progress) error
@@ -71,6 +77,8 @@ type Progress struct {
 	// the best so far according to EarlyStopping.
 	Done, Validated, Best bool
 	ValLoss, ValAccuracy  float64
+	// ValAUC is set if it is monitored.
+	ValAUC float64
 	// History holds all epochs so far; it is set at the end of an epoch.
 	History *History
 	// Elapsed is the time since Fit began.
@@ -86,6 +94,8 @@ func (p *Progress) figure(monitor string) float64 {
 		return p.Loss
 	case "val_accuracy":
 		return p.ValAccuracy
+	case monitorAUC:
+		return p.ValAUC
 	}
 	return p.ValLoss
 }
@@ -97,8 +107,12 @@ type History struct {
 	Accuracy    []float64 `json:"accuracy"`
 	ValLoss     []float64 `json:"val_loss,omitempty"`
 	ValAccuracy []float64 `json:"val_accuracy,omitempty"`
+	// ValAUC is the mean area under the curve of the classes. It is empty unless it is monitored.
+	ValAUC []float64 `json:"val_auc,omitempty"`
 	// LearningRate is the learning rate of the epoch's last step.
 	LearningRate []float64 `json:"learning_rate"`
+	// Augmentation is that of the options.
+	Augmentation string `json:"augmentation,omitempty"`
 	// Stopped means that EarlyStopping ended the training. BestEpoch is its best epoch, counted from 1.
 	Stopped   bool `json:"-"`
 	BestEpoch int  `json:"-"`
@@ -106,12 +120,24 @@ type History struct {
 	SamplesPerSecond float64 `json:"-"`
 }
 
-func (h *History) add(p *Progress) {
+func (h *History) add(p *Progress, auc bool) {
 	h.Loss, h.Accuracy = append(h.Loss, p.Loss), append(h.Accuracy, p.Accuracy)
 	h.LearningRate = append(h.LearningRate, p.LearningRate)
 	if p.Validated {
 		h.ValLoss, h.ValAccuracy = append(h.ValLoss, p.ValLoss), append(h.ValAccuracy, p.ValAccuracy)
 	}
+	if p.Validated && auc {
+		h.ValAUC = append(h.ValAUC, p.ValAUC)
+	}
+}
+
+// monitorAUC is the metric that is computed only if it is monitored, because it keeps all predictions.
+const monitorAUC = "val_auc"
+
+// auc reports whether monitorAUC is monitored.
+func (o *Options) auc() bool {
+	return o.EarlyStopping != nil && o.EarlyStopping.Monitor == monitorAUC ||
+		o.Plateau != nil && o.Plateau.Monitor == monitorAUC
 }
 
 func (o *Options) check(validated bool) error {
@@ -150,6 +176,9 @@ func (o *Options) settings(m *nn.Model, loss Loss) map[string]string {
 		"model and its first weights": fmt.Sprintf("%016x", digestModel(m, o.Optimizer)),
 		"first step":                  fmt.Sprint(o.Optimizer.Iterations),
 	}
+	if o.Augmentation != "" {
+		s["augmentation"] = o.Augmentation
+	}
 	maps.Copy(s, o.Checkpoint.Settings)
 	return s
 }
@@ -171,7 +200,9 @@ func rowSettings(rows Rows, o *Options) (map[string]string, error) {
 		}
 		s["validation data"] = fmt.Sprintf("%016x", digest)
 	}
-	if _, ok := rows.(*Data); !ok {
+	switch rows.(type) {
+	case *Data, Varied: // shuffled as a whole
+	default:
 		s["memory for rows"] = fmt.Sprint(o.Memory)
 	}
 	return s, nil

@@ -68,10 +68,10 @@ func TestCrossentropy(t *testing.T) {
 	// Where a softmax made them, the least probability still has a gradient.
 	o.Loss = &CategoricalCrossentropy{softmax: true}
 	if loss := o.row(outputs{y: []float32{1, 1e-20, 0}, grad: grad[:3]}, 0,
-		1); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
+		1, Mixed{}); math.Abs(loss-20*math.Ln10) > 1e-6 || grad[1] > -9e19 {
 		t.Errorf("got loss %v with derivatives %v of a probability of 1e-20", loss, grad[:3])
 	}
-	if loss := o.row(outputs{y: []float32{float32(math.NaN()), 1, 0}}, 0, 0); !math.IsNaN(loss) {
+	if loss := o.row(outputs{y: []float32{float32(math.NaN()), 1, 0}}, 0, 0, Mixed{}); !math.IsNaN(loss) {
 		t.Errorf("got loss %v of NaN", loss)
 	}
 }
@@ -240,6 +240,39 @@ func TestKeepBest(t *testing.T) {
 	}
 	if e := must(Evaluate(t.Context(), m, d.Slice(60, 120), EvaluateOptions{Threads: 1})); e.Accuracy != best {
 		t.Errorf("got a model of accuracy %v, the best epoch had %v", e.Accuracy, best)
+	}
+}
+
+// TestKeepBestByAUC keeps the epoch with the largest area under the curve, which only a training that monitors it has.
+func TestKeepBestByAUC(t *testing.T) {
+	d := blobs(120)
+	for i := range d.X {
+		d.X[i] += 3 * float32(math.Sin(float64(i*i))) // so that classes overlap
+	}
+	m := perceptron()
+	o := Options{
+		Epochs: 15, BatchSize: 8, ValidationSplit: .5,
+		Optimizer: NewSGD(m, .3, .9), EarlyStopping: &EarlyStopping{Monitor: "val_auc", Restore: true},
+	}
+	h, err := Fit(t.Context(), m, d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(h.ValAUC) != 15 {
+		t.Fatalf("found the area under the curve of %d epochs, want 15", len(h.ValAUC))
+	}
+	best := slices.Max(h.ValAUC)
+	if best == h.ValAUC[14] || best == slices.Min(h.ValAUC) {
+		t.Fatalf("the last epoch is the best one, so this shows nothing: %v", h.ValAUC)
+	}
+	e := must(Evaluate(t.Context(), m, d.Slice(60, 120), EvaluateOptions{Threads: 1, AUC: true}))
+	if e.AUC != best || h.ValAUC[h.BestEpoch-1] != best {
+		t.Errorf("found a model of area %v and best epoch %d, want %v of %v", e.AUC, h.BestEpoch, best, h.ValAUC)
+	}
+	m = perceptron()
+	o.Optimizer, o.EarlyStopping.Monitor = NewSGD(m, .3, .9), "val_accuracy"
+	if h, err = Fit(t.Context(), m, d, o); err != nil || h.ValAUC != nil {
+		t.Errorf("found %v, %v, want no area under the curve", h.ValAUC, err)
 	}
 }
 

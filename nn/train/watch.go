@@ -16,9 +16,12 @@ func checkMonitor(name string, validated bool) error {
 	return nil
 }
 
-// better reports whether value improves on best by more than delta: higher for accuracy, lower for loss.
+// rises reports whether higher values of a metric are better: accuracy and area under the curve, but not loss.
+func rises(monitor string) bool { return !strings.HasSuffix(monitor, "loss") }
+
+// better reports whether value improves on best by more than delta.
 func better(monitor string, value, best, delta float64) bool {
-	if strings.HasSuffix(monitor, "accuracy") {
+	if rises(monitor) {
 		return value > best+delta
 	}
 	return value < best-delta
@@ -26,7 +29,7 @@ func better(monitor string, value, best, delta float64) bool {
 
 // worst returns a value that every other value improves on.
 func worst(monitor string) float64 {
-	if strings.HasSuffix(monitor, "accuracy") {
+	if rises(monitor) {
 		return -math.MaxFloat64
 	}
 	return math.MaxFloat64
@@ -34,7 +37,7 @@ func worst(monitor string) float64 {
 
 // EarlyStopping stops training when a metric no longer improves, like Keras's callback.
 type EarlyStopping struct {
-	// Monitor is the metric: loss, accuracy, val_loss or val_accuracy.
+	// Monitor is one of [Monitors].
 	Monitor string
 	// MinDelta is the smallest change that counts as an improvement.
 	MinDelta float64

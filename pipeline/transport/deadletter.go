@@ -1,11 +1,15 @@
 package transport
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/clip"
 )
 
 // The headers that DeadLetterOf adds to those of the message.
@@ -19,10 +23,13 @@ const (
 	headerDeadError     = deadLetterPrefix + "error"
 	headerDeadAttempts  = deadLetterPrefix + "attempts"
 	headerDeadTime      = deadLetterPrefix + "time"
-)
 
-// maxReason bounds the error text in a header in bytes, because an error may quote data.
-const maxReason = 4096
+	// These are optional.
+	headerDeadLast   = deadLetterPrefix + "last-offset"
+	headerDeadBytes  = deadLetterPrefix + "bytes"
+	headerDeadSHA256 = deadLetterPrefix + "sha256"
+	headerDeadCount  = deadLetterPrefix + "count"
+)
 
 // DeadLetter is the information in the headers of a dead letter.
 type DeadLetter struct {
@@ -35,10 +42,22 @@ type DeadLetter struct {
 	Error    string
 	Attempts int
 	Time     time.Time
+
+	// Last is the last offset of a dead letter for several messages, which are not in it. It is 0 for a single message.
+	Last int64
+	// Count is the number of items that a dead letter summarizes. It is 0 if it is about one item.
+	Count int64
+	// Bytes and SHA256 are the size and the digest, in hexadecimal, of a value that was left out: that of the message,
+	// or that of the batch for several messages. SHA256 is empty if nothing was left out.
+	Bytes  int64
+	SHA256 string
 }
 
+// LeftOut reports whether the dead letter is without the value of its message.
+func (d *DeadLetter) LeftOut() bool { return d.SHA256 != "" }
+
 // DeadLetterOf returns the dead letter of m. It keeps the key, value and headers, so that [Original] can restore the
-// message. It replaces the headers of an earlier dead letter.
+// message. It replaces the headers of an earlier dead letter. A long error is cut, because it may quote data.
 func DeadLetterOf(m Message, d DeadLetter) Message {
 	out := Original(m)
 	add := func(k, v string) { out.Headers = append(out.Headers, Header{k, []byte(v)}) }
@@ -46,11 +65,50 @@ func DeadLetterOf(m Message, d DeadLetter) Message {
 	add(headerDeadPartition, strconv.Itoa(d.Partition))
 	add(headerDeadOffset, strconv.FormatInt(d.Offset, 10))
 	add(headerDeadStage, d.Stage)
-	add(headerDeadError, strings.ToValidUTF8(d.Error[:min(len(d.Error), maxReason)], ""))
+	add(headerDeadError, clip.Text(strings.ToValidUTF8(d.Error, "")))
 	add(headerDeadAttempts, strconv.Itoa(d.Attempts))
 	add(headerDeadTime, d.Time.UTC().Format(time.RFC3339Nano))
+	if d.Last != 0 {
+		add(headerDeadLast, strconv.FormatInt(d.Last, 10))
+	}
+	if d.Count != 0 {
+		add(headerDeadCount, strconv.FormatInt(d.Count, 10))
+	}
+	if d.LeftOut() {
+		add(headerDeadBytes, strconv.FormatInt(d.Bytes, 10))
+		add(headerDeadSHA256, d.SHA256)
+	}
 	return out
 }
+
+// Smaller returns versions of a dead letter that are smaller each time, for a topic that refuses the dead letter as too
+// large. The first has no value, but its size and digest. The second also has no headers of its own and no key, only the
+// event ID if it is short. The last has a shorter error too.
+func Smaller(m Message, d DeadLetter) []Message {
+	m, d = WithoutValue(m, d)
+	without := DeadLetterOf(m, d)
+	id := m.EventID()
+	m.Key, m.Headers = nil, nil
+	if len(id) <= maxID {
+		m.Headers = []Header{{HeaderEventID, []byte(id)}}
+	}
+	bare := DeadLetterOf(m, d)
+	d.Error, d.Stage = clip.To(d.Error, maxID), clip.To(d.Stage, maxID)
+	return []Message{without, bare, DeadLetterOf(m, d)}
+}
+
+// WithoutValue leaves out the value of a message, and returns its dead letter with the size and the digest.
+func WithoutValue(m Message, d DeadLetter) (Message, DeadLetter) {
+	if !d.LeftOut() {
+		sum := sha256.Sum256(m.Value)
+		d.Bytes, d.SHA256 = int64(len(m.Value)), hex.EncodeToString(sum[:])
+	}
+	m.Value = nil
+	return m, d
+}
+
+// maxID is the maximum size in bytes of an event ID that is kept in the smallest dead letter.
+const maxID = 256
 
 // Original returns the message of a dead letter, without the headers that DeadLetterOf added.
 func Original(m Message) Message {
@@ -83,5 +141,14 @@ func ReadDeadLetter(m Message) (DeadLetter, error) {
 	get(headerDeadError, func(v string) error { d.Error = v; return nil })
 	get(headerDeadAttempts, func(v string) (err error) { d.Attempts, err = strconv.Atoi(v); return })
 	get(headerDeadTime, func(v string) (err error) { d.Time, err = time.Parse(time.RFC3339Nano, v); return })
+	option := func(name string, parse func(string) error) {
+		if _, ok := m.Header(name); ok {
+			get(name, parse)
+		}
+	}
+	option(headerDeadLast, func(v string) (err error) { d.Last, err = strconv.ParseInt(v, 10, 64); return })
+	option(headerDeadCount, func(v string) (err error) { d.Count, err = strconv.ParseInt(v, 10, 64); return })
+	option(headerDeadBytes, func(v string) (err error) { d.Bytes, err = strconv.ParseInt(v, 10, 64); return })
+	option(headerDeadSHA256, func(v string) error { d.SHA256 = v; return nil })
 	return d, first
 }

@@ -31,6 +31,8 @@ const (
 	// HeaderEventID is derived from the input and never random. Delivery is at least once, and duplicates are
 	// recognised by it.
 	HeaderEventID = "event-id"
+	// HeaderVolume is the position of a classification's volume, as PARTITION/OFFSET of the topic of volumes.
+	HeaderVolume = "volume"
 	// HeaderSchema is the schema of the value, with its version.
 	HeaderSchema      = "schema"
 	headerContentType = "content-type"

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/clip"
 )
 
 func TestMessage(t *testing.T) {
@@ -56,7 +58,7 @@ func TestDeadLetter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got.Error) > maxReason || !strings.HasPrefix(got.Error, "row 5: ") {
+	if len(got.Error) > clip.Limit || !strings.HasPrefix(got.Error, "row 5: ") {
 		t.Errorf("reason of %d bytes: %.20q", len(got.Error), got.Error)
 	}
 	got.Error = d.Error

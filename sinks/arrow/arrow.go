@@ -44,6 +44,7 @@ var types = map[table.Type]arrow.DataType{
 	table.Int64:   arrow.PrimitiveTypes.Int64,
 	table.Float32: arrow.PrimitiveTypes.Float32,
 	table.Float64: arrow.PrimitiveTypes.Float64,
+	table.Bool:    arrow.FixedWidthTypes.Boolean,
 	table.Time:    arrow.FixedWidthTypes.Timestamp_ns, // in UTC
 	table.JSON:    scores,
 }
@@ -105,6 +106,8 @@ func data(v *table.Vector, t arrow.DataType, rows int) arrow.ArrayData {
 		buffers = append(buffers, bytes(arrow.Float32Traits.CastToBytes(v.Float32s)))
 	case table.Float64:
 		buffers = append(buffers, bytes(arrow.Float64Traits.CastToBytes(v.Float64s)))
+	case table.Bool:
+		buffers = append(buffers, bytes(bits(v.Int32s, func(x int32) bool { return x != 0 })))
 	case table.JSON:
 		buffers = append(buffers, bytes(arrow.Int32Traits.CastToBytes(v.Offsets)))
 		n := len(v.Int32s)
@@ -122,18 +125,27 @@ func bytes(b []byte) *memory.Buffer { return memory.NewBufferBytes(b) }
 
 // bitmap returns the bits of the values that are not null, or nil if none is.
 func bitmap(valid []bool) (*memory.Buffer, int) {
-	bits, nulls := make([]byte, (len(valid)+7)/8), 0
-	for i, ok := range valid {
-		if ok {
-			bits[i/8] |= 1 << (i % 8)
-		} else {
+	nulls := 0
+	for _, ok := range valid {
+		if !ok {
 			nulls++
 		}
 	}
 	if nulls == 0 {
 		return nil, 0
 	}
-	return bytes(bits), nulls
+	return bytes(bits(valid, func(ok bool) bool { return ok })), nulls
+}
+
+// bits returns a bit per value, from the lowest bit of each byte on.
+func bits[T any](values []T, set func(T) bool) []byte {
+	b := make([]byte, (len(values)+7)/8)
+	for i, v := range values {
+		if set(v) {
+			b[i/8] |= 1 << (i % 8)
+		}
+	}
+	return b
 }
 
 // Close writes the last batch and the footer.

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/voxelstream/voxelstream/internal/arrowmeta"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -35,7 +36,7 @@ type reader struct {
 const maxBuffer = 2 * table.MaxBatch
 
 func open(path string) (*reader, error) {
-	f, err := os.Open(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -174,6 +175,15 @@ func (r *reader) fill(v *table.Vector, rec *arrowmeta.Record, node, buffer int) 
 		v.Float32s, err = values(r, rec, buffer+1, rows, arrow.Float32Traits.CastFromBytes)
 	case table.Float64:
 		v.Float64s, err = values(r, rec, buffer+1, rows, arrow.Float64Traits.CastFromBytes)
+	case table.Bool:
+		var bits []byte
+		if bits, err = r.bytes(rec, buffer+1, (rows+7)/8); err != nil {
+			return err
+		}
+		v.Int32s = v.Int32s[:0]
+		for i := range rows {
+			v.AppendBool(bits[i/8]>>(i%8)&1 == 1)
+		}
 	case table.JSON:
 		if v.Offsets, err = r.offsets(rec, buffer+1, rows); err != nil {
 			return err

@@ -26,7 +26,8 @@ var Kind = appendfile.Kind(sinks.Kind{
 	Name: "csv",
 	Doc: doc + "\n\n" +
 		"The file is synced, continued, compressed and rotated like a file of [JSON lines](#jsonl). A file that an " +
-		"earlier release has made with fewer columns keeps these columns.",
+		"earlier release has made with fewer columns gets the others when it is opened: it is replaced by a copy, in " +
+		"which they are empty.",
 	Extensions: extensions,
 }, newLayout)
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/internal/dedupe"
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/sinks/internal/appendfile"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
@@ -58,6 +59,14 @@ func (l *layout) Begin(line []byte) bool {
 	return false
 }
 
+// Newer returns a layout with all columns, if the file has fewer.
+func (l *layout) Newer() appendfile.Layout {
+	if len(l.columns) == len(table.Columns()) {
+		return nil
+	}
+	return &layout{separator: l.separator, columns: table.Columns()}
+}
+
 // Quotes reports true.
 func (*layout) Quotes() bool { return true }
 
@@ -84,6 +93,8 @@ func (l *layout) Append(dst []byte, c *record.Classification) ([]byte, error) {
 			dst = strconv.AppendFloat(dst, float64(v), 'g', -1, 32)
 		case float64:
 			dst = strconv.AppendFloat(dst, v, 'g', -1, 64)
+		case bool:
+			dst = strconv.AppendBool(dst, v)
 		case time.Time:
 			dst = v.AppendFormat(dst, time.RFC3339Nano)
 		}
@@ -223,6 +234,8 @@ func value(col *table.Column, cell []byte) (any, error) {
 		return float32(x), err
 	case table.Float64:
 		return strconv.ParseFloat(text, 64)
+	case table.Bool:
+		return strconv.ParseBool(text)
 	case table.Time:
 		return time.Parse(time.RFC3339Nano, text)
 	}

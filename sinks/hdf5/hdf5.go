@@ -2,8 +2,9 @@
 //
 // The file has a dataset of one dimension for each column, with the name of the column, and two of the shape (rows, K)
 // for the best classes: top_classes and top_scores. Texts are UTF-8 of a fixed length, padded with zeros. Missing
-// values are an empty name, the label -1, the time NaT of NumPy (the least int64) and a box of NaN. Rows with fewer
-// than K best classes are padded with the class -1 and the score NaN.
+// values are an empty name, the label -1, the time NaT of NumPy (the least int64), and NaN for a box, an energy, a
+// distance or a velocity. unfamiliar is 1, 0, or -1 without an energy. Rows with fewer than K best classes are padded
+// with the class -1 and the score NaN.
 package hdf5
 
 import (
@@ -23,7 +24,8 @@ var Format = table.Format{
 	Doc: "An HDF5 file with a chunked dataset for each column, and `top_classes` and `top_scores` of the shape " +
 		"(rows, K). Texts are UTF-8 of a fixed length (in h5py, read them with `asstr()`), and times are nanoseconds " +
 		"since 1970 in UTC. Missing values are stored as an empty name, the label -1, NumPy's time NaT, and NaN for " +
-		"a box. Rows with fewer than K best classes are padded with the class -1 and the score NaN.",
+		"a box, an energy, a distance or a velocity. `unfamiliar` is 1, 0, or -1 without an energy. Rows with " +
+		"fewer than K best classes are padded with the class -1 and the score NaN.",
 	Extensions: []string{".h5", ".hdf5"},
 	Options:    func() any { return &Options{Gzip: 1} },
 	Create: func(path string, options any) (table.Writer, error) {
@@ -49,7 +51,7 @@ const (
 
 // Missing values.
 const (
-	noLabel = -1
+	noLabel = -1            // and of truth values
 	noTime  = math.MinInt64 // NaT of NumPy
 )
 
@@ -167,7 +169,7 @@ func (w *writer) dataset(c *table.Column, length int) (func(*table.Vector) error
 	switch c.Type {
 	case table.Text:
 		return w.texts(c, length)
-	case table.Int32:
+	case table.Int32, table.Bool:
 		return numbers(w, c, 4, noLabel, func(v *table.Vector) []int32 { return v.Int32s })
 	case table.Int64, table.Time:
 		return numbers(w, c, 8, noTime, func(v *table.Vector) []int64 { return v.Int64s })

@@ -151,7 +151,9 @@ func (r *reader) read() (*table.Batch, error) {
 			return nil, fmt.Errorf("rows from %d: %w", r.next, err)
 		}
 	}
-	r.boxes()
+	for _, part := range []string{"box_", "distance_", "velocity_"} {
+		r.together(part)
+	}
 	r.next += n
 	return r.batch, nil
 }
@@ -162,7 +164,7 @@ func (r *reader) column(v *table.Vector, n int) (err error) {
 	switch v.Column.Type {
 	case table.Text:
 		return r.texts(v, n)
-	case table.Int32:
+	case table.Int32, table.Bool:
 		err = r.int32s(v, path, n)
 		valid(v, v.Int32s, func(x int32) bool { return x != noLabel })
 	case table.Int64, table.Time:
@@ -249,17 +251,17 @@ func (r *reader) lists(v *table.Vector, n int) error {
 			v.Int32s[to], v.Float32s[to] = v.Int32s[k], v.Float32s[k]
 			to++
 		}
-		v.Offsets = append(v.Offsets, int32(to)) //nolint:gosec // at most MaxTopK in each of rowsPerBatch rows
+		v.Offsets = append(v.Offsets, int32(to)) // at most MaxTopK in each of rowsPerBatch rows
 	}
 	v.Int32s, v.Float32s = v.Int32s[:to], v.Float32s[:to]
 	return nil
 }
 
-// boxes marks a box as missing only if all of its values are.
-func (r *reader) boxes() {
+// together marks the values of the columns with a prefix as missing only if all of them are.
+func (r *reader) together(prefix string) {
 	var all []*table.Vector
 	for i := range r.batch.Vectors {
-		if v := &r.batch.Vectors[i]; strings.HasPrefix(v.Column.Name, "box_") {
+		if v := &r.batch.Vectors[i]; !r.missing[i] && strings.HasPrefix(v.Column.Name, prefix) {
 			all = append(all, v)
 		}
 	}

@@ -46,6 +46,9 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		}
 		m := transport.New(cs[i].Stream, cs[i].Key(), s.encoding.ContentType(), value)
 		m.SetHeader(transport.HeaderSchema, transport.SchemaOfClassification(record.SchemaVersion))
+		if o := cs[i].Origin; o != nil {
+			m.SetHeader(transport.HeaderVolume, o.String())
+		}
 		ms, back = append(ms, m), append(back, i)
 	}
 	if len(ms) > 0 {

@@ -53,7 +53,7 @@ func TestEncodings(t *testing.T) {
 				}
 				content, _ := m.Header("content-type")
 				schema, _ := m.Header(transport.HeaderSchema)
-				if content != "application/"+string(e) || schema != "classification/2" || m.EventID() != want[n].Key() {
+				if content != "application/"+string(e) || schema != "classification/4" || m.EventID() != want[n].Key() {
 					t.Errorf("found content type %s, schema %s, event %s", content, schema, m.EventID())
 				}
 				n++
@@ -135,8 +135,8 @@ func harness(t *testing.T, addr string) sinktest.Harness {
 				if err := json.Unmarshal(m.Value, &c); err != nil {
 					t.Fatal(err)
 				}
-				if schema, _ := m.Header(transport.HeaderSchema); schema != "classification/2" {
-					t.Errorf("found schema %q, want classification/2", schema)
+				if schema, _ := m.Header(transport.HeaderSchema); schema != "classification/4" {
+					t.Errorf("found schema %q, want classification/4", schema)
 				}
 				if m.EventID() != c.Key() || string(m.Key) != c.Stream || m.Verify() != nil {
 					t.Fatalf("found event id %s, key %s", m.EventID(), m.Key)

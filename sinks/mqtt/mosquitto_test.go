@@ -62,7 +62,7 @@ func newMosquitto(t *testing.T) *mosquitto {
 // start starts the broker and makes a subscription that keeps messages.
 func (b *mosquitto) start() {
 	b.t.Helper()
-	b.cmd = exec.Command("/usr/sbin/mosquitto", "-c", b.conf) //nolint:gosec // of the system
+	b.cmd = exec.Command("/usr/sbin/mosquitto", "-c", b.conf)
 	if err := b.cmd.Start(); err != nil {
 		b.t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func (b *mosquitto) kill() {
 func (b *mosquitto) subscriber(args ...string) *exec.Cmd {
 	args = append(args, "-V", "mqttv5", "-h", "127.0.0.1", "-p", b.port, "-u", "ann", "-P", "s3cret", "-i", "reader",
 		"-c", "-x", "3600", "-q", "1", "-t", "a/#")
-	return exec.Command("mosquitto_sub", args...) //nolint:gosec // of the system
+	return exec.Command("mosquitto_sub", args...)
 }
 
 // next returns topic, QoS, content type, user properties and payload of the next n messages. The client does not always

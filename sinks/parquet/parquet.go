@@ -69,6 +69,8 @@ func node(c *table.Column) (schema.Node, error) {
 		return schema.NewFloat32Node(c.Name, repetition, -1), nil
 	case table.Float64:
 		return schema.NewFloat64Node(c.Name, repetition, -1), nil
+	case table.Bool:
+		return schema.NewBooleanNode(c.Name, repetition, -1), nil
 	case table.Time:
 		return schema.NewPrimitiveNodeLogical(c.Name, repetition,
 			schema.NewTimestampLogicalType(true, schema.TimeUnitNanos), parquet.Types.Int64, 0, -1)
@@ -152,6 +154,7 @@ type columns struct {
 	int64s                   []int64
 	float32s                 []float32
 	float64s                 []float64
+	bools                    []bool
 }
 
 func (s *columns) write(g file.SerialRowGroupWriter, v *table.Vector) error {
@@ -180,6 +183,14 @@ func (s *columns) write(g file.SerialRowGroupWriter, v *table.Vector) error {
 	case table.Float64:
 		return next(g, func(w *file.Float64ColumnChunkWriter) (int64, error) {
 			return w.WriteBatch(present(&s.float64s, v.Float64s, v.Valid), definitions, nil)
+		})
+	case table.Bool:
+		s.bools = s.bools[:0]
+		for _, x := range v.Int32s {
+			s.bools = append(s.bools, x != 0)
+		}
+		return next(g, func(w *file.BooleanColumnChunkWriter) (int64, error) {
+			return w.WriteBatch(present(&s.bools, s.bools, v.Valid), definitions, nil)
 		})
 	}
 	definitions, repetitions := s.listLevels(v.Offsets)

@@ -13,20 +13,22 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/schema"
 
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
 // Limits of a file. Those of this program stay below.
 const (
-	maxRows  = 1 << 22 // of a row group
-	maxLists = 1 << 28 // best classes of a row group
-	maxPage  = 1 << 30 // bytes
+	maxRows  = 1 << 22  // of a row group
+	maxLists = 1 << 28  // best classes of a row group
+	maxPage  = 64 << 20 // bytes
 )
 
 // reader reads a file, a row group at a time.
 type reader struct {
 	*table.BatchReader
 	file    *os.File
+	size    int64 // of file
 	parquet *file.Reader
 	// at has the first leaf of each column of the table in the file, or -1.
 	at    []int
@@ -35,14 +37,15 @@ type reader struct {
 
 	definitions, repetitions []int16
 	texts                    []parquet.ByteArray
+	bools                    []bool
 }
 
 func open(path string) (*reader, error) {
-	f, err := os.Open(path)
+	f, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{file: f, batch: table.NewBatch()}
+	r := &reader{file: f, size: info.Size(), batch: table.NewBatch()}
 	r.BatchReader = table.NewBatchReader(r.read)
 	if err := r.begin(); err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -177,6 +180,14 @@ func (r *reader) column(g *file.RowGroupReader, at int, v *table.Vector, rows in
 	case table.Float64:
 		return errors.Join(leaf(r, g, at, rows, (*file.Float64ColumnChunkReader).ReadBatch, &v.Float64s),
 			scalar(r, v, &v.Float64s, 0))
+	case table.Bool:
+		if err := leaf(r, g, at, rows, (*file.BooleanColumnChunkReader).ReadBatch, &r.bools); err != nil {
+			return err
+		}
+		for _, b := range r.bools {
+			v.AppendBool(b)
+		}
+		return scalar(r, v, &v.Int32s, 0)
 	}
 	if err := errors.Join(leaf(r, g, at+1, maxLists, (*file.Float32ColumnChunkReader).ReadBatch, &v.Float32s),
 		leaf(r, g, at, maxLists, (*file.Int32ColumnChunkReader).ReadBatch, &v.Int32s)); err != nil {
@@ -201,6 +212,17 @@ const block = 1 << 13
 func leaf[T any, C file.ColumnChunkReader](r *reader, g *file.RowGroupReader, at, limit int,
 	read func(c C, n int64, values []T, definitions, repetitions []int16) (int64, int, error), out *[]T,
 ) error {
+	descriptor := r.parquet.MetaData().Schema.Column(at)
+	chunk, err := g.MetaData().ColumnChunk(at)
+	if err != nil {
+		return err
+	}
+	if err := checkSizes(r.file, r.size, chunk); err != nil {
+		return err
+	}
+	if err := checkPages(g, at, descriptor.MaxDefinitionLevel(), descriptor.MaxRepetitionLevel()); err != nil {
+		return err
+	}
 	column, err := g.Column(at)
 	if err != nil {
 		return err

@@ -285,6 +285,11 @@ func appendValue(b []byte, v any, t table.Type) ([]byte, error) {
 		return binary.BigEndian.AppendUint32(b, math.Float32bits(v)), nil
 	case float64:
 		return binary.BigEndian.AppendUint64(b, math.Float64bits(v)), nil
+	case bool:
+		if v {
+			return append(b, 1), nil
+		}
+		return append(b, 0), nil
 	case time.Time:
 		if v.Before(firstTime) || !v.Before(endOfTime) {
 			return nil, fmt.Errorf("found the year %d, want -4712 to 294276", v.Year())

@@ -153,7 +153,7 @@ func TestKilled(t *testing.T) {
 func TestColumns(t *testing.T) {
 	p := database(t)
 	s := open(t, p.url(""))
-	label := int32(-7)
+	label, energy := int32(-7), float32(-1.5)
 	store(t, s, []record.Classification{
 		{
 			EventID: "sträße/1#2~3", Stream: "sträße", Seq: math.MaxInt64, Object: math.MaxUint32, View: 3,
@@ -163,7 +163,9 @@ func TestColumns(t *testing.T) {
 			Box: &record.Box{
 				Center: [3]float64{1e300, -2, 3.25}, Size: [3]float32{4, 5, 6}, Yaw: float32(math.NaN()),
 			},
-			Track: 8,
+			Track: 8, Energy: &energy, Unfamiliar: true,
+			Distance: &record.Distance{Nearest: 1.5, Median: 2, Center: 2.5, Deviation: math.Inf(1), Valid: 1},
+			Velocity: &[3]float32{-.5, 0, .25},
 		},
 		{EventID: "s/0", Stream: "s"},
 	})
@@ -175,6 +177,10 @@ func TestColumns(t *testing.T) {
 		"top_k": {`[{"class": 4, "score": 0.5}, {"class": 1, "score": 0.25}]`, "null"},
 		"box_x": {"1e+300", "NULL"}, "box_y": {"-2", "NULL"}, "box_z": {"3.25", "NULL"}, "box_length": {"4", "NULL"},
 		"box_width": {"5", "NULL"}, "box_height": {"6", "NULL"}, "box_yaw": {"NaN", "NULL"}, "track": {"8", "0"},
+		"energy": {"-1.5", "NULL"}, "unfamiliar": {"true", "NULL"}, "distance_nearest": {"1.5", "NULL"},
+		"distance_median": {"2", "NULL"}, "distance_center": {"2.5", "NULL"}, "distance_deviation": {"Infinity", "NULL"},
+		"distance_valid": {"1", "NULL"}, "velocity_x": {"-0.5", "NULL"}, "velocity_y": {"0", "NULL"},
+		"velocity_z": {"0.25", "NULL"},
 	}
 	var texts []string
 	for _, c := range table.Columns() {
@@ -496,26 +502,38 @@ func TestMigrations(t *testing.T) {
 		}
 	}
 	all.Wait()
+	var want []string
+	for _, n := range []string{"another", "classifications", "fresh"} {
+		versions := len(newer)
+		if n == "another" {
+			versions = len(migrations)
+		}
+		for v := range versions {
+			want = append(want, fmt.Sprintf("%s|%d", n, v+1))
+		}
+	}
 	if got := p.sql(t, "SELECT table_name, version FROM voxelstream_migrations ORDER BY 1, 2"); got !=
-		"another|1\nclassifications|1\nclassifications|2\nfresh|1\nfresh|2" {
-		t.Errorf("found %s", got)
+		strings.Join(want, "\n") {
+		t.Errorf("found %s, want %s", got, want)
 	}
 	if got := p.sql(t, "SELECT count(*), max(extra) FROM classifications"); got != "5|none" {
 		t.Errorf("found %s, want the 5 rows with the new column", got)
 	}
 	store(t, s, batch(5, 6)) // the earlier release goes on
 	p.count(t, 6)
-	if _, err := openURL(t.Context(), p.url("")); err == nil || !strings.Contains(err.Error(), "found version 2") {
+	refusal := fmt.Sprintf("found version %d", len(newer))
+	if _, err := openURL(t.Context(), p.url("")); err == nil || !strings.Contains(err.Error(), refusal) {
 		t.Errorf("found %v, want a refusal of the newer version", err)
 	}
 	broken := append(slices.Clone(newer), func(string) string { return "CREATE TABLE half (x int); SELECT 1/0" })
 	if err := migrate(t.Context(), s.conn, tables[0], broken); err == nil {
 		t.Error("a migration that fails reported success")
 	}
-	if got := p.sql(t, "SELECT to_regclass('half') IS NULL, max(version) FROM voxelstream_migrations"); got != "t|2" {
+	if got := p.sql(t, "SELECT to_regclass('half') IS NULL, max(version) FROM voxelstream_migrations"); got !=
+		fmt.Sprintf("t|%d", len(newer)) {
 		t.Errorf("found %s after a migration that failed, want nothing changed", got)
 	}
-	if want := len(table.Columns()); want != columnsOfVersion1 && len(migrations) == 1 {
+	if want := len(table.Columns()); want != columnsOfVersion2+8 || len(migrations) != 3 {
 		t.Errorf("found %d columns, and no migration that adds the last of them", want)
 	}
 }

@@ -15,7 +15,7 @@ import (
 // sqlTypes are the types of the columns. The binary format of COPY, see appendRow, depends on them.
 var sqlTypes = map[table.Type]string{
 	table.Text: "text", table.Int32: "integer", table.Int64: "bigint", table.Float32: "real",
-	table.Float64: "double precision", table.Time: "timestamptz", table.JSON: "jsonb",
+	table.Float64: "double precision", table.Bool: "boolean", table.Time: "timestamptz", table.JSON: "jsonb",
 }
 
 // name is the name of a table with or without its schema.
@@ -78,8 +78,20 @@ func definitions(columns []table.Column) string {
 	return strings.Join(lines, ",\n")
 }
 
-// columnsOfVersion1 is the number of columns of the first version of the table.
-const columnsOfVersion1 = 23
+// The numbers of columns of earlier versions of the table.
+const (
+	columnsOfVersion1 = 23
+	columnsOfVersion2 = columnsOfVersion1 + 2
+)
+
+// comments returns the statements that describe columns.
+func comments(identifier string, columns []table.Column) string {
+	var sql strings.Builder
+	for _, c := range columns {
+		fmt.Fprintf(&sql, ";\nCOMMENT ON COLUMN %s.%s IS %s", identifier, c.Name, quote(c.Doc))
+	}
+	return sql.String()
+}
 
 // definition returns the statement that creates version 1 of the table. table is an SQL identifier.
 func definition(identifier string) string {
@@ -94,12 +106,23 @@ type migration func(identifier string) string
 // the end.
 var migrations = []migration{
 	func(identifier string) string {
-		var sql strings.Builder
-		sql.WriteString(strings.Replace(definition(identifier), "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
-		for _, c := range table.Columns()[:columnsOfVersion1] {
-			fmt.Fprintf(&sql, ";\nCOMMENT ON COLUMN %s.%s IS %s", identifier, c.Name, quote(c.Doc))
-		}
-		return sql.String()
+		return strings.Replace(definition(identifier), "CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1) +
+			comments(identifier, table.Columns()[:columnsOfVersion1])
+	},
+	func(identifier string) string {
+		return "ALTER TABLE " + identifier + "\n    ADD COLUMN IF NOT EXISTS energy real,\n" +
+			"    ADD COLUMN IF NOT EXISTS unfamiliar boolean" +
+			comments(identifier, table.Columns()[columnsOfVersion1:columnsOfVersion2])
+	},
+	func(identifier string) string {
+		return "ALTER TABLE " + identifier + "\n    ADD COLUMN IF NOT EXISTS distance_nearest double precision,\n" +
+			"    ADD COLUMN IF NOT EXISTS distance_median double precision,\n" +
+			"    ADD COLUMN IF NOT EXISTS distance_center double precision,\n" +
+			"    ADD COLUMN IF NOT EXISTS distance_deviation double precision,\n" +
+			"    ADD COLUMN IF NOT EXISTS distance_valid double precision,\n" +
+			"    ADD COLUMN IF NOT EXISTS velocity_x real,\n    ADD COLUMN IF NOT EXISTS velocity_y real,\n" +
+			"    ADD COLUMN IF NOT EXISTS velocity_z real" +
+			comments(identifier, table.Columns()[columnsOfVersion2:columnsOfVersion2+8])
 	},
 }
 

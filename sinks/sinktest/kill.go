@@ -66,7 +66,7 @@ const killed = 20_000
 // negative, when it stands between a write and its flush. It returns up to which number all is settled.
 func (h Harness) kill(t *testing.T, place string, from int, after time.Duration) (settled int) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run", "^"+regexp.QuoteMeta(t.Name())+"$", "-test.v") //nolint:gosec // ourselves
+	cmd := exec.Command(os.Args[0], "-test.run", "^"+regexp.QuoteMeta(t.Name())+"$", "-test.v")
 	// A little is written again, as after a crash of the whole pipeline.
 	cmd.Env = append(os.Environ(), envPlace+"="+place, envFrom+"="+strconv.Itoa(max(0, from-5)))
 	if after < 0 {

@@ -216,7 +216,7 @@ func TestDefects(t *testing.T) {
 		"kill: stores when it is closed": "was settled, and is not stored",
 	} {
 		t.Run(defect, func(t *testing.T) {
-			cmd := exec.Command(os.Args[0], "-test.run", "^TestDefects$") //nolint:gosec // ourselves
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestDefects$")
 			cmd.Env = append(os.Environ(), envDefect+"="+defect)
 			out, err := cmd.CombinedOutput()
 			failed := "--- FAIL: TestDefects/" + want

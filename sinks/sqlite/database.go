@@ -15,6 +15,7 @@ import (
 	"modernc.org/sqlite" // and the driver "sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/voxelstream/voxelstream/internal/transient"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/table"
@@ -73,7 +74,7 @@ func (d *database) number(ctx context.Context, query string) (n int64, err error
 	return n, explain(err)
 }
 
-// explain says what errors of SQLite mean.
+// explain says what errors of SQLite mean, and which may pass (https://sqlite.org/rescode.html).
 func explain(err error) error {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
@@ -81,7 +82,9 @@ func explain(err error) error {
 	}
 	switch e.Code() & 0xff {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fmt.Errorf("the database is locked by another program: %w", err)
+		return transient.Mark(fmt.Errorf("the database is locked by another program: %w", err))
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM:
+		return transient.Mark(err)
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("found a file with other content, want a SQLite database: %w", err)
 	}
@@ -168,7 +171,7 @@ func createTable(name string) string {
 func definition(c *table.Column, added bool) string {
 	kind, zero := "TEXT", "''"
 	switch c.Type {
-	case table.Int32, table.Int64:
+	case table.Int32, table.Int64, table.Bool:
 		kind, zero = "INTEGER", "0"
 	case table.Float32, table.Float64:
 		kind, zero = "REAL", "0"
@@ -202,6 +205,7 @@ func (d *database) prepareInsert(ctx context.Context, name string) (err error) {
 	columns, list := names(func(string) bool { return true })
 	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
 	// INSERT OR IGNORE would skip rows that violate any constraint.
+	//nolint:gosec // names are quoted
 	d.insert, err = d.conn.PrepareContext(ctx, "INSERT INTO "+quote(name)+" ("+list+") VALUES ("+marks+
 		") ON CONFLICT (event_id, model_digest) DO NOTHING")
 	return explain(err)

@@ -12,6 +12,9 @@ import (
 	"slices"
 	"time"
 
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/table"
@@ -67,12 +70,17 @@ type reader struct {
 	rows    *sql.Rows
 	columns []table.Column
 	values  []any
-	targets []any // pointers to values
+	targets []any // pointers to rowid and values
+	rowid   int64 // of the last row
 	n       int
 }
 
+// maxValue limits the values of a database that is read, in bytes.
+const maxValue = 64 << 20
+
 func openReader(path string) (*reader, error) {
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return nil, err
 	}
 	ctx := context.Background()
@@ -82,10 +90,26 @@ func openReader(path string) (*reader, error) {
 		return nil, err
 	}
 	r := &reader{d: d}
-	if err := r.query(ctx); err != nil {
+	if err = r.whole(ctx, path, info.Size()); err == nil {
+		err = r.query(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
 	return r, nil
+}
+
+// whole returns an error if the file ends within a page, which SQLite notices only when it reads that page. A
+// write-ahead log may hold the whole page.
+func (r *reader) whole(ctx context.Context, path string, size int64) error {
+	if _, err := os.Stat(path + "-wal"); err == nil {
+		return nil
+	}
+	page, err := r.d.number(ctx, "PRAGMA page_size")
+	if err == nil && page > 0 && size%page != 0 {
+		err = fmt.Errorf("found %d bytes, want whole pages of %d bytes", size, page)
+	}
+	return err
 }
 
 // query begins to read the table of classifications.
@@ -98,8 +122,12 @@ func (r *reader) query(ctx context.Context) error {
 		return fmt.Errorf("found the application_id %#x, want %#x, that of Voxelstream", uint32(application),
 			applicationID)
 	}
-	tables, err := r.d.texts(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' "+
-		"ESCAPE '\\' LIMIT 1000")
+	if _, err := sqlite.Limit(r.d.conn, sqlite3.SQLITE_LIMIT_LENGTH, maxValue); err != nil {
+		return err
+	}
+	// A virtual table has no page.
+	tables, err := r.d.texts(ctx, "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 1 "+
+		"AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' LIMIT 1000")
 	if err != nil {
 		return err
 	}
@@ -114,6 +142,13 @@ func (r *reader) query(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	computed, err := r.d.texts(ctx, "SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 0 OR lower(name) = 'rowid'", name)
+	if err != nil {
+		return err
+	}
+	if len(computed) > 0 {
+		return fmt.Errorf("table %.100q: column %.100q is computed, want a plain table", name, computed[0])
+	}
 	var list string
 	r.columns, list = names(func(name string) bool { return slices.Contains(there, name) })
 	for _, c := range table.Columns() {
@@ -122,10 +157,12 @@ func (r *reader) query(ctx context.Context) error {
 		}
 	}
 	r.values = make([]any, len(r.columns))
+	r.targets = []any{&r.rowid}
 	for i := range r.values {
 		r.targets = append(r.targets, &r.values[i])
 	}
-	r.rows, err = r.d.conn.QueryContext(ctx, "SELECT "+list+" FROM "+quote(name)+" ORDER BY rowid")
+	//nolint:gosec // names are quoted
+	r.rows, err = r.d.conn.QueryContext(ctx, "SELECT rowid, "+list+" FROM "+quote(name)+" ORDER BY rowid")
 	return explain(err)
 }
 
@@ -142,8 +179,13 @@ func (r *reader) Read(dst []record.Classification) (int, error) {
 			return n, nil
 		}
 		r.n++
+		last := r.rowid
 		if err := r.rows.Scan(r.targets...); err != nil {
 			return n, fmt.Errorf("row %d: %w", r.n, err)
+		}
+		// A damaged database can lead to the same rows again and again.
+		if r.n > 1 && r.rowid <= last {
+			return n, fmt.Errorf("row %d: found rowid %d after %d", r.n, r.rowid, last)
 		}
 		dst[n] = record.Classification{}
 		for i := range r.columns {
@@ -169,6 +211,8 @@ func convert(t table.Type, v any) (any, error) {
 			return x, nil
 		case t == table.Int32 && math.MinInt32 <= x && x <= math.MaxInt32:
 			return int32(x), nil
+		case t == table.Bool && (x == 0 || x == 1):
+			return x == 1, nil
 		}
 	case float64:
 		switch {

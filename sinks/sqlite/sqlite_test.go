@@ -3,14 +3,17 @@ package sqlite_test
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/transient"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks"
@@ -243,7 +246,7 @@ func TestLocked(t *testing.T) {
 	}
 	lock("BEGIN IMMEDIATE")
 	err = s.Write(t.Context(), batch(0, 2))
-	if err == nil || !strings.Contains(err.Error(), "locked by another program") || pipeline.IsPermanent(err) {
+	if err == nil || !strings.Contains(err.Error(), "locked by another program") || !transient.IsShort(err) {
 		t.Fatalf("found %v, want an error that passes", err)
 	}
 	lock("ROLLBACK")
@@ -404,4 +407,115 @@ func BenchmarkSink(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 	closed(b, s)
+}
+
+// TestHostile opens databases whose table is not what it seems to be, and one that leads to the same rows for ever.
+func TestHostile(t *testing.T) {
+	const ours = "PRAGMA application_id = 1987016819" // 0x766f7873
+	columns := texts(t, goodDatabase(t), "SELECT sql FROM sqlite_schema WHERE type = 'table'")[0]
+	for name, c := range map[string]struct {
+		statements []string
+		want       string
+	}{
+		"view": {[]string{
+			"CREATE VIEW classifications AS WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) " +
+				"SELECT x AS event_id FROM r",
+		}, "found 0 tables"},
+		"virtual": {[]string{
+			"CREATE TABLE o (x)", "DROP TABLE o", "PRAGMA writable_schema = 1",
+			"INSERT INTO sqlite_schema VALUES ('table', 'classifications', 'classifications', 0, " +
+				"'CREATE VIRTUAL TABLE classifications USING fts5(x)')",
+		}, "found 0 tables"},
+		"computed": {[]string{
+			strings.Replace(columns, "(", "(y AS (hex(zeroblob(100000000))), ", 1),
+		}, "column \"y\" is computed"},
+		"rowid": {[]string{strings.Replace(columns, "(", "(rowid TEXT, ", 1)}, "want a plain table"},
+		"good":  {[]string{columns}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "h.sqlite")
+			db := database(t, path)
+			db.SetMaxOpenConns(1)
+			for _, s := range append(c.statements, ours) {
+				if _, err := db.Exec(s); err != nil {
+					t.Fatalf("%s: %v", s, err)
+				}
+			}
+			if err := db.Close(); err != nil {
+				t.Fatal(err)
+			}
+			r, err := sqlite.Format.Open(path)
+			if err == nil {
+				err = r.Close()
+			}
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("found error %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestRepeatedPages reads a table whose tree leads to its first rows a second time.
+func TestRepeatedPages(t *testing.T) {
+	path := goodDatabase(t)
+	db := database(t, path)
+	db.SetMaxOpenConns(1)
+	for _, s := range []string{
+		"PRAGMA journal_mode = DELETE",
+		"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < 2000) INSERT INTO classifications " +
+			"(" + strings.Join(texts(t, path, "SELECT name FROM pragma_table_info('classifications')"),
+			",") + ") SELECT " +
+			strings.Replace(strings.Join(texts(t, path, "SELECT name FROM pragma_table_info('classifications')"), ","),
+				"event_id", "event_id || x", 1) + " FROM classifications, r",
+	} {
+		if _, err := db.Exec(s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	root, err := strconv.Atoi(texts(t, path, "SELECT rootpage FROM sqlite_schema WHERE name = 'classifications'")[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := data[(root-1)*4096:]
+	if p[0] != 5 {
+		t.Fatalf("found page type %d, want a tree of several pages", p[0])
+	}
+	copy(p[8:12], p[binary.BigEndian.Uint16(p[12:]):]) // the last child is the first one
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := sqlite.Format.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close() //nolint:errcheck // opened for reading
+	rows := make([]record.Classification, 100)
+	for err == nil {
+		_, err = r.Read(rows)
+	}
+	if !strings.Contains(err.Error(), "found rowid") {
+		t.Errorf("found error %v, want one about rowids", err)
+	}
+}
+
+// goodDatabase returns the path of a database of one row.
+func goodDatabase(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "good.sqlite")
+	w, err := sqlite.Format.Create(path, sqlite.Format.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := record.Classification{EventID: "a/1"}
+	if err := errors.Join(w.Write([]record.Classification{c}), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -16,7 +16,7 @@ type Vector struct {
 	// Valid reports which rows have a value. It is empty if the column has a value in each row.
 	Valid []bool
 	// One of these slices has an element per row. It depends on the type of the column. Int64s holds times too, as
-	// nanoseconds since 1970 in UTC. Rows without a value hold 0.
+	// nanoseconds since 1970 in UTC, and Int32s truth values, as 0 and 1. Rows without a value hold 0.
 	Int32s   []int32
 	Int64s   []int64
 	Float32s []float32
@@ -26,6 +26,15 @@ type Vector struct {
 	// (classes) and Float32s (scores).
 	Offsets []int32
 	Bytes   []byte
+}
+
+// AppendBool appends a truth value.
+func (v *Vector) AppendBool(b bool) {
+	x := int32(0)
+	if b {
+		x = 1
+	}
+	v.Int32s = append(v.Int32s, x)
 }
 
 // reset removes all rows.
@@ -49,7 +58,7 @@ func (v *Vector) check(rows int) error {
 	}
 	found, want := len(v.Offsets), rows+1
 	switch v.Column.Type {
-	case Int32:
+	case Int32, Bool:
 		found, want = len(v.Int32s), rows
 	case Int64, Time:
 		found, want = len(v.Int64s), rows
@@ -195,6 +204,42 @@ func (moment) scatter(v *Vector, from int, dst []record.Classification) error {
 	return nil
 }
 
+// unfamiliar is missing if there is no energy.
+type unfamiliar struct{}
+
+func (unfamiliar) value(c *record.Classification) any {
+	if c.Energy == nil {
+		return nil
+	}
+	return c.Unfamiliar
+}
+
+func (unfamiliar) set(c *record.Classification, v any) (ok bool) {
+	c.Unfamiliar, ok = v.(bool)
+	return ok
+}
+
+func (unfamiliar) gather(v *Vector, cs []record.Classification) {
+	for i := range cs {
+		v.AppendBool(cs[i].Unfamiliar)
+		v.Valid = append(v.Valid, cs[i].Energy != nil)
+	}
+}
+
+func (unfamiliar) scatter(v *Vector, from int, dst []record.Classification) error {
+	for i := range dst {
+		if !v.valid(from + i) {
+			continue
+		}
+		x := v.Int32s[from+i]
+		if x != 0 && x != 1 {
+			return v.cannotHold(from+i, x)
+		}
+		dst[i].Unfamiliar = x == 1
+	}
+	return nil
+}
+
 // textField is a string. An optional one is missing if it is empty.
 type textField struct {
 	of       func(c *record.Classification) *string
@@ -218,7 +263,7 @@ func (f textField) gather(v *Vector, cs []record.Classification) {
 	for i := range cs {
 		s := *f.of(&cs[i])
 		v.Bytes = append(v.Bytes, s...)
-		v.Offsets = append(v.Offsets, int32(len(v.Bytes))) //nolint:gosec // Rows limits the bytes
+		v.Offsets = append(v.Offsets, int32(len(v.Bytes))) // Rows limits the bytes
 		if f.optional {
 			v.Valid = append(v.Valid, s != "")
 		}
@@ -260,9 +305,9 @@ func (topK) set(c *record.Classification, v any) bool {
 func (topK) gather(v *Vector, cs []record.Classification) {
 	for i := range cs {
 		for _, k := range cs[i].TopK {
-			v.Int32s, v.Float32s = append(v.Int32s, int32(k.Class)), append(v.Float32s, k.Score) //nolint:gosec // checked
+			v.Int32s, v.Float32s = append(v.Int32s, int32(k.Class)), append(v.Float32s, k.Score) // checked
 		}
-		v.Offsets = append(v.Offsets, int32(len(v.Int32s))) //nolint:gosec // Rows limits the entries
+		v.Offsets = append(v.Offsets, int32(len(v.Int32s))) // Rows limits the entries
 	}
 }
 

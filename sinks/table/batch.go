@@ -100,7 +100,7 @@ func NewBatchWriter(rows, bytes int, write func(*Batch) error) *BatchWriter {
 var fixedSize = func() (n int) {
 	for _, c := range columns {
 		switch c.Type {
-		case Text, JSON, Int32, Float32:
+		case Text, JSON, Int32, Float32, Bool:
 			n += 4
 		default:
 			n += 8

@@ -57,7 +57,7 @@ func (b *Batch) decode(data []byte) error {
 }
 
 func appendLen(out []byte, n int) []byte {
-	return binary.LittleEndian.AppendUint32(out, uint32(n)) //nolint:gosec // BatchWriter limits it
+	return binary.LittleEndian.AppendUint32(out, uint32(n)) // BatchWriter limits it
 }
 
 func takeLen(data []byte) (int, []byte, error) {

@@ -20,6 +20,7 @@ const (
 	Int64               // int64
 	Float32             // float32
 	Float64             // float64
+	Bool                // bool
 	Time                // time.Time in UTC, with nanoseconds
 	JSON                // string that holds a JSON document
 )
@@ -158,18 +159,61 @@ var columns = []Column{
 	{
 		Name: "top_k", Doc: "The best classes, best first, each with class and score.", Type: JSON, access: topK{},
 	},
-	boxed("box_x", "Centre of the bounding box, in metres.", func(b *record.Box) *float64 { return &b.Center[0] }),
-	boxed("box_y", "Centre of the bounding box, in metres.", func(b *record.Box) *float64 { return &b.Center[1] }),
-	boxed("box_z", "Centre of the bounding box, in metres.", func(b *record.Box) *float64 { return &b.Center[2] }),
-	boxed("box_length", "Length of the bounding box, in metres.", func(b *record.Box) *float32 { return &b.Size[0] }),
-	boxed("box_width", "Width of the bounding box, in metres.", func(b *record.Box) *float32 { return &b.Size[1] }),
-	boxed("box_height", "Height of the bounding box, in metres.", func(b *record.Box) *float32 { return &b.Size[2] }),
-	boxed("box_yaw", "Rotation of the length from the x axis towards the y axis, in radians.",
+	within("box_x", 0, "Centre of the bounding box, in metres.", box,
+		func(b *record.Box) *float64 { return &b.Center[0] }),
+	within("box_y", 0, "Centre of the bounding box, in metres.", box,
+		func(b *record.Box) *float64 { return &b.Center[1] }),
+	within("box_z", 0, "Centre of the bounding box, in metres.", box,
+		func(b *record.Box) *float64 { return &b.Center[2] }),
+	within("box_length", 0, "Length of the bounding box, in metres.", box,
+		func(b *record.Box) *float32 { return &b.Size[0] }),
+	within("box_width", 0, "Width of the bounding box, in metres.", box,
+		func(b *record.Box) *float32 { return &b.Size[1] }),
+	within("box_height", 0, "Height of the bounding box, in metres.", box,
+		func(b *record.Box) *float32 { return &b.Size[2] }),
+	within("box_yaw", 0, "Rotation of the length from the x axis towards the y axis, in radians.", box,
 		func(b *record.Box) *float32 { return &b.Yaw }),
 	number("track", "Number that identifies the object across frames; 0 for none.",
 		func(c *record.Classification) int64 { return int64(c.Track) },
 		func(c *record.Classification, v int64) bool { c.Track = uint64(v); return v >= 0 }),
+	{
+		Name: "energy", Doc: "How unlike the training data the volume is, if the model has a threshold.", Type: Float32,
+		Null: true, Since: 3, access: field[float32]{
+			get: func(c *record.Classification) (float32, bool) {
+				if c.Energy == nil {
+					return 0, false
+				}
+				return *c.Energy, true
+			},
+			put: func(c *record.Classification, v float32) bool { c.Energy = &v; return true },
+		},
+	},
+	{
+		Name: "unfamiliar", Doc: "Whether the energy is above the threshold of the model, if it has one.", Type: Bool,
+		Null: true, Since: 3, access: unfamiliar{},
+	},
+	within("distance_nearest", 4, "Distance of the nearest surface from the sensor, in metres.", distance,
+		func(d *record.Distance) *float64 { return &d.Nearest }),
+	within("distance_median", 4, "Median distance of the measurements, in metres.", distance,
+		func(d *record.Distance) *float64 { return &d.Median }),
+	within("distance_center", 4, "Distance of the centre of the bounding box, in metres; 0 for a whole frame.",
+		distance, func(d *record.Distance) *float64 { return &d.Center }),
+	within("distance_deviation", 4, "Standard deviation of distance_nearest, in metres; 0 if unknown.", distance,
+		func(d *record.Distance) *float64 { return &d.Deviation }),
+	within("distance_valid", 4, "Share of pixels with a measurement, from 0 to 1; 0 for a scan.", distance,
+		func(d *record.Distance) *float64 { return &d.Valid }),
+	within("velocity_x", 4, "Velocity of the object along the x axis, in metres per second.", velocity,
+		func(v *[3]float32) *float32 { return &v[0] }),
+	within("velocity_y", 4, "Velocity of the object along the y axis, in metres per second.", velocity,
+		func(v *[3]float32) *float32 { return &v[1] }),
+	within("velocity_z", 4, "Velocity of the object along the z axis, in metres per second.", velocity,
+		func(v *[3]float32) *float32 { return &v[2] }),
 }
+
+// The parts of a classification that several columns hold.
+func box(c *record.Classification) **record.Box           { return &c.Box }
+func distance(c *record.Classification) **record.Distance { return &c.Distance }
+func velocity(c *record.Classification) **[3]float32      { return &c.Velocity }
 
 func text(name, doc string, of func(c *record.Classification) *string) Column {
 	return Column{Name: name, Doc: doc, Type: Text, access: textField{of: of}}
@@ -188,21 +232,24 @@ func number[T numeric](name, doc string, get func(c *record.Classification) T,
 	}}
 }
 
-// boxed is a column of the box, which is missing as a whole or not at all.
-func boxed[T float32 | float64](name, doc string, of func(b *record.Box) *T) Column {
+// within is a column of a part of the classification, which is missing as a whole or not at all.
+func within[P any, T float32 | float64](name string, since int, doc string, part func(*record.Classification) **P,
+	of func(*P) *T,
+) Column {
 	return Column{
-		Name: name, Doc: doc, Type: typeOf[T](), Null: true, access: field[T]{
+		Name: name, Doc: doc, Type: typeOf[T](), Null: true, Since: since, access: field[T]{
 			get: func(c *record.Classification) (T, bool) {
-				if c.Box == nil {
-					return 0, false
+				if p := *part(c); p != nil {
+					return *of(p), true
 				}
-				return *of(c.Box), true
+				return 0, false
 			},
 			put: func(c *record.Classification, v T) bool {
-				if c.Box == nil {
-					c.Box = new(record.Box)
+				p := part(c)
+				if *p == nil {
+					*p = new(P)
 				}
-				*of(c.Box) = v
+				*of(*p) = v
 				return true
 			},
 		},

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/voxelstream/voxelstream/internal/durable"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // A journal holds the rows that are durable, but not yet in the file that it belongs to. It is a header, then frames.
@@ -67,7 +68,7 @@ func journalPath(path string) string {
 func openJournal(path string, d disk, use func(*Batch) error) (*journal, error) {
 	j := &journal{path: journalPath(path), disk: d}
 	var err error
-	if j.file, err = durable.OpenLocked(j.path, 0); err != nil {
+	if j.file, err = durable.OpenLocked(j.path, durable.NoFollow); err != nil {
 		return nil, err
 	}
 	if err := j.load(use); err != nil {
@@ -215,7 +216,7 @@ func frame(out []byte, b *Batch) []byte {
 	out = append(out, frameMark+"\x00\x00\x00\x00\x00\x00\x00\x00"...)
 	out = b.encode(out)
 	content := out[from+frameHead:]
-	binary.LittleEndian.PutUint32(out[from+4:], uint32(len(content))) //nolint:gosec // BatchWriter limits it
+	binary.LittleEndian.PutUint32(out[from+4:], uint32(len(content))) // BatchWriter limits it
 	binary.LittleEndian.PutUint32(out[from+8:], crc32.Checksum(content, castagnoli))
 	return out
 }
@@ -293,17 +294,12 @@ func (j *journal) close() error {
 // file. If the sink was killed while it published them, they may be in the file too. There may be another process that
 // appends rows.
 func Journal(path string) (Reader, error) {
-	file, err := os.Open(journalPath(path))
+	file, info, err := regular.Open(journalPath(path))
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	f := &frames{r: file}
-	if err == nil {
-		f.size = info.Size()
-		err = f.header()
-	}
-	if err != nil {
+	f := &frames{r: file, size: info.Size()}
+	if err := f.header(); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return &journalReader{NewBatchReader(func() (*Batch, error) {

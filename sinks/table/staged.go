@@ -67,8 +67,8 @@ type staged struct {
 	options  *stagedOptions
 	services sinks.Services
 	disk     disk
-
-	journal *journal
+	claim    func() error // ends it
+	journal  *journal
 	// keys are those of the file and of the journal. fresh are those of the rows since the last flush.
 	keys  *dedupe.Set
 	fresh map[dedupe.Key]bool
@@ -110,8 +110,11 @@ func openStaged(f *Format, path string, o *stagedOptions, services sinks.Service
 	}
 	s.batches = NewBatchWriter(framedRows, 0, s.frame)
 	var err error
-	if s.journal, err = openJournal(path, d, func(*Batch) error { return nil }); err != nil {
+	if s.claim, err = durable.Claim(path); err != nil {
 		return nil, err
+	}
+	if s.journal, err = openJournal(path, d, func(*Batch) error { return nil }); err != nil {
+		return nil, errors.Join(err, s.claim())
 	}
 	s.keys = dedupe.NewSet(path, o.MemoryKeys) // after the lock, because it removes the files of another set
 	if err := s.load(); err != nil {
@@ -120,11 +123,8 @@ func openStaged(f *Format, path string, o *stagedOptions, services sinks.Service
 	return s, nil
 }
 
-// load reads the keys of the file and of the journal, and removes what a killed process was publishing.
+// load reads the keys of the file and of the journal.
 func (s *staged) load() error {
-	if err := os.RemoveAll(s.workFolder()); err != nil {
-		return err
-	}
 	old, err := s.openFile()
 	if err != nil {
 		return err
@@ -285,15 +285,15 @@ func (s *staged) publish(ctx context.Context) (err error) {
 		now := time.Now()
 		s.due = now.Add(max(s.options.PublishEvery, dutyCycle*now.Sub(start)))
 	}()
-	folder := s.workFolder()
-	if err := os.RemoveAll(folder); err != nil {
+	var out *durable.Output
+	if err := s.disk.try("create a folder for the new file", func() (err error) {
+		out, err = durable.Create(s.path)
+		return err
+	}); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	if err := s.disk.try("create a folder for the new file", func() error { return os.Mkdir(folder, 0o700) }); err != nil {
-		return err
-	}
-	temp := filepath.Join(folder, filepath.Base(s.path))
+	defer func() { err = errors.Join(err, out.Close()) }()
+	temp := out.Path()
 	rows, err := s.writeAll(ctx, temp)
 	if err != nil {
 		return err
@@ -313,12 +313,6 @@ func (s *staged) publish(ctx context.Context) (err error) {
 		s.again = nil
 	}
 	return err
-}
-
-// workFolder is the folder in which a new file is written. It is a folder, because a format may need more files beside
-// the file.
-func (s *staged) workFolder() string {
-	return filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".publishing")
 }
 
 // writeAll writes a file with the rows of the old one and of the journal.
@@ -388,4 +382,4 @@ func (s *staged) Close(ctx context.Context) error {
 }
 
 // release closes everything.
-func (s *staged) release() error { return errors.Join(s.journal.close(), s.keys.Close()) }
+func (s *staged) release() error { return errors.Join(s.journal.close(), s.keys.Close(), s.claim()) }

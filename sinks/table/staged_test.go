@@ -164,7 +164,7 @@ func TestKilledAtEachStep(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", n, name), func(t *testing.T) {
 			t.Parallel()
 			path := filepath.Join(memory(t), "c.plain")
-			cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledAtEachStep$", "-test.v") //nolint:gosec // ourselves
+			cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledAtEachStep$", "-test.v")
 			cmd.Env = append(os.Environ(), envPath+"="+path, envStep+"="+strconv.Itoa(n))
 			out, err := cmd.CombinedOutput()
 			if err == nil || bytes.Contains(out, []byte("FAIL")) {

@@ -60,18 +60,22 @@ func (s *Sink) lines() []string {
 	if a, ok := total.Accuracy(); ok {
 		head += fmt.Sprintf("  accuracy %.2f %%", 100*a)
 	}
+	if total.Unfamiliar > 0 {
+		head += fmt.Sprintf("  unfamiliar %d", total.Unfamiliar)
+	}
 	if n := len(s.last); !s.screen.Terminal() {
 		if n == 0 {
 			return []string{head}
 		}
 		c := &s.last[n-1]
-		return []string{fmt.Sprintf("%s  last %s: %s %.3f%s", head, c.EventID, class(c), c.Score, verdict(c))}
+		return []string{fmt.Sprintf("%s  last %s: %s %.3f%s", head, c.EventID, class(c), c.Score,
+			verdict(c)+unfamiliar(c))}
 	}
 	out := []string{head, fmt.Sprintf("  %-44s %-12s %6s %9s %6s", "volume", "class", "score", "latency", "label")}
 	for i := range s.last {
 		c := &s.last[i]
 		out = append(out, fmt.Sprintf("  %-44s %-12s %6.3f %6.1f ms %6s", short(c.EventID, 44), class(c), c.Score,
-			c.LatencyMS, strings.TrimSpace(verdict(c))))
+			c.LatencyMS, strings.TrimSpace(verdict(c)))+unfamiliar(c))
 	}
 	return out
 }
@@ -91,6 +95,14 @@ func verdict(c *record.Classification) string {
 		return fmt.Sprintf(" = %d", *c.Label)
 	}
 	return fmt.Sprintf(" ≠ %d", *c.Label)
+}
+
+// unfamiliar marks volumes that are unlike the training data.
+func unfamiliar(c *record.Classification) string {
+	if c.Unfamiliar {
+		return "  unfamiliar"
+	}
+	return ""
 }
 
 // short keeps the end of an ID, which is the part that differs.

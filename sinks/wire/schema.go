@@ -26,8 +26,17 @@ var (
 	uint64s = &scalar{`"long"`, "uint64"}
 	float   = &scalar{`"float"`, "float"}
 	double  = &scalar{`"double"`, "double"}
+	boolean = &scalar{`"boolean"`, "bool"}
 	instant = &scalar{`{"type": "long", "logicalType": "timestamp-nanos"}`, "google.protobuf.Timestamp"}
 )
+
+// zero returns the default value of numbers and truth values in Avro.
+func (s *scalar) zero() string {
+	if s == boolean {
+		return "false"
+	}
+	return "0"
+}
 
 // field is a field of a message.
 type field struct {
@@ -40,7 +49,8 @@ type field struct {
 	message *message
 	// null means that the value may be missing. list means that there may be many.
 	null, list bool
-	// get returns the value in a Go struct: string, int32, uint32, uint64, float32, float64, time.Time, a pointer to
+	// get returns the value in a Go struct: string, int32, uint32, uint64, float32, float64, bool, time.Time, a pointer
+	// to
 	// the struct of a message, or a list of these as []any. It is nil if the value is missing.
 	get func(m any) any
 }
@@ -94,6 +104,32 @@ var box = &message{
 		{
 			name: "yaw", doc: "Rotation of the length from the x axis towards the y axis, in radians.", number: 3,
 			since: 2, of: float, get: of(func(b *record.Box) any { return b.Yaw }),
+		},
+	},
+}
+
+var distance = &message{
+	name: "Distance", doc: "How far an object or the surfaces in a depth frame are from the sensor, in metres.",
+	fields: []field{
+		{
+			name: "nearest_m", doc: "Distance of the nearest surface.", number: 1, since: 4, of: double,
+			get: of(func(d *record.Distance) any { return d.Nearest }),
+		},
+		{
+			name: "median_m", doc: "Median distance of the measurements.", number: 2, since: 4, of: double,
+			get: of(func(d *record.Distance) any { return d.Median }),
+		},
+		{
+			name: "center_m", doc: "Distance of the centre of the bounding box; 0 for a whole frame.", number: 3,
+			since: 4, of: double, get: of(func(d *record.Distance) any { return d.Center }),
+		},
+		{
+			name: "deviation_m", doc: "Standard deviation of nearest_m; 0 if unknown.", number: 4, since: 4, of: double,
+			get: of(func(d *record.Distance) any { return d.Deviation }),
+		},
+		{
+			name: "valid", doc: "Share of pixels with a measurement, from 0 to 1; 0 for a scan.", number: 5, since: 4,
+			of: double, get: of(func(d *record.Distance) any { return d.Valid }),
 		},
 	},
 }
@@ -189,6 +225,39 @@ var classification = &message{
 			name: "track", doc: "Number that identifies the object across frames; 0 for none.", number: 15, since: 2,
 			of: uint64s, get: of(func(c *record.Classification) any { return c.Track }),
 		},
+		{
+			name:   "energy",
+			doc:    "How unlike the training data the volume is; missing if the model has no threshold.",
+			number: 16, since: 3, of: float, null: true, get: of(func(c *record.Classification) any {
+				if c.Energy == nil {
+					return nil
+				}
+				return *c.Energy
+			}),
+		},
+		{
+			name: "unfamiliar", doc: "Whether the energy is above the threshold of the model.", number: 17, since: 3,
+			of: boolean, get: of(func(c *record.Classification) any { return c.Unfamiliar }),
+		},
+		{
+			name: "distance", doc: "Distance of the object, or of the surfaces in a whole depth frame.", number: 18,
+			since: 4, message: distance, null: true, get: of(func(c *record.Classification) any {
+				if c.Distance == nil {
+					return nil
+				}
+				return c.Distance
+			}),
+		},
+		{
+			name:   "velocity",
+			doc:    "Velocity of the object along x, y and z in metres per second; empty if unknown.",
+			number: 19, since: 4, of: float, list: true, get: of(func(c *record.Classification) any {
+				if c.Velocity == nil {
+					return []any{}
+				}
+				return list(c.Velocity[:])
+			}),
+		},
 	},
 }
 
@@ -248,8 +317,10 @@ func (m *message) avro(b *strings.Builder, version int, indent string) {
 		switch {
 		case f.null:
 			b.WriteString(`], "default": null`)
+		case f.since > 1 && m == classification && f.list:
+			b.WriteString(`, "default": []`)
 		case f.since > 1 && m == classification:
-			b.WriteString(`, "default": 0`)
+			b.WriteString(`, "default": ` + f.of.zero())
 		}
 		b.WriteByte('}')
 	}

@@ -140,6 +140,8 @@ func appendAvroValue(b []byte, v any) ([]byte, error) {
 		return binary.LittleEndian.AppendUint32(b, math.Float32bits(v)), nil
 	case float64:
 		return binary.LittleEndian.AppendUint64(b, math.Float64bits(v)), nil
+	case bool:
+		return append(b, byte(protowire.EncodeBool(v))), nil
 	case time.Time:
 		ns := v.UnixNano()
 		if !time.Unix(0, ns).Equal(v) {
@@ -198,6 +200,8 @@ func appendProtoValue(b []byte, v any) ([]byte, protowire.Type) {
 		return protowire.AppendFixed32(b, math.Float32bits(v)), protowire.Fixed32Type
 	case float64:
 		return protowire.AppendFixed64(b, math.Float64bits(v)), protowire.Fixed64Type
+	case bool:
+		return protowire.AppendVarint(b, protowire.EncodeBool(v)), protowire.VarintType
 	case time.Time:
 		// A google.protobuf.Timestamp: seconds and nanoseconds.
 		var t []byte
@@ -227,6 +231,8 @@ func zero(v any) bool {
 		return v == 0
 	case uint64:
 		return v == 0
+	case bool:
+		return !v
 	}
 	return false
 }

@@ -69,6 +69,14 @@ func sample(version int) *record.Classification {
 		c.EventID, c.Object, c.View, c.Track = "süd/17#3~4000000000", 3, 4_000_000_000, math.MaxInt64
 		c.Box = &record.Box{Center: [3]float64{6.9e5, -2, 1e-9}, Size: [3]float32{4.5, 0, 1.5}, Yaw: -3.125}
 	}
+	if version >= 3 {
+		energy := float32(-2.5)
+		c.Energy, c.Unfamiliar = &energy, true
+	}
+	if version >= 4 {
+		c.Distance = &record.Distance{Nearest: 1.25, Median: 1.5, Center: 1.75, Deviation: 1e-3, Valid: .875}
+		c.Velocity = &[3]float32{-1.5, 0, .25}
+	}
 	return c
 }
 
@@ -163,7 +171,8 @@ func expected(c *record.Classification) value {
 		"event_id": c.EventID, "stream": c.Stream, "seq": int64(c.Seq), "object": int64(c.Object),
 		"view": int64(c.View),
 		"time": nil, "class": int64(c.Class), "name": nil, "score": float64(c.Score), "label": nil,
-		"latency_ms": c.LatencyMS, "track": int64(c.Track), "box": nil,
+		"latency_ms": c.LatencyMS, "track": int64(c.Track), "box": nil, "energy": nil, "unfamiliar": c.Unfamiliar,
+		"distance": nil, "velocity": []any{},
 		"model": value{"name": c.Model.Name, "version": c.Model.Version, "digest": c.Model.Digest},
 	}
 	if !c.Time.IsZero() {
@@ -175,6 +184,9 @@ func expected(c *record.Classification) value {
 	if c.Label != nil {
 		v["label"] = int64(*c.Label)
 	}
+	if c.Energy != nil {
+		v["energy"] = float64(*c.Energy)
+	}
 	scores := []any{}
 	for _, s := range c.TopK {
 		scores = append(scores, value{"class": int64(s.Class), "score": float64(s.Score)})
@@ -185,6 +197,15 @@ func expected(c *record.Classification) value {
 			"center": []any{b.Center[0], b.Center[1], b.Center[2]}, "yaw": float64(b.Yaw),
 			"size": []any{float64(b.Size[0]), float64(b.Size[1]), float64(b.Size[2])},
 		}
+	}
+	if d := c.Distance; d != nil {
+		v["distance"] = value{
+			"nearest_m": d.Nearest, "median_m": d.Median, "center_m": d.Center, "deviation_m": d.Deviation,
+			"valid": d.Valid,
+		}
+	}
+	if x := c.Velocity; x != nil {
+		v["velocity"] = []any{float64(x[0]), float64(x[1]), float64(x[2])}
 	}
 	return v
 }
@@ -215,7 +236,7 @@ func plain(v any) any {
 		if len(v) == 1 {
 			for name, content := range v {
 				switch name {
-				case "string", "int", "long", "long.timestamp-nanos", "voxelstream.Box":
+				case "string", "int", "long", "float", "long.timestamp-nanos", "voxelstream.Box", "voxelstream.Distance":
 					return plain(content)
 				}
 			}
@@ -303,7 +324,7 @@ func TestRandom(t *testing.T) {
 	messages := compiled(t, string(written(t, writeProto, record.SchemaVersion)))
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
-		c := *sample(1 + r.IntN(2))
+		c := *sample(1 + r.IntN(record.SchemaVersion))
 		c.Seq, c.Class, c.Score = r.Uint64()>>1>>r.IntN(63), r.IntN(1<<31)>>r.IntN(31), r.Float32()
 		c.LatencyMS, c.View = r.NormFloat64(), r.Uint32()
 		c.TopK = c.TopK[:r.IntN(3)]

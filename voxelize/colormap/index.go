@@ -1,5 +1,7 @@
 package colormap
 
+import "github.com/voxelstream/voxelstream/internal/vector"
+
 // Entry returns the palette entry of a normalised value: x*256 truncated, with 256 mapped to 255. Values outside [0,
 // 1] are clamped. NaN gives 0.
 func Entry[T float32 | float64](x T) uint8 {
@@ -28,56 +30,42 @@ func Index[T float32 | float64](dst []uint8, values []T) {
 		clear(dst)
 		return
 	}
-	low, width := float64(least), float64(most)-float64(least)
-	clear(dst)
-	// Most voxels are empty. Skipping them in groups of eight saves their divisions.
-	i := 0
-	for ; i+8 <= len(values); i += 8 {
-		v := values[i : i+8 : i+8]
-		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least &&
-			v[6] == least && v[7] == least {
-			continue
+	width := float64(most) - float64(least)
+	if n := len(values) &^ (lanes - 1); vectors && n > 0 {
+		switch v := any(values).(type) {
+		case []float32:
+			indexVectors(&dst[0], &v[0], n, float32(least), width)
+		case []float64:
+			index64Vectors(&dst[0], &v[0], n, float64(least), width)
 		}
-		to := dst[i : i+8 : i+8]
-		for j, v := range v {
-			if v != least {
-				x := T(float64(v) - low)
-				to[j] = Entry(T(float64(x) / width))
-			}
-		}
+		dst, values = dst[n:], values[n:]
 	}
-	for ; i < len(values); i++ {
-		if v := values[i]; v != least {
-			x := T(float64(v) - low)
+	indexOf(dst, values, least, width)
+}
+
+// lanes is the number of values that indexVectors and index64Vectors handle at a time.
+const lanes = 8
+
+// indexOf writes the palette entries of values that begin at least and span width.
+func indexOf[T float32 | float64](dst []uint8, values []T, least T, width float64) {
+	for i, v := range values {
+		dst[i] = 0
+		if v != least { // most voxels are empty, and need no division
+			x := T(float64(v) - float64(least))
 			dst[i] = Entry(T(float64(x) / width))
 		}
 	}
 }
 
-// extremes returns the minimum and maximum of values, which has at least one element and no NaN.
+// extremes returns the minimum and maximum of values, which has at least one element, and only finite ones.
 func extremes[T float32 | float64](values []T) (least, most T) {
-	least, most = values[0], values[0]
-	i := 0
-	for ; i+8 <= len(values); i += 8 {
-		v := values[i : i+8 : i+8]
-		if v[0] == least && v[1] == least && v[2] == least && v[3] == least && v[4] == least && v[5] == least &&
-			v[6] == least && v[7] == least {
-			continue
-		}
-		for _, v := range v {
-			if v < least {
-				least = v
-			} else if v > most {
-				most = v
-			}
-		}
+	switch v := any(values).(type) {
+	case []float32:
+		low, high, _ := vector.Range(v)
+		return T(low), T(high)
+	case []float64:
+		low, high, _ := vector.Range64(v)
+		return T(low), T(high)
 	}
-	for _, v := range values[i:] {
-		if v < least {
-			least = v
-		} else if v > most {
-			most = v
-		}
-	}
-	return least, most
+	panic("unreachable")
 }

@@ -3,6 +3,8 @@
 package colormap
 
 import (
+	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -24,23 +26,45 @@ type Palette struct {
 type Map struct {
 	Name Name
 	// Doc describes the palette in a sentence.
-	Doc  string
-	make func() *Palette
+	Doc string
 }
 
-// Maps lists all palettes. Each palette is built on first use.
-func Maps() []Map { return slices.Clone(maps) }
+// reversed is the end of the name of a palette with the entries of another in reverse order.
+const reversed = "_r"
 
-var maps = []Map{
-	{
-		"Oranges", "White to orange to brown, as in the 3D MNIST tutorial.",
-		sync.OnceValue(func() *Palette { return interpolate("Oranges", oranges) }),
-	},
-	{"viridis", "Blue to green to yellow, perceptually uniform.", sync.OnceValue(viridis)},
-	{
-		"gray", "Black to white.",
-		sync.OnceValue(func() *Palette { return interpolate("gray", [][3]float64{{0, 0, 0}, {255, 255, 255}}) }),
-	},
+// forward are the palettes in the order of tables.bin. ColorBrewer's are by Cynthia Brewer; viridis, plasma, inferno
+// and magma by Nathaniel Smith and Stéfan van der Walt; cividis by Jamie Nuñez, Christopher Anderton and Ryan Renslow;
+// turbo by Anton Mikhailov; coolwarm by Kenneth Moreland.
+var forward = []Map{
+	{"Oranges", "White to orange to brown, as in the 3D MNIST tutorial."},
+	{"viridis", "Blue to green to yellow, perceptually uniform."},
+	{"gray", "Black to white."},
+	{"plasma", "Blue to red to yellow, perceptually uniform."},
+	{"inferno", "Black to red to light yellow, perceptually uniform."},
+	{"magma", "Black to purple to light yellow, perceptually uniform."},
+	{"cividis", "Blue to yellow, the same to people with colour vision deficiency."},
+	{"turbo", "Blue to green to red, for many distinct levels."},
+	{"Greys", "White to black."},
+	{"Purples", "White to purple."},
+	{"Blues", "White to blue."},
+	{"Greens", "White to green."},
+	{"Reds", "White to red."},
+	{"YlOrRd", "Yellow to orange to red."},
+	{"RdBu", "Red to white to blue, for values on both sides of a centre."},
+	{"Spectral", "Red to yellow to blue, for values on both sides of a centre."},
+	{"coolwarm", "Blue to grey to red, for values on both sides of a centre."},
+	{"bone", "Black to white with a tinge of blue, as X-ray images."},
+	{"hot", "Black to red to yellow to white."},
+	{"jet", "Blue to cyan to yellow to red, not perceptually uniform."},
+}
+
+// Maps lists all palettes, each followed by its reverse.
+func Maps() []Map {
+	var all []Map
+	for _, m := range forward {
+		all = append(all, m, Map{m.Name + reversed, string(m.Name) + " in reverse order."})
+	}
+	return all
 }
 
 // Name is the name of a palette of the list.
@@ -51,28 +75,52 @@ func (Name) Choices() []string { return Names() }
 
 // ChoiceDoc returns the description of a palette.
 func (Name) ChoiceDoc(name string) string {
-	if i := slices.IndexFunc(maps, func(m Map) bool { return string(m.Name) == name }); i >= 0 {
-		return maps[i].Doc
+	for _, m := range Maps() {
+		if string(m.Name) == name {
+			return m.Doc
+		}
 	}
 	return ""
 }
 
 // Names lists the palettes that ByName knows.
 func Names() []string {
-	names := make([]string, len(maps))
-	for i, m := range maps {
-		names[i] = string(m.Name)
+	var names []string
+	for _, m := range Maps() {
+		names = append(names, string(m.Name))
 	}
 	return names
 }
 
+// tables holds the entries of the palettes of forward: red, green and blue as little-endian float32. testdata/golden.py
+// writes it.
+//
+//go:embed tables.bin
+var tables string
+
+// made are the palettes that were asked for, by their names.
+var made sync.Map
+
 // ByName returns a palette by its matplotlib name; case matters, as it does there.
 func ByName(name string) (*Palette, error) {
-	i := slices.IndexFunc(maps, func(m Map) bool { return string(m.Name) == name })
+	if p, ok := made.Load(name); ok {
+		return p.(*Palette), nil //nolint:forcetypeassert // nothing else is stored
+	}
+	base, backward := strings.CutSuffix(name, reversed)
+	i := slices.IndexFunc(forward, func(m Map) bool { return string(m.Name) == base })
 	if i < 0 {
 		return nil, fmt.Errorf("colour map %q: want one of %s", name, strings.Join(Names(), ", "))
 	}
-	return maps[i].make(), nil
+	p := &Palette{Name: name}
+	const bytes = 4 * 3 * Size
+	if _, err := binary.Decode([]byte(tables[i*bytes:][:bytes]), binary.LittleEndian, &p.RGB); err != nil {
+		panic(err) // the size is right
+	}
+	if backward {
+		slices.Reverse(p.RGB[:])
+	}
+	kept, _ := made.LoadOrStore(name, p)
+	return kept.(*Palette), nil //nolint:forcetypeassert // nothing else is stored
 }
 
 // Color returns the colour of a normalised value: red, green, blue, alpha in [0, 1]. Values below 0 get the first
@@ -81,7 +129,11 @@ func (p *Palette) Color(x float64) [4]float32 {
 	if math.IsNaN(x) {
 		return [4]float32{}
 	}
-	c := p.RGB[Entry(x)]
+	return p.entry(Entry(x))
+}
+
+func (p *Palette) entry(i uint8) [4]float32 {
+	c := p.RGB[i]
 	return [4]float32{c[0], c[1], c[2], 1}
 }
 

@@ -42,10 +42,24 @@ func Method(t *testing.T, m voxelize.Method) {
 func options(m voxelize.Method) voxelize.Options {
 	o := voxelize.DefaultOptions()
 	o.Method, o.Dims = m.Name, option.Dims{6, 7, 9}
-	if m.Needs.Cube {
+	switch {
+	case m.Needs.Cube:
 		o.Dims = option.Dims{6, 6, 6}
+	case m.Needs.Flat:
+		o.Dims[0] = 1
+	}
+	if channels(m, o) > 1 {
+		o.Values = voxelize.RawValues
 	}
 	return o
+}
+
+// channels returns the number of values per cell that the method declares.
+func channels(m voxelize.Method, o voxelize.Options) int {
+	if m.Channels == nil {
+		return 1
+	}
+	return m.Channels(o)
 }
 
 func voxelizer(t *testing.T, o voxelize.Options) *voxelize.Voxelizer {
@@ -69,12 +83,12 @@ func good(m voxelize.Method) ingest.Data {
 	return cloud()
 }
 
-// cloud returns a helix of 200 points, denser in its lower half.
+// cloud returns a helix of 200 points, denser in its lower half, above the sensor at the origin.
 func cloud() *ingest.PointCloud {
 	p := &ingest.PointCloud{}
 	for i := range 200 {
 		a := float64(i) / 10
-		p.X, p.Y, p.Z = append(p.X, math.Cos(a)), append(p.Y, 2*math.Sin(a)), append(p.Z, 3*math.Pow(float64(i)/200, 2))
+		p.X, p.Y, p.Z = append(p.X, math.Cos(a)), append(p.Y, 2*math.Sin(a)), append(p.Z, 1+3*math.Pow(float64(i)/200, 2))
 	}
 	return p
 }
@@ -143,36 +157,39 @@ func field(t *testing.T, m voxelize.Method) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cells := o.Dims[0] * o.Dims[1] * o.Dims[2]
-	if f.Grid.Dims != [3]int(o.Dims) || len(f.Values) != cells {
-		t.Fatalf("found %d values for a grid of %v, want %d for %v", len(f.Values), f.Grid.Dims, cells, o.Dims)
+	cells, channels := o.Dims[0]*o.Dims[1]*o.Dims[2], channels(m, o)
+	if f.Grid.Dims != [3]int(o.Dims) || f.Channels != channels || len(f.Values) != cells*channels {
+		t.Fatalf("found %d values of %d channels for a grid of %v, want %d channels for %v", len(f.Values), f.Channels,
+			f.Grid.Dims, channels, o.Dims)
 	}
 	seen := make([]bool, cells)
 	for z := range o.Dims[0] {
 		for y := range o.Dims[1] {
 			for x := range o.Dims[2] {
-				if i := x*f.Stride[0] + y*f.Stride[1] + z*f.Stride[2]; i < 0 || i >= cells || seen[i] {
+				i := x*f.Stride[0] + y*f.Stride[1] + z*f.Stride[2]
+				if i < 0 || i%channels != 0 || i/channels >= cells || seen[i/channels] {
 					t.Fatalf("strides %v: cell %d,%d,%d is at %d, outside or taken", f.Stride, x, y, z, i)
-				} else {
-					seen[i] = true
 				}
+				seen[i/channels] = true
 			}
 		}
 	}
-	if !(f.Grid.Edge > 0) {
-		t.Errorf("found cells of %g m, want more than 0", f.Grid.Edge)
+	for _, edge := range f.Grid.Cell {
+		if !(edge > 0) {
+			t.Errorf("found cells of %v m, want more than 0", f.Grid.Cell)
+		}
 	}
 	filled := 0
 	for i, x := range f.Values {
-		if !(x >= 0 && x <= 1) {
-			t.Fatalf("value %d: found %g, want 0 to 1", i, x)
+		if math.IsNaN(x) || math.IsInf(x, 0) || m.Value != voxelize.Measured && !(x >= 0 && x <= 1) {
+			t.Fatalf("value %d: found %g, want 0 to 1, or a finite number if it is measured", i, x)
 		}
-		if x > 0 {
+		if x != 0 {
 			filled++
 		}
 	}
-	if filled == 0 || filled == cells {
-		t.Errorf("found %d of %d cells filled, want some", filled, cells)
+	if filled == 0 || filled == len(f.Values) {
+		t.Errorf("found %d of %d values other than 0, want some", filled, len(f.Values))
 	}
 	if have := finite(t, d); f.Points+f.Outside != have || f.Points == 0 {
 		t.Errorf("found %d points inside and %d outside, want %d in all", f.Points, f.Outside, have)
@@ -181,11 +198,14 @@ func field(t *testing.T, m voxelize.Method) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if vol.Dims != [3]int(o.Dims) || len(vol.Index) != cells || vol.Points != f.Points || vol.Stream != "methodtest" ||
-		vol.Seq != 3 || vol.Label != 5 {
-		t.Errorf("found a volume of %v cells, %d values, %d points, ID %v, label %d", vol.Dims, len(vol.Index),
-			vol.Points, vol.ID,
-			vol.Label)
+	if err := vol.Check(); err != nil || vol.Dims != [3]int(o.Dims) || vol.Content.Channels != channels ||
+		vol.Points != f.Points || vol.Stream != "methodtest" || vol.Seq != 3 || vol.Label != 5 {
+		t.Errorf("found a volume of %v cells, %v, %d points, ID %v, label %d, %v", vol.Dims, vol.Content, vol.Points,
+			vol.ID, vol.Label, err)
+	}
+	o.Values = voxelize.PaletteIndices
+	if _, err := voxelizer(t, o).Volume(sample(d)); (err != nil) != (channels > 1) {
+		t.Errorf("palette indices of %d channels: found error %v", channels, err)
 	}
 }
 
@@ -266,10 +286,12 @@ func axes(t *testing.T, m voxelize.Method) {
 	o := options(m)
 	v := voxelizer(t, o)
 	for axis := range 3 {
-		p := &ingest.PointCloud{X: []float64{0, 0}, Y: []float64{0, 0}, Z: []float64{0, 0}}
-		// The first point occurs twice, so its cell's value is at least that of the other.
-		p.X, p.Y, p.Z = append(p.X, 0), append(p.Y, 0), append(p.Z, 0)
-		[3][]float64{p.X, p.Y, p.Z}[axis][2] = 1
+		if axis == 2 && m.Needs.Flat {
+			continue
+		}
+		// The first point occurs twice, so its cell's value is at least that of the other, if values are counts.
+		p := &ingest.PointCloud{X: []float64{1, 1, 1}, Y: []float64{2, 2, 2}, Z: []float64{5, 5, 5}}
+		[3][]float64{p.X, p.Y, p.Z}[axis][2]++
 		f, err := v.Field(sample(p))
 		if err != nil {
 			t.Fatal(err)
@@ -285,6 +307,9 @@ func axes(t *testing.T, m voxelize.Method) {
 				}
 			}
 		}
+		if m.Distances != nil {
+			continue // cells around the points have values too
+		}
 		if len(filled) != 2 {
 			t.Fatalf("axis %c: found %d cells filled, want 2", "xyz"[axis], len(filled))
 		}
@@ -293,15 +318,18 @@ func axes(t *testing.T, m voxelize.Method) {
 				t.Errorf("axis %c: found cells %v", "xyz"[axis], filled)
 			}
 		}
-		if values[0] < values[1] {
+		if m.Value != voxelize.Measured && values[0] < values[1] {
 			t.Errorf("axis %c: found value %g for two points and %g for one", "xyz"[axis], values[0], values[1])
 		}
 	}
 }
 
 func value(t *testing.T, m voxelize.Method) {
+	if m.Value == voxelize.Measured {
+		return
+	}
 	if m.Value != "" && !slices.Contains(voxelize.Values(), m.Value) {
-		t.Fatalf("found the value %q, want one of %v", m.Value, voxelize.Values())
+		t.Fatalf("found the value %q, want measured or one of %v", m.Value, voxelize.Values())
 	}
 	for _, asked := range voxelize.Values() {
 		o := options(m)
@@ -324,11 +352,16 @@ func value(t *testing.T, m voxelize.Method) {
 func grid(t *testing.T, m voxelize.Method) {
 	o := options(m)
 	o.Dims = option.Dims{5, 6, 7}
-	if _, err := voxelize.New(o); (err != nil) != m.Needs.Cube {
-		t.Errorf("grid of 5x6x7 cells: found error %v, want an error: %t", err, m.Needs.Cube)
+	if want := m.Needs.Cube || m.Needs.Flat; want != wrong(o) {
+		t.Errorf("grid of 5x6x7 cells: found no error or an error, want an error: %t", want)
 	}
 	o = options(m)
-	o.Edge, o.Origin = 0.25, &[3]float64{-0.5, -0.75, 1}
+	o.Edge = voxelize.Edges{0.25, 0.5, 0.25}
+	if want := !m.Placed || m.Needs.CubicCells; want != wrong(o) {
+		t.Errorf("cells of %v m: found no error or an error, want an error: %t", o.Edge, want)
+	}
+	o = options(m)
+	o.Edge, o.Origin = voxelize.Cubes(0.25), voxelize.At(-0.5, -0.75, 1)
 	v, err := voxelize.New(o)
 	if (err == nil) != m.Placed {
 		t.Fatalf("edge and origin: found error %v, want an error: %t", err, !m.Placed)
@@ -340,16 +373,22 @@ func grid(t *testing.T, m voxelize.Method) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Grid.Edge != o.Edge || f.Grid.Origin != *o.Origin {
-		t.Errorf("found a grid of %g m at %v, want %g m at %v", f.Grid.Edge, f.Grid.Origin, o.Edge, *o.Origin)
+	if f.Grid.Cell != o.Edge || f.Grid.Origin != *o.Origin.At {
+		t.Errorf("found a grid of %v m at %v, want %v m at %v", f.Grid.Cell, f.Grid.Origin, o.Edge, o.Origin)
 	}
 	if f.Outside == 0 {
 		t.Error("found no points outside a grid that is smaller than the sample")
 	}
-	o.Origin = &[3]float64{100, 100, 100}
+	o.Origin = voxelize.At(100, 100, 100)
 	if _, err := voxelizer(t, o).Field(sample(good(m))); !errors.Is(err, voxelize.ErrEmpty) {
 		t.Errorf("grid far from the sample: found %v, want ErrEmpty", err)
 	}
+}
+
+// wrong reports whether options are refused.
+func wrong(o voxelize.Options) bool {
+	_, err := voxelize.New(o)
+	return err != nil
 }
 
 // data passes each kind of sample data, and samples without data.

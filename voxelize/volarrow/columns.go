@@ -32,14 +32,20 @@ const (
 	colBox
 	colPose
 	colTrack
+	colCell
+	colDistance
+	colVelocity
 	numColumns
 )
 
 // Values per row of the list columns.
 const (
-	originSize = 3
-	boxSize    = 7
-	poseSize   = 12
+	cellSize     = 3
+	originSize   = 3
+	boxSize      = 7
+	poseSize     = 12
+	distanceSize = 5
+	velocitySize = 3
 )
 
 // spec describes the storage of each column. The content determines the type of the voxels.
@@ -65,6 +71,13 @@ var spec = [numColumns]struct {
 	colBox:     {name: "box", typ: "fixed_size_list<float64>[7]", size: 8 * boxSize, list: boxSize},
 	colPose:    {name: "pose", typ: "fixed_size_list<float64>[12]", size: 8 * poseSize, list: poseSize},
 	colTrack:   {name: "track", typ: "uint64", size: 8},
+	colCell:    {name: "cell", typ: "fixed_size_list<float64>[3]", size: 8 * cellSize, list: cellSize},
+	colDistance: {
+		name: "distance", typ: "fixed_size_list<float64>[5]", size: 8 * distanceSize, list: distanceSize,
+	},
+	colVelocity: {
+		name: "velocity", typ: "fixed_size_list<float64>[3]", size: 8 * velocitySize, list: velocitySize,
+	},
 }
 
 // columnSet is a set of columns, as bits.
@@ -74,6 +87,8 @@ const (
 	// version1Columns are the columns of version 1, which version 2 always writes too.
 	version1Columns columnSet = 1<<colObject - 1
 	allColumns      columnSet = 1<<numColumns - 1
+	// nullable are the columns that our writer may write nulls to.
+	nullable columnSet = 1<<colTime | 1<<colBox | 1<<colPose | 1<<colDistance | 1<<colVelocity
 )
 
 func (s columnSet) has(c column) bool { return s>>c&1 == 1 }
@@ -96,6 +111,9 @@ func needed(vs []voxelize.Volume) columnSet {
 		need(colBox, v.Box != nil)
 		need(colPose, v.Pose != nil)
 		need(colTrack, v.Track != 0)
+		need(colCell, v.Cell != [3]float64{})
+		need(colDistance, v.Distance != nil)
+		need(colVelocity, v.Velocity != nil)
 	}
 	return s
 }
@@ -103,21 +121,24 @@ func needed(vs []voxelize.Volume) columnSet {
 // field returns the Arrow field of a column as we write it.
 func (l *layout) field(c column) arrow.Field {
 	types := [numColumns]arrow.DataType{
-		colVoxels:  l.tensor(),
-		colSeq:     arrow.PrimitiveTypes.Uint64,
-		colTime:    &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"},
-		colLabel:   arrow.PrimitiveTypes.Int32,
-		colOrigin:  arrow.FixedSizeListOf(originSize, arrow.PrimitiveTypes.Float64),
-		colEdge:    arrow.PrimitiveTypes.Float32,
-		colPoints:  arrow.PrimitiveTypes.Uint32,
-		colOutside: arrow.PrimitiveTypes.Uint32,
-		colObject:  arrow.PrimitiveTypes.Uint32,
-		colView:    arrow.PrimitiveTypes.Uint32,
-		colBox:     arrow.FixedSizeListOf(boxSize, arrow.PrimitiveTypes.Float64),
-		colPose:    arrow.FixedSizeListOf(poseSize, arrow.PrimitiveTypes.Float64),
-		colTrack:   arrow.PrimitiveTypes.Uint64,
+		colCell:     arrow.FixedSizeListOf(cellSize, arrow.PrimitiveTypes.Float64),
+		colVoxels:   l.tensor(),
+		colSeq:      arrow.PrimitiveTypes.Uint64,
+		colTime:     &arrow.TimestampType{Unit: arrow.Nanosecond, TimeZone: "UTC"},
+		colLabel:    arrow.PrimitiveTypes.Int32,
+		colOrigin:   arrow.FixedSizeListOf(originSize, arrow.PrimitiveTypes.Float64),
+		colEdge:     arrow.PrimitiveTypes.Float32,
+		colPoints:   arrow.PrimitiveTypes.Uint32,
+		colOutside:  arrow.PrimitiveTypes.Uint32,
+		colObject:   arrow.PrimitiveTypes.Uint32,
+		colView:     arrow.PrimitiveTypes.Uint32,
+		colBox:      arrow.FixedSizeListOf(boxSize, arrow.PrimitiveTypes.Float64),
+		colPose:     arrow.FixedSizeListOf(poseSize, arrow.PrimitiveTypes.Float64),
+		colTrack:    arrow.PrimitiveTypes.Uint64,
+		colDistance: arrow.FixedSizeListOf(distanceSize, arrow.PrimitiveTypes.Float64),
+		colVelocity: arrow.FixedSizeListOf(velocitySize, arrow.PrimitiveTypes.Float64),
 	}
-	return arrow.Field{Name: spec[c].name, Type: types[c], Nullable: c == colTime || c == colBox || c == colPose}
+	return arrow.Field{Name: spec[c].name, Type: types[c], Nullable: nullable.has(c)}
 }
 
 // tensor returns the Arrow type of a volume's voxels.
@@ -165,6 +186,12 @@ func (c column) data(t arrow.DataType, vs []voxelize.Volume) arrow.ArrayData {
 		return lists(t, vs, poseSize, putPose)
 	case colTrack:
 		return numbers(t, vs, func(v *voxelize.Volume) (uint64, bool) { return v.Track, true })
+	case colCell:
+		return lists(t, vs, cellSize, putCell)
+	case colDistance:
+		return lists(t, vs, distanceSize, putDistance)
+	case colVelocity:
+		return lists(t, vs, velocitySize, putVelocity)
 	}
 	panic("volarrow: voxels are encoded by layout.voxels")
 }
@@ -235,9 +262,14 @@ func buffer[T any](v []T) *memory.Buffer {
 	return memory.NewBufferBytes(unsafe.Slice((*byte)(unsafe.Pointer(&v[0])), len(v)*int(unsafe.Sizeof(v[0]))))
 }
 
-// putOrigin, putBox and putPose write a volume's values for their columns, or return false for null.
+// The following functions write a volume's values for a column, or return false for null, and convert them back.
 func putOrigin(to []float64, v *voxelize.Volume) bool {
 	copy(to, v.Origin[:])
+	return true
+}
+
+func putCell(to []float64, v *voxelize.Volume) bool {
+	copy(to, v.Cell[:])
 	return true
 }
 
@@ -279,4 +311,29 @@ func poseOf(x []float64) (p ingest.Pose) {
 		p.T[i] = x[4*i+3]
 	}
 	return p
+}
+
+func putDistance(to []float64, v *voxelize.Volume) bool {
+	if v.Distance == nil {
+		return false
+	}
+	x := v.Distance.Values()
+	copy(to, x[:])
+	return true
+}
+
+func distanceOf(x []float64) record.Distance { return record.DistanceOf([distanceSize]float64(x)) }
+
+func putVelocity(to []float64, v *voxelize.Volume) bool {
+	if v.Velocity == nil {
+		return false
+	}
+	for i, x := range v.Velocity {
+		to[i] = float64(x)
+	}
+	return true
+}
+
+func velocityOf(x []float64) [3]float32 {
+	return [3]float32{float32(x[0]), float32(x[1]), float32(x[2])}
 }

@@ -208,7 +208,7 @@ func (p *plan) volumes(r *arrowmeta.Record, stream string) ([]voxelize.Volume, e
 		fill(vs, column(c), &columns[c])
 	}
 	p.share(vs, voxels.bytes[:r.Rows*size])
-	if err := locate(vs, &columns[colBox], &columns[colPose]); err != nil {
+	if err := locate(vs, &columns); err != nil {
 		return nil, err
 	}
 	return vs, nil
@@ -235,6 +235,10 @@ func fill(vs []voxelize.Volume, c column, column *cells) {
 		case colOrigin:
 			for a := range v.Origin {
 				v.Origin[a] = math.Float64frombits(le.Uint64(b[8*a:]))
+			}
+		case colCell:
+			for a := range v.Cell {
+				v.Cell[a] = math.Float64frombits(le.Uint64(b[8*a:]))
 			}
 		case colEdge:
 			v.Edge = math.Float32frombits(le.Uint32(b))
@@ -279,40 +283,40 @@ func floats(b []byte) []float32 {
 	return out
 }
 
-// locate reads the columns of boxes and poses.
-func locate(vs []voxelize.Volume, boxes, poses *cells) error {
-	var x [poseSize]float64
-	read := func(b []byte) []float64 {
-		for k := range len(b) / 8 {
-			x[k] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*k:]))
-		}
-		return x[:len(b)/8]
-	}
-	if boxes.bytes != nil {
-		all := make([]record.Box, len(vs))
-		for i := range vs {
-			if b := boxes.row(i); b != nil {
-				all[i] = boxOf(read(b))
-				vs[i].Box = &all[i]
-			}
-		}
-	}
-	if poses.bytes != nil {
-		all := make([]ingest.Pose, len(vs))
-		for i := range vs {
-			if b := poses.row(i); b != nil {
-				all[i] = poseOf(read(b))
-				vs[i].Pose = &all[i]
-			}
-		}
-	}
+// locate reads the columns that say where an object and the sensor are, and checks them and the cells.
+func locate(vs []voxelize.Volume, columns *[numColumns]cells) error {
+	parts(vs, &columns[colBox], boxOf, func(v *voxelize.Volume, x *record.Box) { v.Box = x })
+	parts(vs, &columns[colPose], poseOf, func(v *voxelize.Volume, x *ingest.Pose) { v.Pose = x })
+	parts(vs, &columns[colDistance], distanceOf, func(v *voxelize.Volume, x *record.Distance) { v.Distance = x })
+	parts(vs, &columns[colVelocity], velocityOf, func(v *voxelize.Volume, x *[3]float32) { v.Velocity = x })
 	for i := range vs {
-		if vs[i].Box == nil && vs[i].Pose == nil {
+		v := &vs[i]
+		if v.Cell == [3]float64{} && v.Box == nil && v.Pose == nil && v.Distance == nil && v.Velocity == nil {
 			continue
 		}
-		if err := vs[i].Check(); err != nil {
+		if err := v.Check(); err != nil {
 			return fmt.Errorf("row %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// parts converts the rows of a list column that are not null and sets them in the volumes.
+func parts[T any](vs []voxelize.Volume, column *cells, of func([]float64) T, set func(*voxelize.Volume, *T)) {
+	if column.bytes == nil {
+		return
+	}
+	var x [poseSize]float64 // the longest
+	all := make([]T, len(vs))
+	for i := range vs {
+		b := column.row(i)
+		if b == nil {
+			continue
+		}
+		for k := range len(b) / 8 {
+			x[k] = math.Float64frombits(binary.LittleEndian.Uint64(b[8*k:]))
+		}
+		all[i] = of(x[:len(b)/8])
+		set(&vs[i], &all[i])
+	}
 }

@@ -17,6 +17,10 @@
 //	box      fixed_size_list<float64>[7] centre x, y, z, length, width, height in metres, yaw in radians; null: none
 //	pose     fixed_size_list<float64>[12] rows of [R | T], of the sensor in the world; null: unknown
 //	track    uint64                      the same for one object from scan to scan; 0: none
+//	cell     fixed_size_list<float64>[3] edges of a cell along z, y, x in metres; 0: cubes of side edge
+//	distance fixed_size_list<float64>[5] nearest, median, centre of the box, standard deviation of the nearest, in
+//	                                     metres, and the share of valid pixels; null: unknown
+//	velocity fixed_size_list<float64>[3] x, y, z in metres per second; null: unknown
 //
 // Voxels may also be a plain fixed_size_list of D*H*W*C values.
 //
@@ -40,7 +44,7 @@
 // that is missing, or null in a row, has its default: null, -1 for label, else 0. The format therefore grows by adding
 // columns. Version 3 is reserved for a change that a reader of version 2 would misunderstand. [Encode] writes version
 // 1, which older programs can read, if it can hold the volumes. It writes version 2 for values, channels, objects,
-// views, boxes, poses and tracks.
+// views, boxes, poses, tracks, distances, velocities and cells that are not cubes.
 //
 // Buffers are not compressed, so that reading needs no copy; the transport may compress whole messages. No known column
 // holds strings: damaged string offsets crash readers, and the stream's name is the message's key anyway. Columns that

@@ -79,6 +79,7 @@ func TestFileOfVersion2(t *testing.T) {
 	vs := raw(2*rowsPerBatch, [3]int{1, 2, 2}, voxelize.FloatContent(3), true)
 	for i := range rowsPerBatch {
 		vs[i].Object, vs[i].View, vs[i].Track, vs[i].Box, vs[i].Pose = 0, 0, 0, nil, nil
+		vs[i].Distance, vs[i].Velocity = nil, nil
 	}
 	r := fileOf(t, vs)
 	m := r.Schema().Metadata()
@@ -97,7 +98,8 @@ func TestFileOfVersion2(t *testing.T) {
 			v := &vs[b*rowsPerBatch+i]
 			if !slices.Equal(values[12*i:12*i+12], v.Values) || objects.Value(i) != v.Object ||
 				tracks.Value(i) != v.Track || column("box").IsNull(i) != (v.Box == nil) ||
-				column("pose").IsNull(i) != (v.Pose == nil) {
+				column("pose").IsNull(i) != (v.Pose == nil) || column("distance").IsNull(i) != (v.Distance == nil) ||
+				column("velocity").IsNull(i) != (v.Velocity == nil) {
 				t.Errorf("row %d of batch %d differs", i, b)
 			}
 		}
@@ -127,7 +129,7 @@ func TestFileErrors(t *testing.T) {
 		palette, want string
 		change        func(i int) bool
 	}{
-		{"Blues", "Blues", func(int) bool { return false }},
+		{"Rainbow", "Rainbow", func(int) bool { return false }},
 		{"gray", "want stream scan", func(i int) bool { return i == 5 }},
 		{"gray", "want one stream per file", func(i int) bool { return i >= rowsPerBatch }},
 	} {

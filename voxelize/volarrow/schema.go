@@ -150,6 +150,9 @@ func recognise(b []byte) (*layout, error) {
 		return nil, fmt.Errorf("%w: no tensor shape in the first %d bytes", ErrForeign, len(head))
 	}
 	for _, palette := range colormap.Names() {
+		if !bytes.Contains(head, []byte(palette)) {
+			continue
+		}
 		l, err := newLayout(kind{dims, voxelize.PaletteContent(palette), 1, version1Columns})
 		if err != nil {
 			return nil, err

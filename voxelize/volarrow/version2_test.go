@@ -36,7 +36,7 @@ var contents = []voxelize.Content{
 }
 
 // raw returns n volumes of a content. If objects is true, they are views of objects; every third has no box, every
-// second no pose.
+// third no distance, and every second either a pose or a velocity.
 func raw(n int, dims [3]int, c voxelize.Content, objects bool) []voxelize.Volume {
 	rng := rand.New(rand.NewPCG(3, uint64(n)))
 	vs := volumes(n, dims)
@@ -59,6 +59,7 @@ func raw(n int, dims [3]int, c voxelize.Content, objects bool) []voxelize.Volume
 			continue
 		}
 		v.Object, v.View, v.Track = uint32(i), uint32(n-i), math.MaxUint64-uint64(i)
+		v.Cell = [3]float64{4, 0.16, float64(i)}
 		if i%3 != 2 {
 			v.Box = &record.Box{
 				Center: [3]float64{6.9e5 + float64(i), .1, -.2},
@@ -69,6 +70,12 @@ func raw(n int, dims [3]int, c voxelize.Content, objects bool) []voxelize.Volume
 			pose := ingest.Identity()
 			pose.R[1], pose.R[3], pose.T = .25, -.25, [3]float64{1, 2, 3 + float64(i)}
 			v.Pose = &pose
+		}
+		if i%3 != 1 {
+			v.Distance = &record.Distance{Nearest: 1 + float64(i), Median: 2, Center: 3, Deviation: .1, Valid: .5}
+		}
+		if i%2 == 1 {
+			v.Velocity = &[3]float32{.1, -.2, float32(i)}
 		}
 	}
 	return vs
@@ -99,8 +106,11 @@ func TestVersion(t *testing.T) {
 		{2, func(v *voxelize.Volume) { v.Object = 1 }},
 		{2, func(v *voxelize.Volume) { v.View = 1 }},
 		{2, func(v *voxelize.Volume) { v.Track = 1 }},
+		{2, func(v *voxelize.Volume) { v.Cell = [3]float64{4, 0.16, 0.2} }},
 		{2, func(v *voxelize.Volume) { v.Box = &record.Box{} }},
 		{2, func(v *voxelize.Volume) { v.Pose = &ingest.Pose{} }},
+		{2, func(v *voxelize.Volume) { v.Distance = &record.Distance{} }},
+		{2, func(v *voxelize.Volume) { v.Velocity = &[3]float32{} }},
 	} {
 		vs := volumes(3, [3]int{1, 2, 3})
 		tt.change(&vs[2])
@@ -270,6 +280,19 @@ func TestForeignWriter(t *testing.T) {
 		Batch{Content: voxelize.ByteContent(1, 4, -1000), Dims: dims, Volumes: vs}) {
 		t.Errorf("found %+v, want %+v", got, vs)
 	}
+
+	for i := range vs {
+		v := &vs[i]
+		v.View, v.Object, v.Track, v.Label = 0, 1+uint32(i), 5, -1
+		v.Time, v.Origin, v.Edge, v.Points, v.Pose = time.Time{}, [3]float64{}, 0, 0, nil
+		v.Content = voxelize.ByteContent(1, 1, 0)
+		v.Distance = []*record.Distance{{Nearest: 1.5, Median: 2, Center: 2.5, Deviation: .125, Valid: .75}, nil, {}}[i]
+		v.Velocity = []*[3]float32{nil, {1, -2, .5}, {}}[i]
+	}
+	if got := read("version2-objects.arrow"); !reflect.DeepEqual(got,
+		Batch{Content: voxelize.ByteContent(1, 1, 0), Dims: dims, Volumes: vs}) {
+		t.Errorf("found %+v, want %+v", got, vs)
+	}
 }
 
 // table builds a message from columns, in order, and metadata.
@@ -383,7 +406,7 @@ func TestVersion2Errors(t *testing.T) {
 		{"channels as text", `found "two", want a number`, setting(KeyChannels, "two")},
 		{"no channels", "found 0 channels, want 1 to 1024", setting(KeyChannels, "0")},
 		{"palette of floats", "want indices with 1 channel", setting(KeyPalette, "Oranges")},
-		{"unknown palette", `"Blues": want one of`, bytesOf(setting(KeyPalette, "Blues"))},
+		{"unknown palette", `"Rainbow": want one of`, bytesOf(setting(KeyPalette, "Rainbow"))},
 		{"long setting", "want it once with at most 256", setting(KeyPalette, strings.Repeat("x", 257))},
 		{"scale of floats", "want neither", setting(KeyScale, "2")},
 		{"scale of nothing", "a scale other than 0", bytesOf(setting(KeyScale, "0"))},
@@ -426,6 +449,24 @@ func TestVersion2Errors(t *testing.T) {
 			"text label", "column label: found utf8, want int32",
 			column("label", arrow.BinaryTypes.String, `["a","b"]`),
 		},
+		{"infinite distance", "row 0: distance", func(x *table) {
+			x.set("distance", listsOf(arrow.PrimitiveTypes.Float64, 5, `[[1,2,3,"Inf",1],null]`))
+		}},
+		{"infinite velocity", "row 1: velocity", func(x *table) {
+			x.set("velocity", listsOf(arrow.PrimitiveTypes.Float64, 3, `[null,[1,2,1e300]]`))
+		}},
+		{"negative cell", "row 1: cell: found [1 -2 3]", func(x *table) {
+			x.set("cell", listsOf(arrow.PrimitiveTypes.Float64, 3, `[null,[1,-2,3]]`))
+		}},
+		{"infinite cell", "row 0: cell: found [1 +Inf 3]", func(x *table) {
+			x.set("cell", listsOf(arrow.PrimitiveTypes.Float64, 3, `[[1,"Inf",3],null]`))
+		}},
+		{"cell that is none", "row 0: cell: found [NaN 0 0]", func(x *table) {
+			x.set("cell", listsOf(arrow.PrimitiveTypes.Float64, 3, `[["NaN",0,0],null]`))
+		}},
+		{"short distance", "column distance: found fixed_size_list<float64>[4]", func(x *table) {
+			x.set("distance", listsOf(arrow.PrimitiveTypes.Float64, 4, `[null,null]`))
+		}},
 		{"infinite box", "row 1: box", func(x *table) {
 			x.set("box", listsOf(arrow.PrimitiveTypes.Float64, 7, `[null,[1,2,3,1e300,1,1,1]]`))
 		}},
@@ -487,6 +528,10 @@ func TestVersion2Errors(t *testing.T) {
 			Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("gray"),
 			Pose: &ingest.Pose{T: [3]float64{0, math.Inf(1), 0}},
 		},
+		{
+			Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.PaletteContent("gray"),
+			Cell: [3]float64{1, -1, 1},
+		},
 		{Dims: [3]int{1, 1, 1}, Index: []uint8{1}, Content: voxelize.FloatContent(1)},
 		{Dims: [3]int{1, 1, 1}, Values: []float32{1}, Content: voxelize.ByteContent(1, 1, 0)},
 		{
@@ -526,7 +571,7 @@ func messages2(t testing.TB) [][]byte {
 		out = append(out, mustEncode(t, raw(4, [3]int{2, 3, 4}, c, true)))
 	}
 	out = append(out, mustEncode(t, raw(4, [3]int{2, 3, 4}, contents[0], false)))
-	for _, name := range []string{"version2-float.arrow", "version2-bytes.arrow"} {
+	for _, name := range []string{"version2-float.arrow", "version2-bytes.arrow", "version2-objects.arrow"} {
 		b, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 	"github.com/apache/arrow/go/v15/arrow/ipc"
 	"github.com/apache/arrow/go/v15/arrow/memory"
 
+	damaged "github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
@@ -186,9 +187,9 @@ func TestEncodeErrors(t *testing.T) {
 		vs         []voxelize.Volume
 	}{
 		{"nothing", "no volumes", nil},
-		{"palette", `"Blues"`, []voxelize.Volume{{
+		{"palette", `"Rainbow"`, []voxelize.Volume{{
 			Dims: [3]int{1, 1, 1}, Index: []uint8{1},
-			Content: voxelize.PaletteContent("Blues"),
+			Content: voxelize.PaletteContent("Rainbow"),
 		}}},
 		{"no content", "0 channels", []voxelize.Volume{{Dims: [3]int{1, 1, 1}, Index: []uint8{1}}}},
 		{"contents", "viridis", change(func(v *voxelize.Volume) { v.Content.Palette = "viridis" })},
@@ -380,22 +381,24 @@ func TestMutants(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	f.Add(mustEncode(f, volumes(1, [3]int{1, 2, 2})))
-	f.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2})))
+	m := damaged.New(f, "volumes")
+	m.Add(mustEncode(f, volumes(1, [3]int{1, 2, 2})))
+	m.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2})))
 	for _, b := range messages2(f) {
-		f.Add(b)
+		m.Add(b)
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { check(t, b) })
+	m.Fuzz(func(t *testing.T, b []byte) { check(t, b) })
 }
 
 // FuzzRecord fuzzes the record after a valid schema, which FuzzDecode rarely reaches.
 func FuzzRecord(f *testing.F) {
+	m := damaged.New(f, "volumes: record")
 	l, err := layoutOf(kind{[3]int{2, 2, 2}, voxelize.PaletteContent("Oranges"), 1, version1Columns})
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2}))[len(l.frame):])
-	f.Fuzz(func(t *testing.T, b []byte) { check(t, append(bytes.Clone(l.frame), b...)) })
+	m.Add(mustEncode(f, volumes(4, [3]int{2, 2, 2}))[len(l.frame):])
+	m.Fuzz(func(t *testing.T, b []byte) { check(t, append(bytes.Clone(l.frame), b...)) })
 }
 
 func TestTensorTypeErrors(t *testing.T) {

@@ -268,3 +268,15 @@ func TestFirstChannels(t *testing.T) {
 		t.Errorf("found %v", g.Values)
 	}
 }
+
+// TestManyNames chooses among as many arrays as a file may have: in the square of their number it would take hours.
+func TestManyNames(t *testing.T) {
+	var names []string
+	for i := range 50_000 {
+		names = append(names, fmt.Sprintf("k%d_x", i), fmt.Sprintf("k%d_y", i))
+	}
+	c, err := Choose(names, func(int) bool { return true }, func(i int) string { return names[i] }, Options{})
+	if err != nil || len(c.Pairs) != 50_000 || c.Pairs[7] != (Pair{14, 15}) || len(c.Left) != 0 {
+		t.Errorf("found %d pairs, %d arrays left and error %v", len(c.Pairs), len(c.Left), err)
+	}
+}

@@ -10,6 +10,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
+// LabelBytes is the most memory that a label takes: its class, and its place in a map if half of them are wrong.
+const LabelBytes = 32
+
 // MaxLabels limits the labels of one array.
 const MaxLabels = 1 << 26
 

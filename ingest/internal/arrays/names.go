@@ -29,13 +29,14 @@ var fused = regexp.MustCompile(`^(?:([xy])(train|test|val|valid|validation|dev|t
 
 // wordsOf splits a name into words in lower case.
 func wordsOf(name string) []string {
-	out := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool {
+	var out []string
+	for w := range strings.FieldsFuncSeq(strings.ToLower(name), func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	})
-	for i := 0; i < len(out); i++ {
-		if m := fused.FindStringSubmatch(out[i]); m != nil {
-			out = slices.Replace(out, i, i+1, m[1]+m[4], m[2]+m[3])
-			i++
+	}) {
+		if m := fused.FindStringSubmatch(w); m != nil {
+			out = append(out, m[1]+m[4], m[2]+m[3])
+		} else {
+			out = append(out, w)
 		}
 	}
 	return out
@@ -99,6 +100,12 @@ type Choice struct {
 // describes an array for an error.
 func Choose(names []string, usable func(i int) bool, describe func(i int) string, o Options) (Choice, error) {
 	var c Choice
+	labelled := map[string][]int{} // arrays of labels by key
+	for i, name := range names {
+		if role, key := RoleOf(name); role == Label {
+			labelled[key] = append(labelled[key], i)
+		}
+	}
 	labels := func(data int) (int, error) {
 		switch {
 		case o.Labels == NoLabels:
@@ -107,17 +114,17 @@ func Choose(names []string, usable func(i int) bool, describe func(i int) string
 			return find(names, o.Labels, "labels")
 		}
 		_, key := RoleOf(names[data])
-		for i, name := range names {
-			if role, k := RoleOf(name); role == Label && k == key && i != data && folder(name) == folder(names[data]) {
+		first := -1
+		for _, i := range labelled[key] {
+			switch {
+			case i == data:
+			case folder(names[i]) == folder(names[data]):
 				return i, nil
+			case first < 0:
+				first = i
 			}
 		}
-		for i, name := range names {
-			if role, k := RoleOf(name); role == Label && k == key && i != data {
-				return i, nil
-			}
-		}
-		return -1, nil
+		return first, nil
 	}
 	add := func(data int) error {
 		l, err := labels(data)
@@ -179,8 +186,12 @@ func Choose(names []string, usable func(i int) bool, describe func(i int) string
 		}
 		c.Free = c.Free && sampleWord(names[i]) == "x"
 	}
+	used := map[int]bool{}
+	for _, p := range c.Pairs {
+		used[p.Data], used[p.Labels] = true, true
+	}
 	for i := range names {
-		if !slices.ContainsFunc(c.Pairs, func(p Pair) bool { return p.Data == i || p.Labels == i }) {
+		if !used[i] {
 			c.Left = append(c.Left, i)
 		}
 	}

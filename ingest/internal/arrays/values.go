@@ -100,6 +100,9 @@ func normals(n int, at func(point, column int) float64) bool {
 func Cloud(table []float64, width int, o ingest.Options) (p *ingest.PointCloud, assumed string, err error) {
 	n := len(table) / width
 	if width == minPointColumns {
+		if err := o.Take(n, ingest.PointBytes); err != nil {
+			return nil, "", err
+		}
 		p = &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
 		for i := range n {
 			p.X[i], p.Y[i], p.Z[i] = table[3*i], table[3*i+1], table[3*i+2]
@@ -107,9 +110,12 @@ func Cloud(table []float64, width int, o ingest.Options) (p *ingest.PointCloud, 
 		return p, "", nil
 	}
 	names, assumed := PointNames(n, width, func(i, k int) float64 { return table[i*width+k] })
+	if err := o.Take(n, 8*width); err != nil {
+		return nil, "", err
+	}
 	cols := make([]columns.Column, 0, width)
 	for k, name := range names {
-		if !columns.Wanted(name) {
+		if !columns.Wanted(name, o) {
 			continue
 		}
 		c := columns.Column{Name: name, Type: columns.Float64, Values: make([]float64, n)}
@@ -120,23 +126,4 @@ func Cloud(table []float64, width int, o ingest.Options) (p *ingest.PointCloud, 
 	}
 	p, err = columns.Cloud(n, cols, o)
 	return p, assumed, err
-}
-
-// Finite reports whether no value is infinite or NaN: without their sign, the bits of such values are at least those
-// of +Inf.
-func Finite(values []float32) bool {
-	const sign = 1 << 31
-	var a, b, c, d uint32
-	i := 0
-	for ; i+4 <= len(values); i += 4 {
-		v := values[i : i+4 : i+4]
-		a = max(a, math.Float32bits(v[0])&^sign)
-		b = max(b, math.Float32bits(v[1])&^sign)
-		c = max(c, math.Float32bits(v[2])&^sign)
-		d = max(d, math.Float32bits(v[3])&^sign)
-	}
-	for _, v := range values[i:] {
-		a = max(a, math.Float32bits(v)&^sign)
-	}
-	return max(a, b, c, d) < 0x7f800000
 }

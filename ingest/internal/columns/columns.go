@@ -48,7 +48,8 @@ type Column struct {
 // memory once.
 const block = 2048
 
-// Cloud makes a cloud of n rows. Columns are recognised by name, see [Assign]; others are left out. The caller has
+// Cloud makes a cloud of n rows. Columns are recognised by name, see [Assign]. Others are left out, unless o asks for
+// them as fields. The caller has
 // checked that every column holds n values. Choices among columns, and about the range of colours, are noted in o.
 func Cloud(n int, cols []Column, o ingest.Options) (*ingest.PointCloud, error) {
 	names := Names(cols)
@@ -57,12 +58,22 @@ func Cloud(n int, cols []Column, o ingest.Options) (*ingest.PointCloud, error) {
 		return nil, err
 	}
 	noteChoices(names, roles, o)
+	packed := roles[Packed] >= 0 && cols[roles[Packed]].packed()
+	split := roles[Red] >= 0
+	size := ingest.PointBytes
+	if roles[Intensity] >= 0 {
+		size += ingest.IntensityBytes
+	}
+	if packed || split {
+		size += ingest.ColorBytes
+	}
+	if err := o.Take(n, size); err != nil {
+		return nil, err
+	}
 	p := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
 	if roles[Intensity] >= 0 {
 		p.Intensity = make([]float32, n)
 	}
-	packed := roles[Packed] >= 0 && cols[roles[Packed]].packed()
-	split := roles[Red] >= 0
 	if packed || split {
 		p.R, p.G, p.B = make([]uint8, n), make([]uint8, n), make([]uint8, n)
 	} else if roles[Packed] >= 0 {
@@ -74,6 +85,9 @@ func Cloud(n int, cols []Column, o ingest.Options) (*ingest.PointCloud, error) {
 		scale = colorScale(n, []*Column{&cols[roles[Red]], &cols[roles[Green]], &cols[roles[Blue]]}, o)
 	}
 	for lo := 0; lo < n; lo += block {
+		if err := o.Err(); err != nil {
+			return nil, err
+		}
 		hi := min(lo+block, n)
 		if triples != nil {
 			floatTriples(p.X[lo:hi], p.Y[lo:hi], p.Z[lo:hi], triples[lo*stride:], stride)
@@ -94,7 +108,7 @@ func Cloud(n int, cols []Column, o ingest.Options) (*ingest.PointCloud, error) {
 			cols[roles[Packed]].unpack(p.R[lo:hi], p.G[lo:hi], p.B[lo:hi], lo)
 		}
 	}
-	return p, nil
+	return p, keepFields(p, cols, roles, o)
 }
 
 // Role is what a field means to a cloud.
@@ -252,10 +266,35 @@ func noteChoices(names []string, roles [roleCount]int, o ingest.Options) {
 	}
 }
 
-// Wanted reports whether a cloud has a place for the field.
-func Wanted(name string) bool {
+// Known reports whether the name is that of a role.
+func Known(name string) bool {
 	_, ok := meanings[strings.ToLower(name)]
 	return ok
+}
+
+// Wanted reports whether a cloud has a place for the field, or o asks for it.
+func Wanted(name string, o ingest.Options) bool { return Known(name) || o.Keeps(name) }
+
+// keepFields adds the columns that o asks for and that have no role to the fields of a cloud.
+func keepFields(p *ingest.PointCloud, cols []Column, roles [roleCount]int, o ingest.Options) error {
+	for i := range cols {
+		c := &cols[i]
+		if slices.Contains(roles[:], i) || !o.Keeps(c.Name) {
+			continue
+		}
+		values := c.Values
+		if values != nil {
+			values = values[:p.Len()]
+		} else {
+			var err error
+			if values, err = ingest.Make[float64](o, p.Len()); err != nil {
+				return err
+			}
+			c.floats(values, 0)
+		}
+		p.Fields = append(p.Fields, ingest.Field{Name: c.Name, Values: values})
+	}
+	return nil
 }
 
 // Names lists the fields.
@@ -402,6 +441,9 @@ func colorScale(n int, cols []*Column, o ingest.Options) float64 {
 			return 1
 		}
 		for i := range n {
+			if i%(1<<20) == 0 && o.Err() != nil {
+				return 1
+			}
 			most = max(most, c.number(i))
 			if most > 255 && kind == Uint16 {
 				return wide

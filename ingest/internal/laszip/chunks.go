@@ -44,8 +44,8 @@ func Find(file []byte, at int64, count int, l *Layout) (*Chunks, error) {
 
 // Decode hands all points to emit, in blocks, each with the index of its first point. Chunks are decoded in
 // parallel: emit is called from several goroutines, in any order, always with other points, whose memory is used
-// again.
-func (c *Chunks) Decode(emit func(first int, points []Point)) error {
+// again. stop ends decoding with an error.
+func (c *Chunks) Decode(stop func() error, emit func(first int, points []Point)) error {
 	chunks := c.list
 	workers := min(runtime.GOMAXPROCS(0), len(chunks))
 	failed, bad := len(chunks), error(nil) // the first chunk that failed, whatever the order of work
@@ -70,7 +70,7 @@ func (c *Chunks) Decode(emit func(first int, points []Point)) error {
 			d := newChunkDecoder(c.layout)
 			points := make([]Point, block)
 			for i, ok := next(); ok; i, ok = next() {
-				if err := chunks[i].decode(d, c.file[chunks[i].at:chunks[i].end], points, emit); err != nil {
+				if err := chunks[i].decode(d, c.file[chunks[i].at:chunks[i].end], points, stop, emit); err != nil {
 					fail(i, err)
 				}
 			}
@@ -97,12 +97,17 @@ func newChunkDecoder(l *Layout) chunkDecoder {
 }
 
 // decode decodes the chunk in data into points, as many at a time as these hold.
-func (c chunk) decode(d chunkDecoder, data []byte, points []Point, emit func(first int, points []Point)) error {
+func (c chunk) decode(d chunkDecoder, data []byte, points []Point, stop func() error,
+	emit func(first int, points []Point),
+) error {
 	if err := d.begin(data, c.count, &points[0]); err != nil {
 		return err
 	}
 	from := 1
 	for done := 0; done < c.count; {
+		if err := stop(); err != nil {
+			return err
+		}
 		n := min(len(points), c.count-done)
 		for i := from; i < n; i++ {
 			d.next(&points[i])

@@ -45,20 +45,18 @@ func ascii(c byte) bool { return c >= ' ' && c < 0x7f || c == '\n' || c == '\r' 
 // removes what follows the text.
 func Lines(b []byte) []byte {
 	b = bytes.TrimRight(b, "\x1a\x00")
+	out := b
 	for i := 0; ; i++ {
 		at := bytes.IndexByte(b[i:], '\r')
 		if at < 0 {
-			return b
+			return out
 		}
-		if i += at; i+1 == len(b) || b[i+1] != '\n' {
-			break
+		if i += at; i+1 < len(b) && b[i+1] == '\n' {
+			continue
 		}
+		if &out[0] == &b[0] {
+			out = bytes.Clone(b)
+		}
+		out[i] = '\n'
 	}
-	out := bytes.Clone(b)
-	for i, c := range out {
-		if c == '\r' && (i+1 == len(out) || out[i+1] != '\n') {
-			out[i] = '\n'
-		}
-	}
-	return out
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 // same says whether two numbers have the same bits, all NaNs being one.
@@ -125,9 +127,10 @@ func FuzzFloat(f *testing.F) {
 }
 
 func FuzzText(f *testing.F) {
-	f.Add([]byte("a\r\nb\rc\x1a"))
-	f.Add([]byte("\xff\xfe1\x00\r\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	m := mutants.New(f, "text")
+	m.Add([]byte("a\r\nb\rc\x1a"))
+	m.Add([]byte("\xff\xfe1\x00\r\x00"))
+	m.Fuzz(func(t *testing.T, b []byte) {
 		for i, c := range Text(b) {
 			if c == '\r' && !strings.HasPrefix(string(Text(b)[i:]), "\r\n") {
 				t.Errorf("%q: found a carriage return without a line feed", b)

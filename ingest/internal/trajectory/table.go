@@ -32,6 +32,13 @@ func ReadTable(path string, limit int, o ingest.Options) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	const rowBytes = 64 // with its text, which is a copy
+	if err := o.Take(min(limit, bytes.Count(data, []byte("\n"))+1), rowBytes); err != nil {
+		return nil, err
+	}
+	if err := o.Take(len(data), 1); err != nil {
+		return nil, err
+	}
 	t := &Table{name: filepath.Base(path), o: o}
 	var unnamed []row // a header that is no comment
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))

@@ -133,14 +133,24 @@ func columnsOf(header string) (columns [width]int, named bool) {
 
 // ParsePose reads tx ty tz qx qy qz qw.
 func ParsePose(words []string) (ingest.Pose, error) {
-	var v [7]float64
-	for i := range v {
-		var err error
-		if v[i], err = strconv.ParseFloat(words[i], 64); err != nil {
-			return ingest.Pose{}, fmt.Errorf("found %.20q, want a number", words[i])
-		}
+	const columns = 7
+	v, err := Numbers(words[:columns])
+	if err != nil {
+		return ingest.Pose{}, err
 	}
 	return ingest.PoseOfQuaternion(v[6], v[3], v[4], v[5], [3]float64(v[:3]))
+}
+
+// Numbers reads decimal numbers.
+func Numbers(words []string) ([]float64, error) {
+	out := make([]float64, len(words))
+	for i, w := range words {
+		var err error
+		if out[i], err = strconv.ParseFloat(w, 64); err != nil {
+			return nil, fmt.Errorf("found %.20q, want a number", w)
+		}
+	}
+	return out, nil
 }
 
 // around returns the indices of the poses before and behind t; either may not exist.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 )
 
 func write(tb testing.TB, text string) string {
@@ -140,8 +141,9 @@ func TestSmallTimes(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add([]byte("# comment\n1.5 1 2 3 0 0 0 1\n2 1 2 3 0 0 0.1 1\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
+	m := mutants.New(f, "trajectory")
+	m.Add([]byte("# comment\n1.5 1 2 3 0 0 0 1\n2 1 2 3 0 0 0.1 1\n"))
+	m.Fuzz(func(t *testing.T, data []byte) {
 		poses, err := Read(write(t, string(data)), ingest.Options{}.WithDefaults())
 		if err != nil {
 			return

@@ -10,8 +10,8 @@
 //
 // with status 200 where all went well, 422 where an item failed, 401 without the token, 408 for a body that comes too
 // slowly, 413 for one above the limit, 429 with Retry-After while too many requests are in progress, 503 when the
-// program ends first. The same file under the same name has the same ids: sending again after a lost answer does no
-// harm.
+// program ends first or cannot read the file because of a temporary problem, such as a full disk. The same file under
+// the same name has the same IDs, so sending it again after a lost answer does no harm.
 package push
 
 import (
@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -33,7 +34,13 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/internal/clip"
+	"github.com/voxelstream/voxelstream/internal/conns"
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/quarantine"
+	"github.com/voxelstream/voxelstream/internal/regular"
+	"github.com/voxelstream/voxelstream/internal/transient"
 )
 
 const (
@@ -42,18 +49,23 @@ const (
 	headerTime = 10 * time.Second
 	bodyTime   = 5 * time.Minute
 	stallTime  = 30 * time.Second
+	// idleTime bounds how long a client may keep a connection without a request.
+	idleTime = time.Minute
 	// maxItems bounds the files of one request.
 	maxItems = 1024
 	// minToken is the least length of a token: 128 bits in hexadecimal digits would be 32.
 	minToken = 16
 	// maxToken bounds a token, which clients send in a header.
 	maxToken = 4096
+	// maxTokenFile bounds the file of the token.
+	maxTokenFile = 64 << 10
 )
 
 // Kind is that of files sent by HTTP.
 var Kind = live.Kind{
 	Name: "push", Scheme: "http", Form: "http://HOST:PORT?token-file=FILE", Example: "http://:8080?token-file=token",
 	Doc: "Takes files by POST /v1/ingest/NAME with a bearer token. A request is answered when its samples are stored. " +
+		"Status 503 means that the client should send the file again. " +
 		"Without a host, all addresses of this machine are served. For HTTPS, put a reverse proxy in front.",
 	Options: func() any { return &Options{Max: 256 << 20, Queue: 8} },
 	New:     newInput,
@@ -63,6 +75,7 @@ var Kind = live.Kind{
 type Options struct {
 	TokenFile string       `yaml:"token_file" doc:"File whose first line is the bearer token that clients must send, of at least 16 characters. Required."`
 	Max       option.Bytes `yaml:"max" unit:"B" min:"1B" doc:"Maximum request size."`
+	State     string       `yaml:"state" doc:"File that records uploads in progress, for the quarantine. Default: in the data directory of the embedded broker, if there is one."`
 	Queue     int          `yaml:"queue" min:"1" max:"65536" doc:"Maximum number of concurrent requests. Further requests are rejected with status 429."`
 }
 
@@ -113,12 +126,7 @@ func readToken(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("found nothing, want the name of a file with the bearer token")
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close() //nolint:errcheck // opened for reading
-	data, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	data, err := regular.ReadSetting(path, maxTokenFile)
 	if err != nil {
 		return "", err
 	}
@@ -128,7 +136,8 @@ func readToken(path string) (string, error) {
 	}
 	line = strings.TrimSpace(line)
 	if len(line) < minToken {
-		return "", fmt.Errorf("%s: found a token of %d characters, want a file of %d or more", path, len(line), minToken)
+		return "", fmt.Errorf("%s: found a token of %d characters, want a file of %d or more", path, len(line),
+			minToken)
 	}
 	return line, nil
 }
@@ -160,9 +169,12 @@ type Source struct {
 	server   *http.Server
 	addr     net.Addr
 	dir      string // of the files of requests
+	remove   func() error
 	places   chan struct{}
 	queue    chan sent
 	closed   chan struct{}
+	failed   chan error // of the server
+	journal  *quarantine.Journal
 	done     sync.WaitGroup
 	once     sync.Once
 
@@ -174,27 +186,47 @@ var _ live.Settler = (*Source)(nil)
 
 // Open begins to listen.
 func Open(ctx context.Context, in *Input, services live.Services) (*Source, error) {
-	dir, err := os.MkdirTemp("", "voxelstream-push-")
+	dir, remove, err := durable.TempDir("", "push")
 	if err != nil {
 		return nil, err
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", in.Address)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, remove())
 	}
 	s := &Source{
 		in: in, services: services, token: sha256.Sum256([]byte(in.Token)), addr: l.Addr(), dir: dir,
+		remove: remove,
 		places: make(chan struct{}, in.Queue), queue: make(chan sent), closed: make(chan struct{}),
-		waiting: map[id][]chan<- error{},
+		waiting: map[id][]chan<- error{}, failed: make(chan error, 1),
 	}
+	s.openJournal()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/ingest/{name...}", s.serve)
 	s.server = &http.Server{
-		Handler: mux, ReadHeaderTimeout: in.headerTime, ReadTimeout: in.bodyTime, MaxHeaderBytes: 64 << 10,
+		Handler: mux, ReadHeaderTimeout: in.headerTime, ReadTimeout: in.bodyTime, IdleTimeout: idleTime,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(services.Log.Handler(), slog.LevelDebug),
 	}
-	s.done.Go(func() { _ = s.server.Serve(l) }) // it ends by Close
+	limited := conns.Process().Listen(l, s.server, services.Log, services.SetReady)
+	s.done.Go(func() { s.failed <- s.server.Serve(limited) }) // it ends by Close, or if the socket fails
 	return s, nil
+}
+
+// openJournal opens the journal of uploads. Without one, all are read.
+func (s *Source) openJournal() {
+	path := s.in.State
+	if path == "" && s.services.StateDir != "" {
+		path = filepath.Join(s.services.StateDir,
+			"reading-"+strings.NewReplacer(":", "_", "/", "_").Replace(s.in.Address))
+	}
+	if path == "" {
+		return
+	}
+	var err error
+	if s.journal, err = quarantine.Open(path, s.services.Log); err != nil {
+		s.services.Log.Warn("uploads that kill the process will not be quarantined", "error", err)
+	}
 }
 
 // Addr is where the server listens.
@@ -207,6 +239,11 @@ func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 		return ingest.Sample{}, ctx.Err()
 	case <-s.closed:
 		return ingest.Sample{}, io.EOF
+	case err := <-s.failed:
+		if errors.Is(err, http.ErrServerClosed) {
+			return ingest.Sample{}, io.EOF
+		}
+		return ingest.Sample{}, fmt.Errorf("%v: the server has ended: %w", s.addr, err)
 	case in := <-s.queue:
 		key := id{in.sample.Stream, in.sample.Seq}
 		s.mu.Lock()
@@ -238,7 +275,7 @@ func (s *Source) Close() error {
 			err = s.server.Close()
 		}
 		s.done.Wait()
-		err = errors.Join(err, os.RemoveAll(s.dir))
+		err = errors.Join(err, s.remove(), s.journal.Close())
 	})
 	return err
 }
@@ -246,14 +283,15 @@ func (s *Source) Close() error {
 // serve handles a request.
 func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 	s.services.Count(live.Request, 1)
-	shown, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if sum := sha256.Sum256([]byte(shown)); subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
+	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if sum := sha256.Sum256([]byte(shown)); !ok || subtle.ConstantTimeCompare(sum[:], s.token[:]) != 1 {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		s.refuse(w, http.StatusUnauthorized, "want the bearer token")
 		return
 	}
 	if r.ContentLength > int64(s.in.Max) {
-		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, int64(s.in.Max)))
+		s.refuse(w, http.StatusRequestEntityTooLarge,
+			fmt.Sprintf("found %d bytes, limit %d", r.ContentLength, int64(s.in.Max)))
 		return
 	}
 	select {
@@ -271,6 +309,7 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, body, int64(s.in.Max))
 	items, err := s.take(r)
 	var large *http.MaxBytesError
+	var broken *bodyError
 	switch {
 	case errors.As(err, &large):
 		s.refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("found more than %d bytes, the limit", large.Limit))
@@ -279,6 +318,11 @@ func (s *Source) serve(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, http.StatusRequestTimeout, "the body came too slowly")
 	case errors.Is(err, errClosed):
 		s.refuse(w, http.StatusServiceUnavailable, err.Error())
+	case transient.Is(err) && !errors.As(err, &broken) && r.Context().Err() == nil:
+		s.services.Count(live.Postponed, 1)
+		s.services.Log.Warn("an upload cannot be read; the client is asked to send again", "error", err)
+		w.Header().Set("Retry-After", "10")
+		s.refuse(w, http.StatusServiceUnavailable, "cannot be read for a reason that may pass; send again")
 	case err != nil:
 		s.refuse(w, http.StatusBadRequest, err.Error())
 	default:
@@ -307,8 +351,16 @@ func (p *bodyReader) Read(b []byte) (int, error) {
 	}
 	n, err := p.ReadCloser.Read(b)
 	p.left -= time.Since(begin)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &bodyError{err}
+	}
 	return n, err
 }
+
+// bodyError is an error of the connection to a client.
+type bodyError struct{ error }
+
+func (e *bodyError) Unwrap() error { return e.error }
 
 func (s *Source) refuse(w http.ResponseWriter, status int, text string) {
 	s.services.Count(live.Refused, 1)
@@ -379,11 +431,34 @@ func (s *Source) item(ctx context.Context, dir, name string, body io.Reader) (It
 	}
 	defer os.Remove(path) //nolint:errcheck // the folder is removed, too
 	s.services.Count(live.File, 1)
-	err = s.samples(ctx, path, &item)
-	if err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil {
-		item.Error, err = strings.ReplaceAll(err.Error(), path, item.Name), nil
+	err = s.judged(ctx, path, &item)
+	if err != nil && !errors.Is(err, errClosed) && ctx.Err() == nil && !transient.Is(err) {
+		item.Error, err = strings.ReplaceAll(clip.Text(err.Error()), path, item.Name), nil
 	}
 	return item, err
+}
+
+// judged reads a file unless the process died twice when it did.
+func (s *Source) judged(ctx context.Context, path string, item *Item) error {
+	key, err := ingest.StreamName(path)
+	if err != nil {
+		return err
+	}
+	begun, err := s.journal.Begin(ctx, key)
+	if _, ok := errors.AsType[*quarantine.Error](err); ok {
+		s.services.Count(live.Quarantined, 1)
+		s.services.Log.Warn("refused an upload", "name", item.Name, "error", err)
+	}
+	if err != nil {
+		return err
+	}
+	err = s.samples(ctx, path, item)
+	if errors.Is(err, errClosed) || ctx.Err() != nil || transient.Is(err) {
+		begun.Leave()
+	} else {
+		begun.End()
+	}
+	return err
 }
 
 // window is how many samples of a file are in flight at once.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
 // Kind is that of the standard input.
@@ -36,21 +37,22 @@ func (input) Open(ctx context.Context, s live.Services) (ingest.Source, error) {
 // source removes the copy when it is closed.
 type source struct {
 	ingest.Source
-	dir string
+	dir    string
+	remove func() error
 }
 
 // Open copies the standard input to a temporary file, because the formats seek. The stream begins when the standard
 // input has ended.
 func Open(ctx context.Context, s live.Services) (ingest.Source, error) {
-	dir, err := os.MkdirTemp("", "voxelstream-stdin-")
+	dir, remove, err := durable.TempDir("", "stdin")
 	if err != nil {
 		return nil, err
 	}
 	src, err := open(ctx, filepath.Join(dir, base), s)
 	if err != nil {
-		return nil, errors.Join(named{err, dir}, os.RemoveAll(dir))
+		return nil, errors.Join(named{err, dir}, remove())
 	}
-	return &source{Source: src, dir: dir}, nil
+	return &source{Source: src, dir: dir, remove: remove}, nil
 }
 
 func open(ctx context.Context, path string, s live.Services) (ingest.Source, error) {
@@ -97,4 +99,4 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 	return sample, err
 }
 
-func (s *source) Close() error { return errors.Join(s.Source.Close(), os.RemoveAll(s.dir)) }
+func (s *source) Close() error { return errors.Join(s.Source.Close(), s.remove()) }

@@ -21,6 +21,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/live"
 	"github.com/voxelstream/voxelstream/ingest/packets"
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/transient"
 	"github.com/voxelstream/voxelstream/record"
 )
 
@@ -170,6 +171,12 @@ type turn struct {
 	from *sender
 }
 
+// firstPause and maxPause bound the time until the socket is read again after an error that may pass.
+const (
+	firstPause = time.Millisecond
+	maxPause   = time.Second
+)
+
 // maxSenders limits the addresses whose packets are told apart.
 const maxSenders = 64
 
@@ -223,7 +230,7 @@ func (s *Source) receive() {
 	}
 	buf, control := make([]byte, maxDatagram), make([]byte, 64)
 	var dropped uint64
-	for {
+	for failures := 0; ; {
 		deadline := time.Now().Add(silence)
 		if !end.IsZero() && end.Before(deadline) {
 			deadline = end
@@ -240,10 +247,22 @@ func (s *Source) receive() {
 			s.rest()
 		case errors.Is(err, net.ErrClosed):
 			return
+		case transient.Is(err):
+			failures++
+			pause := transient.Pause(failures, firstPause, maxPause)
+			s.log.Warn("packets cannot be received; it is tried again", "stream", s.stream, "failures", failures,
+				"pause", pause.Round(time.Millisecond), "error", err)
+			s.services.SetReady(err)
+			time.Sleep(pause)
+			continue
 		case err != nil:
 			s.failed = err
 			return
 		default:
+			if failures > 0 {
+				failures = 0
+				s.services.SetReady(nil)
+			}
 			if d := overflow(control[:nc]); d > 0 {
 				dropped = d
 			}
@@ -332,7 +351,7 @@ func (s *Source) count(dropped uint64) {
 	s.services.Count(live.Lost, c.Lost-last.Lost)
 	s.services.Count(live.Repeated, repeated-last.Repeated)
 	s.services.Count(live.Damaged, s.bad-last.Bad)
-	s.services.Count(live.Dropped, int(dropped-last.Dropped)) //nolint:gosec // it only grows
+	s.services.Count(live.Dropped, int(dropped-last.Dropped)) // it only grows
 }
 
 // Read returns the next turn; io.EOF after the duration of the address, or once the source is closed.

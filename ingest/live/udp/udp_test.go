@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
+
 	"go.uber.org/goleak"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -53,7 +55,7 @@ func play(t *testing.T, to string, length time.Duration, rate float64) simulate.
 
 func TestReceive(t *testing.T) {
 	var seen ingesttest.Events
-	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1500ms"),
+	s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=5s"),
 		live.Services{Log: discard, Report: seen.Report})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +69,8 @@ func TestReceive(t *testing.T) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil || sample.Seq != i || last.Stream != "" && sample.Stream != last.Stream || !sample.Time.After(last.Time) {
+		if err != nil || sample.Seq != i || last.Stream != "" && sample.Stream != last.Stream ||
+			!sample.Time.After(last.Time) {
 			t.Fatalf("found %+v, %v behind %+v", sample, err, last)
 		}
 		p, ok := sample.Data.(*ingest.PointCloud)
@@ -84,7 +87,7 @@ func TestReceive(t *testing.T) {
 		seen.Count(live.Lost)+seen.Count(live.Damaged)+seen.Count(live.Dropped)+seen.Count(live.Missed) != 0 {
 		t.Errorf("%d packets were reported, want %d", n, sent.Packets)
 	}
-	if age := time.Since(last.Time); age < 0 || age > 3*time.Second {
+	if age := time.Since(last.Time); age < 0 || age > testenv.Patience {
 		t.Errorf("the last turn began %v ago, by the sensor's clock", age)
 	}
 	if err := s.Close(); err != nil {
@@ -98,7 +101,8 @@ func TestSeveralSenders(t *testing.T) {
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
 	for option, want := range map[string]int{"": 2, "&from=127.0.0.2": 1} {
-		s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=1s"+option), live.Services{Log: discard})
+		s, err := Open(t.Context(), input(t, "udp://127.0.0.1:0?sensor=vlp16&duration=4s"+option),
+			live.Services{Log: discard})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +117,8 @@ func TestSeveralSenders(t *testing.T) {
 			conns = append(conns, conn)
 		}
 		n := 0
-		for p, err := range simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), 250*time.Millisecond) {
+		for p, err := range simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()),
+			250*time.Millisecond) {
 			if err != nil {
 				t.Fatal(err)
 			}

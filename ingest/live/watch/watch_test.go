@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/testenv"
 
 	"go.uber.org/goleak"
 
@@ -64,7 +67,7 @@ func open(t *testing.T, dir, query string) *Source {
 // read wants the next sample to begin with x.
 func read(t *testing.T, s *Source, x float64) ingest.Sample {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	sample, err := s.Read(ctx)
 	if err != nil {
@@ -211,6 +214,38 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// TestLeftOut: a folder and a link in the watched folder are not read, and a warning says so once for each.
+func TestLeftOut(t *testing.T) {
+	dir := t.TempDir()
+	old := time.Now().Add(-time.Minute)
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(dir, "recording"), 0o700), os.Chtimes(filepath.Join(dir, "recording"), old, old),
+		os.Symlink("recording", filepath.Join(dir, "link")), os.Mkdir(filepath.Join(dir, ".hidden"), 0o700),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var log bytes.Buffer
+	with := services
+	with.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, err := Open(input(t, dir, "settle=10ms&poll=10ms"), with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()                   //nolint:errcheck // nothing was read
+	time.Sleep(20 * time.Millisecond) // the link settles
+	put(t, dir, "a.xyz", 1)
+	read(t, s, 1)
+	put(t, dir, "b.xyz", 2)
+	read(t, s, 2)
+	text := log.String()
+	if strings.Count(text, "level=WARN") != 2 || !strings.Contains(text, "name=recording is=\"a folder;") ||
+		!strings.Contains(text, `name=link is="not a regular file"`) {
+		t.Errorf("found %s", text)
+	}
+}
+
 func TestAddress(t *testing.T) {
 	defaults := Options{Settle: 500 * time.Millisecond, Poll: time.Second}
 	for address, want := range map[string]Input{
@@ -239,15 +274,17 @@ func TestAddress(t *testing.T) {
 	}
 }
 
-func FuzzStamp(f *testing.F) {
+func FuzzDone(f *testing.F) {
 	f.Add(`12 1700000000 "a \"b\".pcd"`)
+	f.Add(`12 1700000000 1700000001 "a.pcd-01234567" "a.pcd"`)
+	f.Add(`12 1700000000 1700000001 "" "a.pcd"`)
 	f.Fuzz(func(t *testing.T, line string) {
-		s, err := parseStamp(line)
+		d, err := parseDone(line)
 		if err != nil {
 			return
 		}
-		if again, err := parseStamp(strings.TrimSuffix(s.line(), "\n")); err != nil || again != s {
-			t.Errorf("found %+v, %v, want %+v", again, err, s)
+		if again, err := parseDone(strings.TrimSuffix(d.line(), "\n")); err != nil || again != d {
+			t.Errorf("found %+v, %v, want %+v", again, err, d)
 		}
 	})
 }

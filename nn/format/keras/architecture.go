@@ -5,10 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 )
@@ -28,18 +27,11 @@ func LoadArchitecture(ctx context.Context, architecture []byte, weights string, 
 	if weights == "" {
 		return nil, ErrNoWeights
 	}
-	f, err := os.Open(weights)
+	f, info, err := regular.Open(weights)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "load", Path: weights, Err: errors.New("not a regular file")}
-	}
 	head := make([]byte, 4096) // the HDF5 signature may follow a user block
 	n, err := io.ReadFull(f, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {

@@ -11,7 +11,10 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/internal/regular"
+	"github.com/voxelstream/voxelstream/internal/unpack"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format/internal/config"
 )
@@ -102,12 +105,9 @@ type archive struct {
 }
 
 func openArchive(r io.ReaderAt, size int64) (*archive, error) {
-	z, err := zip.NewReader(r, size)
+	z, err := unpack.OpenZip(r, size, maxEntries)
 	if err != nil {
 		return nil, fmt.Errorf("keras archive: %w", err)
-	}
-	if len(z.File) > maxEntries {
-		return nil, fmt.Errorf("keras archive: got %d files, want at most %d", len(z.File), maxEntries)
 	}
 	a := &archive{list: z.File, files: map[string]*zip.File{}, size: size}
 	for _, f := range z.File {
@@ -160,11 +160,11 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 		return fmt.Errorf("%s is missing", weightsName)
 	}
 	defer func() { _ = r.Close() }()
-	dir, err := os.MkdirTemp("", "voxelstream-")
+	dir, remove, err := durable.TempDir("", "weights")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, remove()) }()
 	path := filepath.Join(dir, weightsName)
 	t, err := os.Create(path)
 	if err != nil {
@@ -184,7 +184,9 @@ func (a *archive) weights(ctx context.Context, use func(*h5.File) error) (err er
 
 // EncodeArchive writes the model as a .keras archive, with its training state unless t is nil. The output is
 // deterministic: the archive contains no dates.
-func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
+//
+// dir is the folder for a temporary file, or empty for that of the system.
+func EncodeArchive(w io.Writer, dir string, m *nn.Model, t *Training) (err error) {
 	architecture, err := config.Marshal(m, false)
 	if err == nil {
 		architecture, err = withCompiled(architecture, t)
@@ -196,16 +198,16 @@ func EncodeArchive(w io.Writer, m *nn.Model, t *Training) (err error) {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "voxelstream-")
+	dir, remove, err := durable.TempDir(dir, "weights")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, remove()) }()
 	path := filepath.Join(dir, weightsName)
 	if err := writeWeights3(path, m, t); err != nil {
 		return err
 	}
-	weights, err := os.Open(path)
+	weights, _, err := regular.Open(path)
 	if err != nil {
 		return err
 	}

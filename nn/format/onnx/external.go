@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/nn/format/onnx/internal/onnxpb"
 )
 
@@ -47,14 +48,8 @@ func (e *external) read(p *onnxpb.Tensor, n int) ([]byte, error) {
 	}
 	f := e.files[location]
 	if f == nil {
-		info, err := e.root.Stat(location)
-		if err != nil {
-			return nil, fmt.Errorf("its data is in another file: %w", err)
-		}
-		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("its data is in %s, which is not a regular file", location)
-		}
-		if f, err = e.root.Open(location); err != nil {
+		var err error
+		if f, _, err = regular.OpenIn(e.root, location); err != nil {
 			return nil, fmt.Errorf("its data is in another file: %w", err)
 		}
 		e.files[location] = f

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/nn/format/onnx"
 	"github.com/voxelstream/voxelstream/nn/format/onnx/internal/onnxpb"
@@ -134,14 +135,15 @@ func TestDamaged(t *testing.T) {
 
 // FuzzDecode wants an error or a model that can be written again or says why not.
 func FuzzDecode(f *testing.F) {
+	target := mutants.New(f, "model: onnx")
 	for _, op := range []string{"Conv", "ConvTranspose", "Mul", "MaxPool", "PRelu", "Reshape"} {
 		data, err := proto.Marshal(small(op))
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(data)
+		target.Add(data)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
+	target.Fuzz(func(t *testing.T, data []byte) {
 		m, err := onnx.Decode(data)
 		if err != nil {
 			return

@@ -62,6 +62,7 @@ type importer struct {
 	// results are the names of what nodes compute together with the nodes that they absorbed.
 	results map[*onnxpb.Node]string
 	taken   map[string]bool // names of layers
+	tries   map[string]int  // how many names were tried that begin alike
 }
 
 func newImporter(g *onnxpb.Graph, opset int64, open nn.Shape, from *external) *importer {
@@ -69,6 +70,7 @@ func newImporter(g *onnxpb.Graph, opset int64, open nn.Shape, from *external) *i
 		graph: g, opset: opset, open: open, external: from, values: map[string]*value{},
 		readers: map[string][]*onnxpb.Node{}, producers: map[string]*onnxpb.Node{},
 		absorbed: map[*onnxpb.Node]bool{}, results: map[*onnxpb.Node]string{}, taken: map[string]bool{},
+		tries: map[string]int{},
 	}
 	for _, n := range g.Node {
 		for _, in := range n.Input {
@@ -84,7 +86,19 @@ func newImporter(g *onnxpb.Graph, opset int64, open nn.Shape, from *external) *i
 	return i
 }
 
+// Limits of a graph, above those of any network that runs here.
+const (
+	maxNodes   = 50_000
+	maxTensors = 100_000
+)
+
 func (i *importer) model() (*nn.Model, error) {
+	if n := len(i.graph.Node); n > maxNodes {
+		return nil, fmt.Errorf("the graph has %d nodes, limit %d", n, maxNodes)
+	}
+	if n := len(i.graph.Initializer); n > maxTensors {
+		return nil, fmt.Errorf("the graph has %d initializers, limit %d", n, maxTensors)
+	}
 	if len(i.graph.SparseInitializer) > 0 {
 		return nil, errors.New("the graph has sparse initializers, want dense ones")
 	}
@@ -253,9 +267,9 @@ func (i *importer) unique(name, otherwise string) string {
 	if clean == "" || len(clean) > 200 {
 		clean = otherwise
 	}
-	for try, base := 0, clean; i.taken[clean]; {
-		try++
-		clean = fmt.Sprintf("%s_%d", base, try)
+	for base := clean; i.taken[clean]; {
+		i.tries[base]++
+		clean = fmt.Sprintf("%s_%d", base, i.tries[base])
 	}
 	i.taken[clean] = true
 	return clean

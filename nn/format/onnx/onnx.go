@@ -150,14 +150,32 @@ func decode(data []byte, open nn.Shape, from *external) (*nn.Model, error) {
 			m.Colormap = e.GetValue()
 		case valuesKey:
 			m.Values = e.GetValue()
+		case voxelizeKey:
+			if err := json.Unmarshal([]byte(e.GetValue()), &m.Voxelize); err != nil {
+				return nil, fmt.Errorf("onnx: metadata %s: %w", voxelizeKey, err)
+			}
+		case augmentationKey:
+			m.Augmentation = e.GetValue()
 		case precisionKey:
 			if m.Precision, err = config.DecodePrecision([]byte(e.GetValue())); err != nil {
 				return nil, fmt.Errorf("onnx: metadata %s: %w", precisionKey, err)
+			}
+		case temperatureKey:
+			if m.Trust.Temperature, err = strconv.ParseFloat(e.GetValue(), 64); err != nil {
+				return nil, fmt.Errorf("onnx: metadata %s: %w", temperatureKey, err)
+			}
+		case energyKey:
+			m.Trust.Energy = &nn.Energy{}
+			if err := json.Unmarshal([]byte(e.GetValue()), m.Trust.Energy); err != nil {
+				return nil, fmt.Errorf("onnx: metadata %s: %w", energyKey, err)
 			}
 		}
 		for len(m.Classes) < nn.MaxClasses && e.GetKey() == classKey+strconv.Itoa(len(m.Classes)) {
 			m.Classes = append(m.Classes, e.GetValue())
 		}
+	}
+	if err := m.Trust.Check(); err != nil {
+		return nil, fmt.Errorf("onnx: metadata: %w", err)
 	}
 	if len(m.Classes) == 0 {
 		m.Classes = foreignClasses(file, m)
@@ -166,8 +184,8 @@ func decode(data []byte, open nn.Shape, from *external) (*nn.Model, error) {
 	return m, nil
 }
 
-// foreignClasses returns the names of classes in the metadata of another program: ultralytics writes a Python dictionary
-// as names, others a JSON list. Names that do not fit the outputs are ignored.
+// foreignClasses returns the names of classes in the metadata of another program: ultralytics writes a Python
+// dictionary as names, others a JSON list. Names that do not fit the outputs are ignored.
 func foreignClasses(file *onnxpb.Model, m *nn.Model) []string {
 	for _, key := range []string{"names", "classes", "class_names", "labels"} {
 		for _, e := range file.MetadataProps {
@@ -184,11 +202,16 @@ func foreignClasses(file *onnxpb.Model, m *nn.Model) []string {
 
 // producer is the name of this program in its files. The keys are those of our own entries in the metadata.
 const (
-	producer     = "voxelstream"
-	colormapKey  = "voxelstream.colormap"
-	valuesKey    = "voxelstream.values"
-	classKey     = "voxelstream.class."
-	precisionKey = "voxelstream.precision"
+	producer        = "voxelstream"
+	colormapKey     = "voxelstream.colormap"
+	valuesKey       = "voxelstream.values"
+	voxelizeKey     = "voxelstream.voxelize"
+	augmentationKey = "voxelstream.augmentation"
+	classKey        = "voxelstream.class."
+	precisionKey    = "voxelstream.precision"
+	// Those of nn.Trust.
+	temperatureKey = "voxelstream.temperature"
+	energyKey      = "voxelstream.energy"
 )
 
 // Check returns an error if ONNX cannot hold m.
@@ -232,7 +255,10 @@ func Rewrite(w io.Writer, data []byte, m *nn.Model) error {
 func setMetadata(file *onnxpb.Model, m *nn.Model) error {
 	file.MetadataProps = slices.DeleteFunc(file.MetadataProps, func(e *onnxpb.Entry) bool {
 		key := e.GetKey()
-		return key == colormapKey || key == valuesKey || key == precisionKey || strings.HasPrefix(key, classKey)
+		return slices.Contains([]string{
+			colormapKey, valuesKey, voxelizeKey, augmentationKey, precisionKey, temperatureKey, energyKey,
+		}, key) ||
+			strings.HasPrefix(key, classKey)
 	})
 	entry := func(key, value string) {
 		if value != "" {
@@ -241,12 +267,30 @@ func setMetadata(file *onnxpb.Model, m *nn.Model) error {
 	}
 	entry(colormapKey, m.Colormap)
 	entry(valuesKey, config.Values(m))
+	if len(m.Voxelize) > 0 {
+		settings, err := json.Marshal(m.Voxelize)
+		if err != nil {
+			return err
+		}
+		entry(voxelizeKey, string(settings))
+	}
+	entry(augmentationKey, m.Augmentation)
 	if m.Precision.Kind != "" {
 		precision, err := json.Marshal(m.Precision)
 		if err != nil {
 			return err
 		}
 		entry(precisionKey, string(precision))
+	}
+	if t := m.Trust.Temperature; t != 0 {
+		entry(temperatureKey, strconv.FormatFloat(t, 'g', -1, 64))
+	}
+	if m.Trust.Energy != nil {
+		energy, err := json.Marshal(m.Trust.Energy)
+		if err != nil {
+			return err
+		}
+		entry(energyKey, string(energy))
 	}
 	for c, name := range m.Classes {
 		key := classKey + strconv.Itoa(c)

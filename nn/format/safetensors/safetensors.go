@@ -26,6 +26,9 @@ import (
 // maxHeader limits the header: the architecture, and about 100 bytes per array.
 const maxHeader = config.MaxBytes + 16<<20
 
+// maxArrays limits the arrays of a file: ten of each of the layers that a model may have.
+const maxArrays = 100_000
+
 // tensor is one entry of the header.
 type tensor struct {
 	DType   string `json:"dtype"`
@@ -89,6 +92,9 @@ func parse(data []byte) (*file, error) {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(data[8:8+n], &raw); err != nil {
 		return nil, fmt.Errorf("safetensors: header: %w", err)
+	}
+	if len(raw) > maxArrays {
+		return nil, fmt.Errorf("safetensors: header: got %d arrays, want at most %d", len(raw), maxArrays)
 	}
 	f := &file{tensors: map[string]tensor{}, data: data[8+n:]}
 	for name, r := range raw {

@@ -14,6 +14,9 @@ func (p *Program) Allocate() {
 			continue
 		}
 		in.Data = buffer(p.Batch * in.Size())
+		if p.Training && !in.NoGrad {
+			in.Grad = buffer(p.Batch * in.Size())
+		}
 	}
 	for _, n := range p.Nodes {
 		n.Out.NoGrad = !n.trains()

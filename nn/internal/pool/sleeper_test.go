@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
 // TestLateWakeIsNoWork wakes a sleeper for a job that it saw by itself before, as happens when the thread that
@@ -33,7 +35,7 @@ func TestLateWakeIsNoWork(t *testing.T) {
 	s.wake()
 	select {
 	case <-done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(testenv.Patience):
 		t.Fatal("the sleeper was not woken")
 	}
 	if n := returned.Load(); n != 1 {

@@ -70,7 +70,7 @@ func create(dir string, step int64, now func() time.Time) (*Writer, error) {
 // newFile creates a new file under the first free name of name.0.v2, name.1.v2 and so on.
 func newFile(name string) (*os.File, error) {
 	for i := 0; ; i++ {
-		f, err := os.OpenFile(fmt.Sprintf("%s.%d.v2", name, i), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		f, err := os.OpenFile(fmt.Sprintf("%s.%d.v2", name, i), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 		if !errors.Is(err, os.ErrExist) {
 			return f, err
 		}

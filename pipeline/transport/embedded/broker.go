@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Port int
 	// Partitions is the default number of partitions of a topic. The default is 4.
 	Partitions int
+	// MaxPartitions is the maximum number of partitions of all topics. The default is 4096. Each takes files and memory.
+	MaxPartitions int
 	// MaxMessageBytes limits a record batch. The default is 20 MiB.
 	MaxMessageBytes int
 	// RetentionBytes and Retention limit the log of each partition. The defaults are 256 MiB and 24 h. Older messages
@@ -74,7 +77,7 @@ type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
 	lock    *os.File
-	temp    string // temporary directory, removed by Close
+	remove  func() error // removes the temporary directory
 
 	data     string // directory of the log
 	observer pipeline.Observer
@@ -90,11 +93,11 @@ func Start(c Config) (*Broker, error) {
 	b := &Broker{stop: make(chan struct{}), observer: pipeline.Observed(c.Observer)}
 	dir := c.DataDir
 	if dir == "" {
-		temp, err := os.MkdirTemp("", "voxelstream-broker-")
+		temp, remove, err := durable.TempDir("", "broker")
 		if err != nil {
 			return nil, fmt.Errorf("embedded broker: %w", err)
 		}
-		b.temp, dir = temp, temp
+		b.remove, dir = remove, temp
 	}
 	if err := b.start(c, dir); err != nil {
 		return nil, fmt.Errorf("embedded broker: %w", errors.Join(err, b.release()))
@@ -112,12 +115,18 @@ func (b *Broker) start(c Config, dir string) error {
 	}
 	b.lock, b.data = lock, filepath.Join(dir, "log")
 	batch := cmp.Or(c.MaxMessageBytes, 20<<20)
+	g := &guard{
+		maxFrame: batch + frameSlack, maxBatch: 4 * int64(batch), defaultPartitions: cmp.Or(c.Partitions, 4),
+		maxPartitions: cmp.Or(c.MaxPartitions, 4096),
+		data:          b.data, observer: b.observer, conns: map[*guardConn]struct{}{},
+	}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.Ports(c.Port),
 		// The log has its own directory, so that kfake does not scan the lock file.
 		kfake.DataDir(b.data),
-		guarded(batch+frameSlack, b.observer),
+		g.listen(),
+		kfake.MaxVersions(versions()),
 		kfake.DefaultNumPartitions(cmp.Or(c.Partitions, 4)),
 		kfake.BrokerConfigs(map[string]string{
 			"message.max.bytes":   strconv.Itoa(batch),
@@ -192,8 +201,8 @@ func (b *Broker) release() error {
 	if b.lock != nil {
 		errs = append(errs, b.lock.Close())
 	}
-	if b.temp != "" {
-		errs = append(errs, os.RemoveAll(b.temp))
+	if b.remove != nil {
+		errs = append(errs, b.remove())
 	}
 	return errors.Join(errs...)
 }

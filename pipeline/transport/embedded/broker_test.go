@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
+
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -131,11 +133,9 @@ func TestGuard(t *testing.T) {
 		for i := range body {
 			body[i] = byte(rng.Uint32())
 		}
-		// Only version 0 of the old requests, because the tags of newer ones can make kfake count to four billion in a
-		// goroutine.
-		send(frame(int32(len(body)+4), int16(rng.IntN(48)), 0, body))
+		send(frame(int32(len(body)+4), int16(rng.IntN(100)), int16(rng.IntN(14)), body))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	if err := c.Ping(ctx); err != nil {
 		t.Errorf("the broker no longer answers: %v", err)
@@ -145,10 +145,10 @@ func TestGuard(t *testing.T) {
 	}
 	refused := seen.Counted("embedded broker", pipeline.EventRefused)
 	requests := seen.Counted("embedded broker", pipeline.EventRequest)
-	if refused < 8 || requests < 300 {
+	if refused < 100 || requests < 10 {
 		t.Errorf("observed %d requests and %d refused ones", requests, refused)
 	}
-	if n := seen.Counted("embedded broker", pipeline.EventBytes); n < 300*16 {
+	if n := seen.Counted("embedded broker", pipeline.EventBytes); n < requests*16 {
 		t.Errorf("observed %d bytes", n)
 	}
 	c.Close()

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -21,7 +22,13 @@ func lockDir(dir string) (*os.File, error) {
 			holder = "pid " + strings.TrimSpace(string(b))
 		}
 		_ = f.Close()
-		return nil, fmt.Errorf("data directory %s is in use by %s (%w); stop it or choose another directory", dir, holder, err)
+		return nil, fmt.Errorf("data directory %s is in use by %s (%w); stop it or choose another directory", dir,
+			holder, err)
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 32))
+	if _, number := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || len(b) > 0 && number != nil {
+		return nil, errors.Join(fmt.Errorf("%s: found %.20q, want the file of a data directory; choose another directory",
+			f.Name(), b), err, f.Close())
 	}
 	// The PID is only for the error message above.
 	if err := f.Truncate(0); err == nil {

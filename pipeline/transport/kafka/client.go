@@ -27,6 +27,10 @@ type Config struct {
 	TLS *tls.Config
 	// SASL, if set, authenticates all connections.
 	SASL *SASL
+	// MaxMessageBytes is the size in bytes of the largest message that is expected. A batch of more than four times as
+	// much, as stored or decompressed, is refused: a consumer makes it a dead letter, and other readers leave it out.
+	// The default is 16 MiB.
+	MaxMessageBytes int
 	// Dial, if set, opens the connections, for example through a proxy.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log receives messages for the operator about retries, lost messages and rebalances. The default is
@@ -83,6 +87,9 @@ func Open(c Config) (*Client, error) {
 	}
 	if c.ClientID == "" {
 		c.ClientID = "voxelstream"
+	}
+	if c.MaxMessageBytes <= 0 {
+		c.MaxMessageBytes = defaultMaxMessageBytes
 	}
 	log := c.Log
 	if log == nil {

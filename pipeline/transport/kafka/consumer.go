@@ -19,8 +19,8 @@ import (
 type ConsumerConfig struct {
 	// Group is the consumer group. Its members share the partitions of Topic and continue from its committed offsets.
 	Group, Topic string
-	// Budget bounds the bytes in flight. It is required and may be shared. kafka-go also prefetches up to 16 messages
-	// or 4 MiB per partition, whichever is more.
+	// Budget bounds the bytes in flight. It is required and may be shared. In addition, up to 2 MiB or two batches per
+	// partition are prefetched, whichever is more.
 	Budget *pipeline.Budget
 	// MaxInFlight is the maximum number of messages of a partition that are unsettled, or settled after an unsettled
 	// one. The default is 256. After a crash, at most this many messages of each partition are delivered again.
@@ -54,10 +54,11 @@ const (
 	partitionWatch = 5 * time.Second
 	// lagEvery is how often the lag is reported.
 	lagEvery = 2 * time.Second
-	// queueCapacity and readerBytes limit what kafka-go prefetches.
-	queueCapacity = 16
-	readerBytes   = 1 << 20
-	// readerWait is how long a fetch waits for data, and therefore how long closing takes.
+	// minFetchBytes and maxFetchBytes limit what is fetched of a partition at once. While there is a backlog, a fetch
+	// is twice as large as the one before. A larger batch is fetched alone.
+	minFetchBytes = 128 << 10
+	maxFetchBytes = 1 << 20
+	// readerWait is how long a fetch waits for data.
 	readerWait = 100 * time.Millisecond
 )
 
@@ -65,12 +66,15 @@ const (
 // They may settle in any order, and are committed up to the first unsettled one. A message that settles with a
 // permanent error becomes a dead letter and is committed. After any other error, the next Read fails, because
 // continuing would silently hold back all later commits. A message that is damaged or exceeds the whole budget
-// becomes a dead letter without being delivered.
+// becomes a dead letter without being delivered. So does what cannot be decoded of a batch: one dead letter with the
+// range of offsets and the digest of the batch, or a line in the log if there is no dead letter topic.
 type Consumer struct {
 	client *Client
 	cfg    ConsumerConfig
 	group  *kafkago.ConsumerGroup
 	stats  ConsumerStats
+
+	values allowance // of dead letters
 
 	part     string // name for the observer
 	observer pipeline.Observer

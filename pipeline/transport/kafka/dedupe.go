@@ -114,6 +114,14 @@ func (d *Deduper) Write(ctx context.Context, ms []transport.Message) error {
 	return pipeline.Partial(failed)
 }
 
+// WriteDeadLetter is Write for the dead letter of a message. See [Producer.ProduceDeadLetter] for those that are too
+// large.
+func (d *Deduper) WriteDeadLetter(ctx context.Context, m transport.Message, l transport.DeadLetter) error {
+	return d.p.deadLetter(ctx, d.topic, m, l, func(ctx context.Context, m transport.Message) error {
+		return d.Write(ctx, []transport.Message{m})
+	})
+}
+
 // repeat reports the messages that were not written.
 func (d *Deduper) repeat(ms []transport.Message, repeated []int) {
 	if d.OnRepeated == nil {

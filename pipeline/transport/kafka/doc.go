@@ -6,6 +6,8 @@
 //     batch twice after a lost response. Our batches carry a producer ID, an epoch and a sequence number. They are
 //     retried byte for byte and sent one at a time per partition, so the broker recognises duplicates and the messages
 //     of a key stay in order.
+//   - Batches are fetched with Client.Transport and decoded by package recordset. kafka-go's own readers allocate what a
+//     batch claims to need, so one record could end every process of a group.
 //   - Consumers use the Generation API. The broker rejects its commits once another member owns the partition. It
 //     would accept those of the high-level Reader, and rewind the new owner.
 //   - A commit acknowledges everything below it, so only the settled prefix is committed (see [pipeline.OffsetTracker]).

@@ -16,9 +16,12 @@ func is(err error, codes ...kafkago.Error) bool {
 	return ok && slices.Contains(codes, k)
 }
 
+// errTooLarge is wrapped by the error of a message that exceeds the limit of its producer.
+var errTooLarge = errors.New("message too large")
+
 // tooLarge reports whether the batch must be split or, if it has a single record, the record is at fault.
 func tooLarge(err error) bool {
-	return is(err, kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge)
+	return errors.Is(err, errTooLarge) || is(err, kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge)
 }
 
 // neverWorks reports whether the request itself is invalid. Authorization errors are not included, because they affect

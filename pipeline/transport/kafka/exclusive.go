@@ -155,7 +155,7 @@ func (e *ExclusiveConsumer) fetch(ctx context.Context, p int) error {
 	}
 	var gone error
 	err := e.client.retry(ctx, fmt.Sprintf("read %s/%d", e.topic, p), func(ctx context.Context) (err error) {
-		e.ahead[p], e.next[p], err = e.client.fetch(ctx, e.topic, p, e.next[p])
+		e.ahead[p], e.next[p], err = e.client.fetchMessages(ctx, e.topic, p, e.next[p], fetchBytes)
 		if is(err, kafkago.OffsetOutOfRange) {
 			gone, err = fmt.Errorf("kafka: %s/%d: messages from offset %d were deleted before they were read: %w",
 				e.topic, p, e.next[p], err), nil

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
+
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -130,7 +132,7 @@ func TestExclusiveRefusesOthers(t *testing.T) {
 	}
 	var seen pipelinetest.Recorder
 	consume(t, c, ConsumerConfig{Observer: &seen})
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(testenv.Patience)
 	for seen.Counted("consumer t", pipeline.EventRebalance) == 0 && time.Now().Before(deadline) {
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -2,13 +2,20 @@ package kafka
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/clip"
+	"github.com/voxelstream/voxelstream/internal/testenv"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -17,6 +24,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/recordset/recordtest"
 )
 
 // The tests in this file use kfake directly, because they make the broker misbehave.
@@ -163,7 +171,7 @@ func consume(t *testing.T, c *Client, cfg ConsumerConfig) *Consumer {
 
 func next(t *testing.T, k *Consumer) pipeline.Delivery[transport.Message] {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	d, err := k.Read(ctx)
 	if err != nil {
@@ -330,5 +338,263 @@ func TestCommitFenced(t *testing.T) {
 	at, err := c.committed(t.Context(), "g", "t", 0)
 	if err != nil || at[0] > 0 {
 		t.Errorf("committed %d, %v", at[0], err)
+	}
+}
+
+// TestHostileBatches stores batches that no reader may accept on a broker that does not look into them. Each must become
+// one dead letter, and everything else must be read. Readers without a dead letter topic leave them out.
+func TestHostileBatches(t *testing.T) {
+	for _, h := range recordtest.HostileBatches(100) {
+		t.Run(h.Name, func(t *testing.T) {
+			broker, c, p := fake(t, 1, "t", "dead")
+			if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
+				t.Fatal(err)
+			}
+			code, err := recordtest.ProduceRaw(broker.ListenAddrs()[0], "t", 0, h.Raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code != 0 {
+				t.Skip("the broker has refused it")
+			}
+			if _, err := p.Produce(t.Context(), "t", numbered(2)[1:]...); err != nil {
+				t.Fatal(err)
+			}
+			k := consume(t, c, ConsumerConfig{DeadLetters: p, DeadLetterTopic: "dead"})
+			for want := range 2 {
+				d := next(t, k)
+				if got := string(d.Value.Value); got != fmt.Sprint(want) {
+					t.Errorf("read %q, want %d", got, want)
+				}
+				d.Settle(nil)
+			}
+			if err := k.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			dead := slices.Collect(deadLetters(t, c))
+			if len(dead) != 1 || dead[0].Offset != 1 || dead[0].Last < 1 || dead[0].Bytes != int64(len(h.Raw)) ||
+				dead[0].Stage != "decode batch" {
+				t.Errorf("dead letters %+v", dead)
+			}
+			if lag, err := c.Lag(t.Context(), "g", "t"); err != nil || lag[0] != 0 {
+				t.Errorf("lag %v, %v", lag, err)
+			}
+			if ids := stored(t, c, "t"); len(ids) != 2 {
+				t.Errorf("a reader without a group has read %v", ids)
+			}
+			e, err := c.JoinExclusive(t.Context(), "e", "t", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for want := range 2 {
+				if m, err := e.Read(t.Context()); err != nil || string(m.Value) != fmt.Sprint(want) {
+					t.Errorf("an exclusive consumer has read %q, %v; want %d", m.Value, err, want)
+				}
+			}
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// deadLetters returns the dead letters of the topic "dead".
+func deadLetters(t *testing.T, c *Client) iter.Seq[transport.DeadLetter] {
+	return func(yield func(transport.DeadLetter) bool) {
+		for m, err := range c.Records(t.Context(), "dead", false) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := transport.ReadDeadLetter(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(d) {
+				return
+			}
+		}
+	}
+}
+
+// TestReplayTrustsNoHeader replays dead letters that anyone may have written. Only those for the given topics are sent;
+// the others are left, and those behind them are sent.
+func TestReplayTrustsNoHeader(t *testing.T) {
+	broker, c, p := fake(t, 1, "t", "results", "forbidden", "dead")
+	broker.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		req := r.(*kmsg.ProduceRequest)
+		if req.Topics[0].Topic != "forbidden" {
+			return nil, nil, false
+		}
+		res := req.ResponseKind().(*kmsg.ProduceResponse)
+		part := kmsg.NewProduceResponseTopicPartition()
+		part.ErrorCode = kerr.InvalidRecord.Code
+		topic := kmsg.NewProduceResponseTopic()
+		topic.Topic, topic.Partitions = "forbidden", append(topic.Partitions, part)
+		res.Topics = append(res.Topics, topic)
+		return res, nil, true
+	})
+	pos, err := p.Produce(t.Context(), "t", transport.New("k", "original", "text/plain", []byte("original value")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte("original value"))
+	digest := hex.EncodeToString(sum[:])
+	letters := []transport.DeadLetter{
+		{Topic: "results"},
+		{Topic: "t"},
+		{Topic: "gone"},
+		{Topic: strings.Repeat("long", 10_000)},
+		{Topic: "dead"},
+		{Topic: "forbidden"},
+		{Topic: "t", Last: 17, SHA256: digest}, // of a batch
+		{Topic: "t", Count: 1000},              // a summary
+		{Topic: "t", Offset: pos[0].Offset, Bytes: 14, SHA256: digest},                  // the value is on its topic
+		{Topic: "t", Offset: pos[0].Offset, Bytes: 14, SHA256: strings.Repeat("0", 64)}, // another value
+		{Topic: "t", Offset: 1 << 50, Bytes: 14, SHA256: digest},
+		{Topic: "t", Partition: 1 << 30, Bytes: 14, SHA256: digest},
+		{Topic: "t"},
+	}
+	for i, d := range letters {
+		d.Time, d.Stage, d.Error = time.Now(), "s", "boom"
+		m := transport.DeadLetterOf(transport.New("k", fmt.Sprint(i), "text/plain", []byte("value")), d)
+		if d.LeftOut() {
+			m.Value = nil
+		}
+		if _, err := p.Produce(t.Context(), "dead", m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var left []string
+	n, err := c.Replay(t.Context(), p, ReplayConfig{
+		Topic: "dead", Group: "r", To: []string{"t", "gone", "forbidden"},
+		Left: func(m transport.Message, err error) {
+			t.Log(m.Offset, clip.Text(err.Error())[:min(len(err.Error()), 150)])
+			left = append(left, fmt.Sprint(m.Offset))
+		},
+	})
+	if err != nil || n != 3 || strings.Join(left, " ") != "0 2 3 4 5 6 7 9 10 11" {
+		t.Errorf("sent %d, left %v, %v", n, left, err)
+	}
+	if got := strings.Join(stored(t, c, "t"), " "); got != "original 1 original 12" {
+		t.Errorf("on the topic: %s", got)
+	}
+	if got := append(stored(t, c, "results"), stored(t, c, "forbidden")...); len(got) > 0 {
+		t.Errorf("on other topics: %v", got)
+	}
+	if n, err := c.Replay(t.Context(), p, ReplayConfig{Topic: "dead", Group: "r", To: []string{"t"}}); n != 0 ||
+		err != nil {
+		t.Errorf("the second time: %d, %v", n, err)
+	}
+}
+
+// TestDeadLettersFit stores dead letters on topics with a small limit, and a large one. They must never fail.
+func TestDeadLettersFit(t *testing.T) {
+	long := strings.Repeat("A", 3<<20)
+	big := transport.New("key", "id", "text/plain", []byte(long))
+	keyed := transport.New(long, "id", "text/plain", []byte("value"))
+	named := transport.New("key", long, "text/plain", []byte("value"))
+	headed := transport.New("key", "id", "text/plain", []byte("value"))
+	headed.Headers = append(headed.Headers, transport.Header{Key: long, Value: []byte(long)})
+	for _, limit := range []int{0, 100_000, 6_000, 1_000} {
+		for name, m := range map[string]transport.Message{
+			"value": big, "key": keyed, "event ID": named, "header": headed, "reason": numbered(1)[0],
+		} {
+			t.Run(fmt.Sprint(name, " ", limit), func(t *testing.T) {
+				_, c, p := fake(t, 1)
+				topic := Topic{Name: "dead", Partitions: 1}
+				if limit > 0 {
+					topic.Config = map[string]string{"max.message.bytes": fmt.Sprint(limit)}
+				}
+				if err := c.EnsureTopics(t.Context(), topic); err != nil {
+					t.Fatal(err)
+				}
+				p.cfg.MaxMessageBytes = 2 << 20
+				err := p.ProduceDeadLetter(t.Context(), "dead", m, transport.DeadLetter{
+					Topic: "t", Partition: 3, Offset: 7, Stage: "s", Error: long, Attempts: 1, Time: time.Now(),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				letters := slices.Collect(deadLetters(t, c))
+				if len(letters) != 1 {
+					t.Fatalf("%d dead letters", len(letters))
+				}
+				d := letters[0]
+				sum := sha256.Sum256(m.Value)
+				if d.Topic != "t" || d.Partition != 3 || d.Offset != 7 ||
+					!strings.Contains(d.Error, "(cut, 3145728 bytes") ||
+					d.LeftOut() && (d.Bytes != int64(len(m.Value)) || d.SHA256 != hex.EncodeToString(sum[:])) {
+					t.Errorf("%+v", d)
+				}
+			})
+		}
+	}
+}
+
+// TestNoDeadLetterFits uses a topic that accepts no dead letter at all. The message is named in the log, and the stream
+// goes on.
+func TestNoDeadLetterFits(t *testing.T) {
+	_, c, p := fake(t, 1, "t")
+	if err := c.EnsureTopics(t.Context(), Topic{
+		Name: "dead", Partitions: 1, Config: map[string]string{"max.message.bytes": "100"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Produce(t.Context(), "t", numbered(2)...); err != nil {
+		t.Fatal(err)
+	}
+	var seen pipelinetest.Recorder
+	p.observer = &seen
+	k := consume(t, c, ConsumerConfig{DeadLetters: p, DeadLetterTopic: "dead"})
+	next(t, k).Settle(pipeline.Permanent(errors.New("bad")))
+	next(t, k).Settle(nil)
+	if err := k.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lag, err := c.Lag(t.Context(), "g", "t"); err != nil || lag[0] != 0 {
+		t.Errorf("lag %v, %v", lag, err)
+	}
+	if n := seen.Counted("producer dead", pipeline.EventLost); n != 1 {
+		t.Errorf("observed %d lost dead letters", n)
+	}
+}
+
+// TestValuesOfManyDeadLetters checks that a flood of dead letters becomes small, and recovers.
+func TestValuesOfManyDeadLetters(t *testing.T) {
+	var a allowance
+	begin := time.Now()
+	took := 0
+	for range 3 * valueBurst {
+		if a.take(begin) {
+			took++
+		}
+	}
+	if took != valueBurst {
+		t.Errorf("%d values at once, want %d", took, valueBurst)
+	}
+	for i, want := range []bool{true, true, false} {
+		if a.take(begin.Add(2*valueEvery)) != want {
+			t.Errorf("two seconds later, value %d: want %v", i, want)
+		}
+	}
+
+	_, c, p := fake(t, 1, "t", "dead")
+	ms := numbered(1)
+	if _, err := p.Produce(t.Context(), "t", ms...); err != nil {
+		t.Fatal(err)
+	}
+	k := consume(t, c, ConsumerConfig{DeadLetters: p, DeadLetterTopic: "dead"})
+	k.values = allowance{used: 2 * valueBurst, at: time.Now()}
+	next(t, k).Settle(pipeline.Permanent(errors.New("bad")))
+	if err := k.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := slices.Collect(deadLetters(t, c)); len(d) != 1 || d[0].Bytes != 1 || !d[0].LeftOut() {
+		t.Fatalf("found %+v", d)
+	}
+	n, err := c.Replay(t.Context(), p, ReplayConfig{Topic: "dead", Group: "r", To: []string{"t"}})
+	if got := strings.Join(stored(t, c, "t"), " "); n != 1 || err != nil || got != "0 0" {
+		t.Errorf("replayed %d, %v; on the topic: %s", n, err, got)
 	}
 }

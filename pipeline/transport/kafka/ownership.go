@@ -2,15 +2,19 @@ package kafka
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/recordset"
 )
 
 // ownership is the state of a partition during one generation. A rebalance starts a new one, so a late settlement of an
@@ -20,7 +24,7 @@ type ownership struct {
 	gen       *kafkago.Generation
 	partition int
 	tracker   *pipeline.OffsetTracker
-	expect    int64 // the offset after the last one read
+	expect    int64 // the offset after the last one taken
 	committed int64
 	inFlight  atomic.Int64
 	settled   chan struct{} // has a token when inFlight may have become 0
@@ -187,24 +191,60 @@ func (o *ownership) drain() {
 
 // read delivers messages until ctx ends. It returns nil, or an OffsetOutOfRange error.
 func (o *ownership) read(ctx context.Context) error {
-	k := o.k
-	r := kafkago.NewReader(kafkago.ReaderConfig{
-		Brokers: k.client.cfg.Brokers, Topic: k.cfg.Topic, Partition: o.partition, Dialer: k.client.dialer,
-		QueueCapacity: queueCapacity, MinBytes: 1, MaxBytes: readerBytes, MaxWait: readerWait, ReadLagInterval: -1,
-		ReadBackoffMax: joinBackoff, OffsetOutOfRangeError: true,
-	})
-	defer func() { _ = r.Close() }() // always nil
-	if err := r.SetOffset(o.expect); err != nil {
-		return err
+	ctx, stop := context.WithCancel(ctx)
+	sets := make(chan *recordset.Set)
+	ended := make(chan error, 1)
+	go func() {
+		defer close(sets)
+		ended <- o.fetch(ctx, sets)
+	}()
+	for set := range sets {
+		for m, err := range set.Each {
+			if !o.take(ctx, m, err) {
+				stop()
+				break
+			}
+		}
 	}
+	stop()
+	return <-ended
+}
+
+// take delivers a message, or parks what could not be decoded. It returns false if ctx ended.
+func (o *ownership) take(ctx context.Context, m transport.Message, err error) bool {
+	at := m.Offset
+	refused, bad := errors.AsType[*recordset.Refused](err)
+	if bad {
+		at = refused.From
+	}
+	if at > o.expect {
+		o.checkGap(ctx, at)
+	}
+	if bad {
+		o.expect = refused.To
+		return o.refuse(ctx, refused)
+	}
+	o.expect = m.Offset + 1
+	return o.deliver(ctx, m)
+}
+
+// fetch sends record sets to sets until ctx ends. While one is delivered, it fetches the next one. It returns nil, or an
+// OffsetOutOfRange error if the offset is beyond the end of the log.
+func (o *ownership) fetch(ctx context.Context, sets chan<- *recordset.Set) error {
+	k := o.k
 	var wait pipeline.Retry
+	next, size := o.expect, minFetchBytes
 	for failures := 1; ; {
-		m, err := r.FetchMessage(ctx)
+		set, err := k.client.fetch(ctx, k.cfg.Topic, o.partition, next, size, readerWait)
+		if is(err, kafkago.OffsetOutOfRange) {
+			var beyond bool
+			if next, beyond, err = o.reposition(ctx, next); beyond {
+				return kafkago.OffsetOutOfRange
+			}
+		}
 		switch {
 		case ctx.Err() != nil:
-			return nil
-		case is(err, kafkago.OffsetOutOfRange):
-			return err
+			return nil //nolint:nilerr // the end of ctx is not an error
 		case err != nil:
 			k.observer.Count(k.part, pipeline.EventRetried, 1)
 			k.client.logRetry(fmt.Sprintf("fetch from %s/%d", k.cfg.Topic, o.partition), failures, err)
@@ -213,18 +253,38 @@ func (o *ownership) read(ctx context.Context) error {
 			continue
 		}
 		failures = 1
-		if m.Offset > o.expect {
-			o.checkGap(ctx, m.Offset)
+		if set == nil || set.Empty() {
+			size = minFetchBytes
+			continue
 		}
-		o.expect = m.Offset + 1
-		if !o.deliver(ctx, message(&m)) {
+		// A backlog is read in large pieces.
+		if set.Bytes() > size/2 {
+			size = min(2*size, maxFetchBytes)
+		}
+		next = set.Next()
+		select {
+		case sets <- set:
+		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// checkGap finds out why the offsets before at are missing, which kafka-go skips silently. Retention is a loss,
-// compaction and control records are not.
+// reposition returns the offset to continue at after the broker has refused an offset, and whether the offset is beyond
+// the end of the log. If retention has deleted messages, the next message reveals the gap.
+func (o *ownership) reposition(ctx context.Context, offset int64) (next int64, beyond bool, err error) {
+	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
+	if err != nil {
+		return offset, false, err
+	}
+	last, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.LastOffset, o.partition)
+	if err != nil {
+		return offset, false, err
+	}
+	return max(offset, first[o.partition]), offset > last[o.partition], nil
+}
+
+// checkGap finds out why the offsets before at are missing. Retention is a loss, compaction and control records are not.
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
 	if err != nil {
@@ -282,6 +342,35 @@ func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 	}
 }
 
+// refuse parks offsets that cannot be decoded as one dead letter, and settles them. It returns false if ctx ended.
+func (o *ownership) refuse(ctx context.Context, r *recordset.Refused) bool {
+	k := o.k
+	k.observer.Count(k.part, pipeline.EventDamaged, 1)
+	if k.cfg.DeadLetters == nil || r.From >= r.To {
+		// There is no topic for it, or no offset to settle.
+		k.client.log.Error("kafka: messages cannot be decoded and are left out", "topic", k.cfg.Topic,
+			"partition", o.partition, "error", r)
+	}
+	if r.From >= r.To {
+		return true
+	}
+	if err := o.tracker.Add(ctx, r.To-1); err != nil {
+		return false
+	}
+	o.inFlight.Add(1)
+	if k.cfg.DeadLetters == nil {
+		o.done(r.To - 1)
+		return true
+	}
+	k.observer.Count(k.part, pipeline.EventDeadLetter, 1)
+	m := transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: r.From}
+	d := deadLetterHeaders(k.cfg.Topic, o.partition, r.From,
+		&pipeline.Failure{Stage: "decode batch", Attempts: 1, Err: r.Reason})
+	d.Last, d.Bytes, d.SHA256 = r.To-1, r.Size, hex.EncodeToString(r.SHA256[:])
+	go o.park(r.To-1, m, d)
+	return true
+}
+
 // done settles an offset.
 func (o *ownership) done(offset int64) {
 	o.tracker.Done(offset)
@@ -310,25 +399,28 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 		if m == nil {
 			m = k.reread(o.partition, offset)
 		}
-		dead := transport.DeadLetterOf(*m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
-		_, err := k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
-		if pipeline.IsPermanent(err) {
-			// The dead letter is too large for its topic. Without the value, its headers still tell where the message
-			// is.
-			dead.Value = nil
-			_, err = k.cfg.DeadLetters.Produce(k.ctx, k.cfg.DeadLetterTopic, dead)
-		}
-		if err != nil {
-			k.abandon(fmt.Errorf("dead letter for %s/%d offset %d: %w", k.cfg.Topic, o.partition, offset, err))
-			o.decrement()
-			return
-		}
-		k.stats.DeadLettered.Add(1)
-		k.observer.Count(k.part, pipeline.EventDeadLetterStored, 1)
-		k.client.log.Warn("kafka: message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition,
-			"offset", offset, "error", cause)
-		o.done(offset)
+		o.park(offset, *m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
 	}()
+}
+
+// park stores a dead letter and then settles its offset. If there are very many, their values are left out, so that they
+// do not make retention delete others. Replay takes the values from the topic.
+func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLetter) {
+	k := o.k
+	if !k.values.take(time.Now()) {
+		m, d = transport.WithoutValue(m, d)
+	}
+	err := k.cfg.DeadLetters.ProduceDeadLetter(k.ctx, k.cfg.DeadLetterTopic, m, d)
+	if err != nil {
+		k.abandon(fmt.Errorf("dead letter for %s/%d offset %d: %w", k.cfg.Topic, o.partition, d.Offset, err))
+		o.decrement()
+		return
+	}
+	k.stats.DeadLettered.Add(1)
+	k.observer.Count(k.part, pipeline.EventDeadLetterStored, 1)
+	k.client.log.Warn("kafka: message became a dead letter", "topic", k.cfg.Topic, "partition", o.partition,
+		"offset", d.Offset, "error", clip.Text(d.Error))
+	o.done(offset)
 }
 
 // reread reads a message a second time. If retention has deleted it, or the log is damaged, it returns a message with
@@ -358,14 +450,28 @@ func deadLetterHeaders(topic string, partition int, offset int64, cause error) t
 	return d
 }
 
-// message converts a message of kafka-go. The result shares its memory, which kafka-go does not reuse.
-func message(m *kafkago.Message) transport.Message {
-	out := transport.Message{
-		Key: m.Key, Value: m.Value, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
-		Appended: m.Time,
+// The values that a consumer puts into dead letters: valueBurst, and one more every valueEvery afterwards.
+const (
+	valueBurst = 10_000
+	valueEvery = time.Second
+)
+
+// allowance limits how often something is done. It is ready for use.
+type allowance struct {
+	mu   sync.Mutex
+	used float64
+	at   time.Time
+}
+
+// take reports whether it may be done now.
+func (a *allowance) take(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.used = max(0, a.used-float64(now.Sub(a.at))/float64(valueEvery))
+	a.at = now
+	if a.used+1 > valueBurst {
+		return false
 	}
-	for _, h := range m.Headers {
-		out.Headers = append(out.Headers, transport.Header{Key: h.Key, Value: h.Value})
-	}
-	return out
+	a.used++
+	return true
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/segmentio/kafka-go/compress"
 	"github.com/segmentio/kafka-go/protocol"
 
+	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
@@ -75,7 +76,7 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 		}
 	}
 	if p.cfg.MaxMessageBytes <= 0 {
-		p.cfg.MaxMessageBytes = 16 << 20
+		p.cfg.MaxMessageBytes = defaultMaxMessageBytes
 	}
 	if p.cfg.BatchBytes <= 0 {
 		p.cfg.BatchBytes = 1 << 20
@@ -135,8 +136,8 @@ func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []i
 	byPartition := map[int][]entry{}
 	for i, m := range ms {
 		if n := recordBound(&m) + batchHeader; n > p.cfg.MaxMessageBytes {
-			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: message %s of %d bytes exceeds the limit "+
-				"of %d bytes", m.EventID(), n, p.cfg.MaxMessageBytes)))
+			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: %w: found %s of %d bytes, limit %d",
+				errTooLarge, clip.Text(m.EventID()), n, p.cfg.MaxMessageBytes)))
 			continue
 		}
 		byPartition[to[i]] = append(byPartition[to[i]], entry{m, c, i})
@@ -200,7 +201,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		err = fmt.Errorf("kafka: producer closed with unsent messages: %w", ctx.Err())
+		err = fmt.Errorf("kafka: producer closed with unsent messages: %w", context.Cause(ctx))
 	}
 	p.cancel()
 	<-done
@@ -237,11 +238,22 @@ const noProducer = -1
 func (q *partitionQueue) enqueue(es []entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.queue = append(q.queue, es...)
-	if !q.sending {
-		q.sending = true
-		q.p.wg.Go(q.run)
+	if !q.sending && !q.p.start(q.run) {
+		fail(es, ErrClosed)
+		return
 	}
+	q.queue, q.sending = append(q.queue, es...), true
+}
+
+// start runs f in a goroutine that Close waits for. It reports false after Close.
+func (p *Producer) start(f func()) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	p.wg.Go(f)
+	return true
 }
 
 // withdraw removes the messages of c from the queue.
@@ -381,7 +393,8 @@ func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err
 	defer cancel()
 	if q.producer == noProducer {
 		// -1 requests a new ID. The zero values would request an epoch of producer 0.
-		res, err := q.p.client.kafka.InitProducerID(ctx, &kafkago.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
+		res, err := q.p.client.kafka.InitProducerID(ctx,
+			&kafkago.InitProducerIDRequest{ProducerID: -1, ProducerEpoch: -1})
 		if err == nil {
 			err = res.Error
 		}
@@ -405,4 +418,36 @@ func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err
 		return 0, err
 	}
 	return res.BaseOffset, nil
+}
+
+// ProduceDeadLetter stores the dead letter of m on a topic. If the topic refuses it as too large, a smaller one is
+// stored, without the value but with its size and digest. If the topic accepts none, the dead letter is only logged,
+// because one message must not stop all others.
+func (p *Producer) ProduceDeadLetter(ctx context.Context, topic string, m transport.Message,
+	d transport.DeadLetter,
+) error {
+	return p.deadLetter(ctx, topic, m, d, func(ctx context.Context, m transport.Message) error {
+		_, err := p.Produce(ctx, topic, m)
+		return err
+	})
+}
+
+// deadLetter is ProduceDeadLetter with a function that stores a message on the topic.
+func (p *Producer) deadLetter(ctx context.Context, topic string, m transport.Message, d transport.DeadLetter,
+	store func(context.Context, transport.Message) error,
+) error {
+	err := store(ctx, transport.DeadLetterOf(m, d))
+	if !tooLarge(err) {
+		return err
+	}
+	for _, small := range transport.Smaller(m, d) {
+		if err = store(ctx, small); !tooLarge(err) {
+			return err
+		}
+	}
+	p.observer.Count(producerPart(topic), pipeline.EventLost, 1)
+	p.client.log.Error("kafka: the topic refuses even a dead letter without a value; raise its max.message.bytes",
+		"topic", topic, "event_id", clip.Text(m.EventID()), "from_topic", d.Topic, "partition", d.Partition,
+		"offset", d.Offset, "stage", d.Stage, "reason", clip.Text(d.Error), "error", err)
+	return nil
 }

@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/recordset"
 )
 
 // fetchBytes limits a fetch. A larger message is fetched alone.
@@ -74,6 +74,55 @@ func (c *Client) Range(ctx context.Context, topic string, from, to []int64) iter
 	}
 }
 
+// Between reads the messages of a partition from the offset from up to, but not including, to. It yields an error last,
+// if there is one.
+func (c *Client) Between(
+	ctx context.Context, topic string, partition int, from, to int64,
+) iter.Seq2[transport.Message, error] {
+	return func(yield func(transport.Message, error) bool) {
+		_, err := c.readRange(ctx, topic, partition, from, to, func(m transport.Message) bool { return yield(m, nil) })
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(transport.Message{}, err)
+		}
+	}
+}
+
+// Fetch requests the messages of a partition from an offset once, and returns those that are stored together: at least
+// one, and about size bytes.
+func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset int64, size int) (
+	[]transport.Message, error,
+) {
+	ms, _, err := c.fetchMessages(ctx, topic, partition, offset, size)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: read %s/%d at offset %d: %w", topic, partition, offset, c.explain(err))
+	}
+	return ms, nil
+}
+
+// OffsetAt returns the offset of the first message of a partition that was sent at a time or later, or the end of the
+// partition if there is none.
+func (c *Client) OffsetAt(ctx context.Context, topic string, partition int, t time.Time) (int64, error) {
+	req := &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
+		topic: {{Partition: partition, Timestamp: t.UnixMilli()}},
+	}}
+	res, err := c.kafka.ListOffsets(ctx, req)
+	if err != nil {
+		return 0, fmt.Errorf("kafka: offset of %s/%d at %v: %w", topic, partition, t, c.explain(err))
+	}
+	for _, p := range res.Topics[topic] {
+		if p.Error != nil {
+			return 0, fmt.Errorf("kafka: offset of %s/%d at %v: %w", topic, partition, t, c.explain(p.Error))
+		}
+		for offset := range p.Offsets {
+			if offset >= 0 {
+				return offset, nil
+			}
+		}
+	}
+	ends, err := c.ends(ctx, topic, partition)
+	return ends[partition], err
+}
+
 // errStopped ends a read because yield returned false.
 var errStopped = errors.New("stopped")
 
@@ -113,20 +162,24 @@ func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (end
 	return ends, err
 }
 
+// rangeWait is how long a broker waits for messages that should be there.
+const rangeWait = 250 * time.Millisecond
+
 // readRange yields the messages of a partition from offset from up to, but not including, to. It skips messages that
-// retention has deleted. It returns the next offset, and errStopped if yield returned false.
+// retention has deleted, and logs what cannot be decoded. It returns the next offset, and errStopped if yield returned
+// false.
 func (c *Client) readRange(ctx context.Context, topic string, partition int, from, to int64,
 	yield func(transport.Message) bool,
 ) (int64, error) {
 	for from < to {
-		var ms []transport.Message
+		var set *recordset.Set
 		next := from
 		err := c.retry(ctx, fmt.Sprintf("read %s/%d", topic, partition), func(ctx context.Context) (err error) {
-			ms, next, err = c.fetch(ctx, topic, partition, from)
+			set, err = c.fetchStored(ctx, topic, partition, from, fetchBytes)
 			if is(err, kafkago.OffsetOutOfRange) {
 				var first map[int]int64
 				if first, err = c.offsets(ctx, topic, kafkago.FirstOffset, partition); err == nil {
-					ms, next = nil, max(first[partition], from+1)
+					set, next = nil, max(first[partition], from+1)
 				}
 			}
 			return err
@@ -134,12 +187,19 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 		if err != nil {
 			return from, err
 		}
-		for _, m := range ms {
-			if m.Offset >= to {
-				break
-			}
-			if !yield(m) {
-				return m.Offset + 1, errStopped
+		if set != nil {
+			next = set.Next()
+			for m, err := range set.Each {
+				if err != nil {
+					c.refused(topic, partition, err)
+					continue
+				}
+				if m.Offset >= to {
+					break
+				}
+				if !yield(m) {
+					return m.Offset + 1, errStopped
+				}
 			}
 		}
 		from = next
@@ -147,68 +207,44 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 	return from, nil
 }
 
-// fetch requests the messages at offset once. offset must be below the end of the partition. It returns the messages
-// and the next offset.
-func (c *Client) fetch(
-	ctx context.Context, topic string, partition int, offset int64,
-) ([]transport.Message, int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	res, err := c.kafka.Fetch(ctx, &kafkago.FetchRequest{
-		Topic: topic, Partition: partition, Offset: offset, MinBytes: 1, MaxBytes: fetchBytes,
-		MaxWait: 250 * time.Millisecond,
-	})
-	if err == nil {
-		err = res.Error
+// refused reports what a reader without a dead letter topic leaves out.
+func (c *Client) refused(topic string, partition int, err error) {
+	c.observer.Count("consumer "+topic, pipeline.EventDamaged, 1)
+	c.log.Error("kafka: messages cannot be decoded and are left out", "topic", topic, "partition", partition,
+		"error", err)
+}
+
+// fetchStored is fetch for an offset below the end of the partition. An empty set is an error.
+func (c *Client) fetchStored(ctx context.Context, topic string, partition int, offset int64, size int) (
+	*recordset.Set, error,
+) {
+	set, err := c.fetch(ctx, topic, partition, offset, size, rangeWait)
+	if err == nil && (set.Empty() || set.Next() <= offset) {
+		err = errors.New("empty response below the high watermark")
 	}
+	return set, err
+}
+
+// fetchMessages requests the messages at offset once. offset must be below the end of the partition. It returns the
+// messages, which take about size bytes of memory at most, and the next offset.
+func (c *Client) fetchMessages(
+	ctx context.Context, topic string, partition int, offset int64, size int,
+) ([]transport.Message, int64, error) {
+	set, err := c.fetchStored(ctx, topic, partition, offset, size)
 	if err != nil {
 		return nil, offset, err
 	}
 	var ms []transport.Message
-	next := offset
-	for {
-		r, err := res.Records.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	used := int64(0)
+	for m, err := range set.Each {
 		if err != nil {
-			return nil, offset, err
+			c.refused(topic, partition, err)
+			continue
 		}
-		if r.Offset < offset {
-			continue // the batch begins before the requested offset
-		}
-		m := transport.Message{Topic: topic, Partition: partition, Offset: r.Offset, Appended: r.Time}
-		if m.Key, err = protocol.ReadAll(r.Key); err == nil {
-			m.Value, err = protocol.ReadAll(r.Value)
-		}
-		if err != nil {
-			return nil, offset, err
-		}
-		for _, h := range r.Headers {
-			m.Headers = append(m.Headers, transport.Header{Key: h.Key, Value: h.Value})
-		}
-		ms, next = append(ms, m), r.Offset+1
-	}
-	if len(ms) == 0 {
-		if next = max(next, controlEnd(res.Records)); next == offset {
-			return nil, offset, errors.New("empty response below the high watermark")
+		ms = append(ms, m)
+		if used += m.Size(); used >= max(int64(size), int64(set.Bytes())) {
+			return ms, m.Offset + 1, nil // compressed messages may take more memory than they were expected to
 		}
 	}
-	return ms, next, nil
-}
-
-// controlEnd returns the offset after the control records, or 0 if there are none. Control records are markers of other
-// programs' transactions. kafka-go hides them.
-func controlEnd(r kafkago.RecordReader) int64 {
-	switch r := r.(type) {
-	case *protocol.ControlBatch:
-		return r.BaseOffset + 1
-	case *protocol.RecordStream:
-		end := int64(0)
-		for _, b := range r.Records {
-			end = max(end, controlEnd(b))
-		}
-		return end
-	}
-	return 0
+	return ms, set.Next(), nil
 }

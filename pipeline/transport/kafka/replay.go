@@ -2,74 +2,175 @@ package kafka
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/voxelstream/voxelstream/internal/clip"
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
+// ReplayConfig says which dead letters are sent back, and where to.
+type ReplayConfig struct {
+	// Topic has the dead letters. After a replay of all of them, the offsets are committed under the name of Group.
+	Topic, Group string
+	// To are the topics to which messages may be sent. Everyone who can write to Topic chooses the topic in a dead
+	// letter, but it is sent with the rights of this client.
+	To []string
+	// Match, if set, selects the dead letters of the whole topic that are sent. Offsets are neither read nor committed.
+	Match func(transport.Message, transport.DeadLetter) bool
+	// Left is called for a dead letter that is not sent, with the reason. It may be nil.
+	Left func(transport.Message, error)
+}
+
+// replayTime is how long a topic may refuse a message before its dead letters are left.
+const replayTime = 30 * time.Second
+
 // Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It starts
-// after the last one that it replayed, which is committed under the name of the group, and ends at the current end of
-// the topic. If match is not nil, Replay starts at the beginning, sends only the dead letters that match accepts, and
-// commits nothing. Messages keep their event IDs, so a volume that was classified after all is recognised as a
-// duplicate.
-func (c *Client) Replay(ctx context.Context, p *Producer, topic, group string,
-	match func(transport.Message, transport.DeadLetter) bool,
-) (int, error) {
-	n, err := c.Partitions(ctx, topic)
+// after the last one that it replayed and ends at the current end of the topic. Messages keep their event IDs, so a
+// volume that was classified after all is recognised as a duplicate. A dead letter without its value is replaced by the
+// message itself, if that is still on its topic. What cannot be sent is left, and the next one is sent.
+func (c *Client) Replay(ctx context.Context, p *Producer, r ReplayConfig) (int, error) {
+	n, err := c.Partitions(ctx, r.Topic)
 	if err != nil {
 		return 0, err
 	}
-	from, err := c.committed(ctx, group, topic, all(n)...)
+	from, err := c.committed(ctx, r.Group, r.Topic, all(n)...)
 	if err != nil {
-		return 0, fmt.Errorf("kafka: replay of %s: %w", topic, err)
+		return 0, fmt.Errorf("kafka: replay of %s: %w", r.Topic, err)
 	}
-	ends, err := c.ends(ctx, topic, all(n)...)
+	ends, err := c.ends(ctx, r.Topic, all(n)...)
 	if err != nil {
 		return 0, err
 	}
-	sent := 0
+	replay := &replay{client: c, producer: p, ReplayConfig: r, broken: map[string]error{}}
 	for part := range n {
 		start := max(from[part], 0)
-		if match != nil {
+		if r.Match != nil {
 			start = 0
 		}
-		var failed error
-		next, err := c.readRange(ctx, topic, part, start, ends[part], func(m transport.Message) bool {
-			d, err := transport.ReadDeadLetter(m)
-			if err != nil {
-				c.log.Warn("kafka: skipped a message that is not a dead letter", "error", err)
-				return true
-			}
-			if match != nil && !match(m, d) || d.Topic == "" {
-				return true // without a topic it never was a message, so there is nothing to send back
-			}
-			again := transport.Original(m)
-			if _, ok := again.Header(transport.HeaderEventID); !ok {
-				// The message was identified by its original position. It must keep that ID in its new position.
-				was := transport.Message{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}
-				again.SetHeader(transport.HeaderEventID, was.EventID())
-			}
-			if _, failed = p.Produce(ctx, d.Topic, again); failed != nil {
-				return false
-			}
-			sent++
-			return true
+		next, err := c.readRange(ctx, r.Topic, part, start, ends[part], func(m transport.Message) bool {
+			replay.one(ctx, m)
+			return ctx.Err() == nil
 		})
-		if failed != nil {
-			err, next = failed, next-1
+		if ctx.Err() != nil {
+			err, next = ctx.Err(), max(start, next-1) // the last one may not have been sent
 		}
-		if match == nil && next > start {
-			if e := c.commit(ctx, group, topic, part, next); e != nil && err == nil {
+		if r.Match == nil && next > start {
+			if e := c.commit(context.WithoutCancel(ctx), r.Group, r.Topic, part, next); e != nil && err == nil {
 				err = e
 			}
 		}
 		if err != nil {
-			return sent, fmt.Errorf("kafka: replay of %s/%d at offset %d: %w", topic, part, next, err)
+			return replay.sent, fmt.Errorf("kafka: replay of %s/%d at offset %d: %w", r.Topic, part, next, err)
 		}
 	}
-	return sent, nil
+	return replay.sent, nil
+}
+
+// replay is a running replay.
+type replay struct {
+	ReplayConfig
+	client   *Client
+	producer *Producer
+	sent     int
+	broken   map[string]error // topics that accept nothing
+}
+
+// one sends one dead letter or leaves it.
+func (r *replay) one(ctx context.Context, m transport.Message) {
+	d, err := transport.ReadDeadLetter(m)
+	if err != nil {
+		r.client.log.Warn("kafka: skipped a message that is not a dead letter", "error", clip.Text(err.Error()))
+		return
+	}
+	if r.Match != nil && !r.Match(m, d) || d.Topic == "" {
+		return // without a topic it never was a message, so there is nothing to send back
+	}
+	switch err := r.send(ctx, m, d); {
+	case err == nil:
+		r.sent++
+	case ctx.Err() == nil && r.Left != nil:
+		r.Left(m, err)
+	}
+}
+
+func (r *replay) send(ctx context.Context, m transport.Message, d transport.DeadLetter) error {
+	if !slices.Contains(r.To, d.Topic) {
+		return fmt.Errorf("found the topic %q, want one of %q", clip.Text(d.Topic), r.To)
+	}
+	if d.Last != 0 || d.Count != 0 {
+		return errors.New("it stands for several messages, which it does not contain")
+	}
+	if err := r.broken[d.Topic]; err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, replayTime, fmt.Errorf("not done within %v", replayTime))
+	defer cancel()
+	again := transport.Original(m)
+	if d.LeftOut() {
+		var err error
+		if again, err = r.original(limited, d); err != nil {
+			return err
+		}
+	}
+	if _, ok := again.Header(transport.HeaderEventID); !ok {
+		// The message was identified by its original position. It must keep that ID in its new position.
+		was := transport.Message{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}
+		again.SetHeader(transport.HeaderEventID, was.EventID())
+	}
+	if _, err := r.client.topicPartitions(limited, d.Topic); err != nil {
+		r.broken[d.Topic] = err
+		return err
+	}
+	_, err := r.producer.Produce(limited, d.Topic, again)
+	if err != nil && !pipeline.IsPermanent(err) {
+		err = fmt.Errorf("topic %s: %w", d.Topic, errors.Join(context.Cause(limited), err))
+		r.broken[d.Topic] = err // it would refuse the next one too, for example because of missing rights
+	}
+	return err
+}
+
+// original reads the message of a dead letter that is without its value.
+func (r *replay) original(ctx context.Context, d transport.DeadLetter) (m transport.Message, err error) {
+	gone := fmt.Errorf("its value was left out, and the message is no longer at %s/%d offset %d", d.Topic, d.Partition,
+		d.Offset)
+	from, to, err := r.client.Bounds(ctx, d.Topic)
+	if err != nil {
+		return m, err
+	}
+	if d.Partition < 0 || d.Partition >= len(from) || d.Offset < from[d.Partition] || d.Offset >= to[d.Partition] {
+		return m, gone
+	}
+	found := false
+	_, err = r.client.readRange(ctx, d.Topic, d.Partition, d.Offset, d.Offset+1, func(o transport.Message) bool {
+		m, found = o, true
+		return false
+	})
+	if err != nil && !errors.Is(err, errStopped) {
+		return m, err
+	}
+	if sum := sha256.Sum256(m.Value); !found || hex.EncodeToString(sum[:]) != d.SHA256 {
+		return m, gone
+	}
+	return m, nil
+}
+
+// topicPartitions returns the number of partitions of a topic, and does not wait for one that does not exist.
+func (c *Client) topicPartitions(ctx context.Context, topic string) (n int, err error) {
+	err = c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
+		if n, err = c.partitions(ctx, topic); is(err, kafkago.UnknownTopicOrPartition) {
+			err = pipeline.Permanent(err)
+		}
+		return err
+	})
+	return n, err
 }
 
 // commit commits an offset for a group, which must have no members.

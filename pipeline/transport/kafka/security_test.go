@@ -58,7 +58,7 @@ func connect(t *testing.T, broker *kfake.Cluster, to TLSOptions, so SASLOptions)
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
 	defer cancel()
 	return c, c.Ping(ctx)
 }
@@ -140,7 +140,7 @@ func TestTLS(t *testing.T) {
 				if !errors.Is(err, ErrAccess) || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("found %v, want %q", err, c.want)
 				}
-				if took := time.Since(begin); took > 5*time.Second {
+				if took := time.Since(begin); took > time.Minute {
 					t.Errorf("it took %v", took)
 				}
 				return
@@ -210,7 +210,7 @@ func TestSASL(t *testing.T) {
 					if strings.Contains(fmt.Sprint(err), wrong.Password) {
 						t.Errorf("the error shows the password: %v", err)
 					}
-					if took := time.Since(begin); took > 5*time.Second {
+					if took := time.Since(begin); took > time.Minute {
 						t.Errorf("it took %v", took)
 					}
 				}
@@ -409,7 +409,6 @@ func TestExplainOnce(t *testing.T) {
 	}{
 		{nil, "the broker closed the connection; it may require TLS or SASL: EOF"},
 		{&tls.Config{}, "the broker closed the connection; it may not speak TLS at this address: EOF"},
-		//nolint:gosec // not used
 	} {
 		client := &Client{cfg: Config{TLS: c.cfg}}
 		err := client.explain(fmt.Errorf("dial: %w", client.explain(io.EOF)))

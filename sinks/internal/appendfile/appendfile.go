@@ -107,13 +107,20 @@ func (f *File) reopen() error {
 	old := f.file
 	f.file = file
 	if err = f.load(); err == nil {
-		if err = f.cut(); err == nil {
-			err = durable.Sync(filepath.Dir(f.path))
+		err = f.cut()
+	}
+	if err == nil {
+		if l := f.layout.Newer(); l != nil {
+			err = f.upgrade(l)
 		}
 	}
+	if err == nil {
+		err = durable.Sync(filepath.Dir(f.path))
+	}
 	if err != nil {
+		failed := f.file
 		f.file = old
-		return errors.Join(err, file.Close())
+		return errors.Join(err, failed.Close())
 	}
 	if old != nil {
 		return old.Close()

@@ -188,8 +188,9 @@ func TestForeignContent(t *testing.T) {
 		header.WriteString(map[bool]string{true: ","}[i > 0] + c.Name)
 	}
 	head := header.String() + "\n"
-	row := "a/0" + strings.Repeat(",1", 12) + ",1,null,,,,,,,,0\n"
-	quoted := "\"a\n/0\"" + strings.Repeat(",1", 12) + ",1,null,,,,,,,,0\n"
+	rest := strings.Repeat(",1", 13) + ",null,,,,,,,,0,,"
+	rest += strings.Repeat(",", len(table.Columns())-1-strings.Count(rest, ",")) + "\n" // later columns are empty
+	row, quoted := "a/0"+rest, "\"a\n/0\""+rest
 	for name, c := range map[string]struct {
 		file, content string
 		keep          int

@@ -28,7 +28,7 @@ func TestFullDisk(t *testing.T) {
 }
 
 func fullDiskProcess(t *testing.T, path string) {
-	cmd := exec.Command(os.Args[0], "-test.run", "^TestFullDisk$", "-test.v") //nolint:gosec // ourselves
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestFullDisk$", "-test.v")
 	cmd.Env = append(os.Environ(), "APPENDFILE_FULL_DISK="+path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -19,6 +19,7 @@ type jsonLines struct {
 
 func (*jsonLines) Header() []byte    { return nil }
 func (*jsonLines) Begin([]byte) bool { return false }
+func (*jsonLines) Newer() Layout     { return nil }
 func (*jsonLines) Quotes() bool      { return false }
 
 func (l *jsonLines) Append(dst []byte, c *record.Classification) ([]byte, error) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 )
@@ -51,12 +52,13 @@ func TestNames(t *testing.T) {
 
 // FuzzScan: what the scanner takes, encoding/json takes too, with the same result.
 func FuzzScan(f *testing.F) {
+	m := mutants.New(f, "table: json lines, scan")
 	c := sinktest.Classification("s", 1)
 	line, err := json.Marshal(&c)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(line)
+	m.Add(line)
 	for _, s := range []string{
 		`{"event_id":"a/0","model":{"digest":"d"}}`,
 		` { "model" : { "digest" : "d" , "x" : [ ] } , "event_id" : "a/0" , "y" : { } } `,
@@ -68,9 +70,9 @@ func FuzzScan(f *testing.F) {
 		`{"event_id":"a","model":{"digest":"d"}}{}`,
 		`{"event_id":"a","x":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `,"model":{"digest":"d"}}`,
 	} {
-		f.Add([]byte(s))
+		m.Add([]byte(s))
 	}
-	f.Fuzz(func(t *testing.T, line []byte) {
+	m.Fuzz(func(t *testing.T, line []byte) {
 		var r reader
 		event, digest, ok := r.scan(line)
 		if !ok {

@@ -16,6 +16,8 @@ type Layout interface {
 	// Begin is called with the first line of an existing file, if the layout has a header. It reports whether that is
 	// a header of the layout, and adjusts the layout to it.
 	Begin(line []byte) bool
+	// Newer returns the layout of this version, if Begin has found fewer columns, or nil.
+	Newer() Layout
 	// Quotes reports whether line ends between double quotes belong to the row.
 	Quotes() bool
 	// Append appends a row with its line end to dst. The error begins with the event ID.

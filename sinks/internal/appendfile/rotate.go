@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/option"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // Rotation are the options for files that are rotated: results.jsonl is renamed to results-000001.jsonl, and a new file
@@ -82,15 +83,11 @@ func (f *File) loadRotated() error {
 }
 
 func (f *File) loadKeys(path string) error {
-	file, err := os.Open(path)
+	file, info, err := regular.Open(path)
 	if err != nil {
 		return cause(err)
 	}
 	defer file.Close() //nolint:errcheck // opened for reading
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
 	l, err := f.scan(file, info.Size(), compressionOf(path))
 	if err == nil && l.torn {
 		err = fmt.Errorf("offset %d: found an incomplete row at the end", l.good)

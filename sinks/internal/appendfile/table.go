@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -69,13 +70,9 @@ type Reader struct {
 
 // Open opens a file. The content, not the name, tells how it is compressed.
 func Open(path string, l Layout) (*Reader, error) {
-	file, err := os.Open(path)
+	file, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
 	}
 	how, err := detect(file)
 	if err != nil {

@@ -16,13 +16,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/internal/mutants"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/sinks/sinktest"
 	"github.com/voxelstream/voxelstream/sinks/table"
 )
 
-// Rows returns n rows with every kind of value: missing ones, boxes, extremes, texts beyond ASCII and lists of
+// Rows returns n rows with every kind of value: missing ones, boxes, distances, extremes, texts beyond ASCII and lists of
 // different lengths.
 func Rows(n int) []record.Classification {
 	out := make([]record.Classification, n)
@@ -33,6 +34,8 @@ func Rows(n int) []record.Classification {
 			c.Object, c.View, c.Track = math.MaxUint32, 2, math.MaxInt64
 			c.Box = &record.Box{Center: [3]float64{6.9e5, -2, 1e-9}, Size: [3]float32{4.5, 1.9, 1.6}, Yaw: -3.1}
 			c.EventID = c.ID().String()
+			c.Distance = &record.Distance{Nearest: 12.5, Median: 12.75, Center: 13.5, Deviation: 1e-2, Valid: .5}
+			c.Velocity = &[3]float32{float32(i), -1.5, 0}
 		case 2:
 			c.Name, c.Model.Name, c.Model.Version = "grüne Höhle, 日本", `a"b,c`+"\n\t", ""
 		case 3:
@@ -40,11 +43,16 @@ func Rows(n int) []record.Classification {
 			c.Score, c.LatencyMS = math.Float32frombits(1), 1e300
 		case 4:
 			c.Time = time.Unix(0, math.MinInt64+int64(i)).UTC()
+			c.Distance = &record.Distance{Nearest: .75, Median: 1e9}
 		case 5:
 			c.TopK = nil
 			for k := range i % 11 {
 				c.TopK = append(c.TopK, record.Score{Class: k, Score: 1 / float32(k+2)})
 			}
+		}
+		if i%5 > 0 {
+			energy := float32(i%9) - 4
+			c.Energy, c.Unfamiliar = &energy, i%5 == 3
 		}
 		out[i] = c
 	}
@@ -216,8 +224,7 @@ func Fuzz(f *testing.F, format *table.Format) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(whole)
-	f.Fuzz(func(t *testing.T, content []byte) {
+	mutants.Fuzz(f, "table: "+format.Name, [][]byte{whole}, func(t *testing.T, content []byte) {
 		path := filepath.Join(t.TempDir(), "a"+format.Extensions[0])
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)

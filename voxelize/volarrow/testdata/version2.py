@@ -58,7 +58,7 @@ write(
     },
 )
 
-# Bytes with scale and offset in a plain list, and all the other columns.
+# Bytes with scale and offset in a plain list, and other columns.
 write(
     "version2-bytes.arrow",
     {
@@ -82,5 +82,29 @@ write(
         "voxelstream.dims": "2,3,4",
         "voxelstream.scale": "4",
         "voxelstream.offset": "-1000",
+    },
+)
+
+# Distances and velocities of objects.
+write(
+    "version2-objects.arrow",
+    {
+        "seq": pa.array([1, 2, 3], pa.uint64()),
+        "object": pa.array([1, 2, 3], pa.uint32()),
+        "track": pa.array([5, 5, 5], pa.uint64()),
+        "velocity": pa.array(
+            [None, [1, -2, 0.5], [0, 0, 0]], pa.list_(pa.float64(), 3)
+        ),
+        "distance": pa.array(
+            [[1.5, 2, 2.5, 0.125, 0.75], None, [0, 0, 0, 0, 0]],
+            pa.list_(pa.float64(), 5),
+        ),
+        "voxels": pa.FixedSizeListArray.from_arrays(
+            pa.array(np.arange(cells, dtype=np.uint8)), cells // rows
+        ),
+    },
+    {
+        "voxelstream.version": "2",
+        "voxelstream.dims": "2,3,4",
     },
 )

@@ -16,6 +16,13 @@ type extra struct {
 	Classes  []string `json:"classes,omitempty"`
 	Values   string   `json:"values,omitempty"`
 	Colormap string   `json:"colormap,omitempty"`
+	// Voxelize is that of nn.Metadata.
+	Voxelize map[string]string `json:"voxelize,omitempty"`
+	// Augmentation is that of the last training.
+	Augmentation string `json:"augmentation,omitempty"`
+	// Temperature and Energy are those of nn.Trust.
+	Temperature float64    `json:"temperature,omitempty"`
+	Energy      *nn.Energy `json:"energy,omitempty"`
 	// Precision is the inference precision; omitted for float32.
 	Precision json.RawMessage `json:"precision,omitempty"`
 }
@@ -31,7 +38,10 @@ func Values(m *nn.Model) string {
 
 // Extra returns our own JSON of the model.
 func Extra(m *nn.Model) ([]byte, error) {
-	e := extra{Classes: m.Classes, Values: Values(m), Colormap: m.Colormap}
+	e := extra{
+		Classes: m.Classes, Values: Values(m), Colormap: m.Colormap, Temperature: m.Trust.Temperature,
+		Energy: m.Trust.Energy, Voxelize: m.Voxelize, Augmentation: m.Augmentation,
+	}
 	if m.Precision.Kind != "" {
 		var err error
 		if e.Precision, err = json.Marshal(m.Precision); err != nil {
@@ -69,8 +79,14 @@ func SetExtra(m *nn.Model, data []byte) error {
 		}
 		m.Precision = p
 	}
+	trust := nn.Trust{Temperature: e.Temperature, Energy: e.Energy}
+	if err := trust.Check(); err != nil {
+		return fmt.Errorf("%s metadata: %w", ExtraName, err)
+	}
 	m.Metadata = nn.Metadata{
-		Classes: e.Classes, Values: e.Values, Colormap: e.Colormap, Older: e.Values == "" && e.Colormap == "",
+		Classes: e.Classes, Values: e.Values, Colormap: e.Colormap, Voxelize: e.Voxelize, Trust: trust,
+		Augmentation: e.Augmentation,
+		Older:        e.Values == "" && e.Colormap == "",
 	}
 	return nil
 }

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package sandbox
+
+// limitResources does nothing here.
+func limitResources(Limits) error { return nil }

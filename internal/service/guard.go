@@ -1,0 +1,333 @@
+package service
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"html/template"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/voxelstream/voxelstream/internal/tlsfile"
+)
+
+// Limits of logins.
+const (
+	// minToken is the minimum length of a token.
+	minToken = 16
+	// maxForm limits the body of the login form in bytes.
+	maxForm = 4 << 10
+	// maxTries is the number of wrong tokens that an address may send within tryTime.
+	maxTries = 10
+	tryTime  = time.Minute
+	// maxAddresses limits the addresses whose tries are counted.
+	maxAddresses = 1024
+)
+
+// guard decides which requests are answered. With a token, requests must carry it, as a bearer token or as the cookie
+// that the login page sets. Without one, only requests that name this machine are answered, so that no other site can
+// reach the listener under a name of its own (DNS rebinding). Requests that change something are refused if another
+// site makes them.
+type guard struct {
+	next   http.Handler
+	token  string // empty: none is required
+	cookie string // name of the cookie
+	secure bool   // the listener uses TLS
+	hosts  map[string]bool
+	cross  *http.CrossOriginProtection
+
+	mu    sync.Mutex
+	tries map[string]*tries // by address
+}
+
+// tries counts wrong tokens.
+type tries struct {
+	n     int
+	since time.Time
+}
+
+// loadToken returns the configured token, or an empty string.
+func (o Options) loadToken() (string, error) {
+	token, from := o.Token, "token"
+	if o.TokenFile != "" {
+		text, err := tlsfile.Read(o.TokenFile)
+		if err != nil {
+			return "", fmt.Errorf("http.token_file: %w", err)
+		}
+		line, _, _ := bytes.Cut(text, []byte("\n"))
+		token, from = strings.TrimSuffix(string(line), "\r"), "token_file: "+o.TokenFile
+	}
+	if (token != "" || o.TokenFile != "") && len(token) < minToken {
+		return "", fmt.Errorf("http.%s: found a token of %d characters, want %d or more", from, len(token), minToken)
+	}
+	return token, nil
+}
+
+// newToken returns a random token of 128 bits.
+func newToken() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// newGuard protects a handler. hosts are the names of this machine that requests may use without a token.
+func newGuard(next http.Handler, token, port string, secure bool, hosts ...string) *guard {
+	g := &guard{
+		next: next, token: token, cookie: "voxelstream-" + port, secure: secure,
+		hosts: map[string]bool{"localhost": true},
+		cross: http.NewCrossOriginProtection(), tries: map[string]*tries{},
+	}
+	for _, h := range hosts {
+		g.hosts[strings.ToLower(h)] = true
+	}
+	return g
+}
+
+// session returns the value of the cookie, from which the token cannot be computed.
+func (g *guard) session() string {
+	m := hmac.New(sha256.New, []byte(g.token))
+	m.Write([]byte("voxelstream session"))
+	return hex.EncodeToString(m.Sum(nil))
+}
+
+// equal compares two texts in a time that does not depend on where they differ.
+func equal(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// ServeHTTP answers a request, or refuses it.
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	if err := g.cross.Check(r); err != nil {
+		refuse(w, http.StatusForbidden, "a request of another site is refused")
+		return
+	}
+	if r.Header.Get("Upgrade") != "" && !sameOrigin(r) {
+		refuse(w, http.StatusForbidden, "a connection of another site is refused")
+		return
+	}
+	if g.token == "" {
+		if !g.local(r.Host) {
+			refuse(w, http.StatusForbidden, fmt.Sprintf(
+				"host %.100q is not this machine: set http.token to allow access under other names", r.Host))
+			return
+		}
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	if r.URL.Path == "/login" {
+		g.login(w, r)
+		return
+	}
+	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		if g.check(w, r, bearer, false) {
+			g.next.ServeHTTP(w, r)
+		}
+		return
+	}
+	if c, err := r.Cookie(g.cookie); err == nil && equal(c.Value, g.session()) {
+		g.next.ServeHTTP(w, r)
+		return
+	}
+	browser := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
+	if q := r.URL.Query(); browser && q.Has("token") {
+		if g.check(w, r, q.Get("token"), true) {
+			q.Del("token")
+			g.admit(w, r, (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).RequestURI())
+		}
+		return
+	}
+	if browser {
+		loginPage(w, http.StatusUnauthorized, "")
+		return
+	}
+	w.Header().Set("WWW-Authenticate", "Bearer")
+	refuse(w, http.StatusUnauthorized, "want a token: Authorization: Bearer TOKEN, or log in on /login")
+}
+
+// sameOrigin reports whether a request comes from a page of this server or from a program.
+func sameOrigin(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true
+	}
+	u, err := url.Parse(origin)
+	return err == nil && strings.EqualFold(u.Host, r.Host)
+}
+
+// local reports whether a Host header names this machine.
+func (g *guard) local(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.ToLower(strings.Trim(name, "[]"))
+	ip := net.ParseIP(name)
+	return g.hosts[name] || ip != nil && ip.IsLoopback()
+}
+
+// check reports whether a token is right. Otherwise, or after too many tries, it answers.
+func (g *guard) check(w http.ResponseWriter, r *http.Request, token string, browser bool) bool {
+	address, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		address = r.RemoteAddr
+	}
+	status, text := http.StatusUnauthorized, "The token is wrong."
+	switch err := g.try(address, equal(token, g.token), time.Now()); {
+	case err == nil:
+		return true
+	case errors.Is(err, errTries):
+		status, text = http.StatusTooManyRequests, "There were too many wrong tokens. Try again in a minute."
+		w.Header().Set("Retry-After", fmt.Sprint(int(tryTime.Seconds())))
+	}
+	if browser {
+		loginPage(w, status, text)
+	} else {
+		refuse(w, status, text)
+	}
+	return false
+}
+
+// Errors of try.
+var (
+	errToken = errors.New("the token is wrong")
+	errTries = errors.New("too many wrong tokens")
+)
+
+// try counts a wrong token of an address. After too many of them, it refuses right ones too, so that nothing is learnt
+// from further tries.
+func (g *guard) try(address string, right bool, now time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.tries[address]
+	if t != nil && now.Sub(t.since) > tryTime {
+		delete(g.tries, address)
+		t = nil
+	}
+	if t != nil && t.n >= maxTries {
+		return errTries
+	}
+	if right {
+		return nil
+	}
+	if t == nil {
+		if len(g.tries) >= maxAddresses {
+			for a, t := range g.tries {
+				if now.Sub(t.since) > tryTime {
+					delete(g.tries, a)
+				}
+			}
+			if len(g.tries) >= maxAddresses {
+				return errTries
+			}
+		}
+		t = &tries{since: now}
+		g.tries[address] = t
+	}
+	t.n++
+	return errToken
+}
+
+// login answers GET /login with the form, and POST /login with the cookie.
+func (g *guard) login(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet:
+		loginPage(w, http.StatusOK, "")
+	case http.MethodPost:
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if err := r.ParseForm(); err != nil {
+			loginPage(w, http.StatusBadRequest, "The form could not be read.")
+			return
+		}
+		if g.check(w, r, r.PostForm.Get("token"), true) {
+			g.admit(w, r, "/")
+		}
+	default:
+		w.Header().Set("Allow", "GET, POST")
+		refuse(w, http.StatusMethodNotAllowed, "want GET or POST")
+	}
+}
+
+// admit sets the cookie and sends the browser to a path of this server.
+func (g *guard) admit(w http.ResponseWriter, _ *http.Request, path string) {
+	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.HasPrefix(path, "/\\") {
+		path = "/"
+	}
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // not Secure where the page is served without TLS
+		Name: g.cookie, Value: g.session(), Path: "/", HttpOnly: true, Secure: g.secure,
+		SameSite: http.SameSiteStrictMode,
+	})
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	w.Header().Set("Location", path)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+func refuse(w http.ResponseWriter, status int, text string) {
+	respond(w, status, map[string]string{"error": text})
+}
+
+// loginStyle is the only style of the login page. Its digest is in the page's Content-Security-Policy.
+const loginStyle = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}
+body{min-height:90vh;display:grid;place-items:center;margin:0}
+form{display:grid;gap:.75rem;width:min(20rem,86vw)}
+h1{font-size:1.3rem;margin:0}
+p{margin:0}
+.wrong{color:light-dark(#b00020,#ff8a80)}
+input,button{font:inherit;padding:.55rem .7rem;border-radius:.4rem;border:1px solid light-dark(#888,#777)}
+button{background:light-dark(#1f4fbf,#8fb4ff);color:light-dark(#fff,#10131a);border-color:transparent;cursor:pointer}
+`
+
+var loginTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("login").Parse(`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Log in · Voxelstream</title>
+<style>{{.Style}}</style>
+</head>
+<body>
+<form method="post" action="/login">
+<h1>Voxelstream</h1>
+<label for="token">Token</label>
+<input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
+{{if .Text}}<p class="wrong" role="alert">{{.Text}}</p>
+{{end}}<button>Log in</button>
+<p>The program prints the token when it starts, or its configuration has it as <code>http.token</code>.</p>
+</form>
+</body>
+</html>
+`))
+})
+
+// loginPage answers with the login form. text says why it is shown again.
+func loginPage(w http.ResponseWriter, status int, text string) {
+	sum := sha256.Sum256([]byte(loginStyle))
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'sha256-"+
+		base64.StdEncoding.EncodeToString(sum[:])+"'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_ = loginTemplate().Execute(w, struct { // the client may be gone
+		Style template.CSS
+		Text  string
+	}{loginStyle, text})
+}

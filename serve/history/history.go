@@ -1,0 +1,399 @@
+// Package history shows what the topic of classifications still holds: each classification with the volume that it is
+// about. Classifications are found by their offsets.
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/serve/frame"
+	"github.com/voxelstream/voxelstream/serve/reply"
+	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/volarrow"
+)
+
+// Log reads topics. A *kafka.Client of pipeline/transport/kafka is one.
+type Log interface {
+	Bounds(ctx context.Context, topic string) (from, to []int64, err error)
+	Fetch(ctx context.Context, topic string, partition int, offset int64, size int) ([]transport.Message, error)
+	Between(ctx context.Context, topic string, partition int, from, to int64) iter.Seq2[transport.Message, error]
+	OffsetAt(ctx context.Context, topic string, partition int, t time.Time) (int64, error)
+}
+
+// Limits of requests.
+const (
+	// answerTime limits a request.
+	answerTime = 20 * time.Second
+	// maxRequests limits the requests at work.
+	maxRequests = 8
+	// fetchSize is the size of what is read around a message in bytes; neighbours are probably asked for next.
+	fetchSize = 1 << 20
+	// maxCached limits the messages that are kept, in bytes.
+	maxCached = 32 << 20
+)
+
+// History answers requests about a topic of classifications and the topic of their volumes.
+type History struct {
+	log                      Log
+	volumes, classifications string
+	names                    func() []string
+	working                  chan struct{}
+	index                    index
+
+	mu     sync.Mutex
+	cached []run // most recently used last
+	size   int64
+}
+
+// run is a sequence of messages that were read together.
+type run struct {
+	topic     string
+	partition int
+	messages  []transport.Message
+	size      int64
+}
+
+// New returns a History. names returns those of the model's classes, or nil.
+func New(log Log, volumes, classifications string, names func() []string) *History {
+	return &History{
+		log: log, volumes: volumes, classifications: classifications, names: names,
+		working: make(chan struct{}, maxRequests),
+	}
+}
+
+// Handlers returns the handlers by their patterns.
+func (h *History) Handlers() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /api/timeline": h.limited(h.timeline),
+		"GET /api/frame":    h.limited(h.frame),
+		"GET /api/find":     h.limited(h.find),
+	}
+}
+
+func bad(format string, args ...any) error {
+	return reply.Errorf(http.StatusBadRequest, format, args...)
+}
+
+func missing(format string, args ...any) error {
+	return reply.Errorf(http.StatusNotFound, format, args...)
+}
+
+// limited is a handler with a time limit. f returns the body: a frame, or a value that is sent as JSON.
+func (h *History) limited(f func(r *http.Request) (any, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+		defer cancel()
+		select {
+		case h.working <- struct{}{}:
+			defer func() { <-h.working }()
+		case <-ctx.Done():
+			return
+		}
+		body, err := f(r.WithContext(ctx))
+		if err != nil {
+			if _, ok := errors.AsType[*reply.Error](err); !ok && ctx.Err() != nil {
+				err = &reply.Error{Status: http.StatusGatewayTimeout, Err: err}
+			}
+			reply.Fail(w, err)
+			return
+		}
+		if b, ok := body.([]byte); ok {
+			w.Header().Set("Content-Type", frame.ContentType)
+			w.Header().Set("Cache-Control", "no-store")
+			_, _ = w.Write(b) // the client may be gone
+			return
+		}
+		reply.JSON(w, http.StatusOK, body)
+	})
+}
+
+// Partition is a partition of the timeline.
+type Partition struct {
+	Partition int   `json:"partition"`
+	First     int64 `json:"first"`
+	// Next is the offset that the next classification will have.
+	Next      int64     `json:"next"`
+	FirstTime time.Time `json:"first_time,omitzero"`
+	LastTime  time.Time `json:"last_time,omitzero"`
+}
+
+// timeline answers with the partitions. Times are those at which classifications were sent.
+func (h *History) timeline(r *http.Request) (any, error) {
+	from, to, err := h.log.Bounds(r.Context(), h.classifications)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Partition, len(from))
+	var wait sync.WaitGroup
+	for p := range out {
+		out[p] = Partition{Partition: p, First: from[p], Next: to[p]}
+		if from[p] == to[p] {
+			continue
+		}
+		wait.Go(func() {
+			if m, err := h.message(r.Context(), h.classifications, p, from[p]); err == nil {
+				out[p].FirstTime = m.Appended.UTC()
+			}
+			if m, err := h.message(r.Context(), h.classifications, p, to[p]-1); err == nil {
+				out[p].LastTime = m.Appended.UTC()
+			}
+		})
+	}
+	wait.Wait()
+	return map[string]any{"topic": h.classifications, "partitions": out}, nil
+}
+
+// message returns a message. Its neighbours are kept for later requests.
+func (h *History) message(ctx context.Context, topic string, partition int, offset int64) (transport.Message, error) {
+	if m, ok := h.kept(topic, partition, offset); ok {
+		return m, nil
+	}
+	ms, err := h.log.Fetch(ctx, topic, partition, offset, fetchSize)
+	if err != nil {
+		return transport.Message{}, err
+	}
+	x := run{topic: topic, partition: partition, messages: ms}
+	for i := range ms {
+		x.size += ms[i].Size()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.cached, h.size = append(h.cached, x), h.size+x.size; h.size > maxCached {
+		n := 0
+		for ; n < len(h.cached)-1 && h.size > maxCached; n++ {
+			h.size -= h.cached[n].size
+		}
+		h.cached = slices.Delete(h.cached, 0, n)
+	}
+	if len(ms) > 0 && ms[0].Offset == offset {
+		return ms[0], nil
+	}
+	return transport.Message{}, missing("%s/%d: offset %d holds no message", topic, partition, offset)
+}
+
+// kept looks for a message among those that are kept.
+func (h *History) kept(topic string, partition int, offset int64) (transport.Message, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, x := range slices.Backward(h.cached) {
+		if x.topic != topic || x.partition != partition {
+			continue
+		}
+		j, found := slices.BinarySearchFunc(x.messages, offset, func(m transport.Message, offset int64) int {
+			return int(min(max(m.Offset-offset, -1), 1))
+		})
+		if found {
+			h.cached = append(slices.Delete(h.cached, i, i+1), x)
+			return x.messages[j], true
+		}
+	}
+	return transport.Message{}, false
+}
+
+// position parses the parameters partition and offset, and checks them against what the topic holds.
+func (h *History) position(r *http.Request) (p int, offset int64, from, to []int64, err error) {
+	q := r.URL.Query()
+	p, err = strconv.Atoi(q.Get("partition"))
+	if err == nil {
+		offset, err = strconv.ParseInt(q.Get("offset"), 10, 64)
+	}
+	if err != nil {
+		return 0, 0, nil, nil, bad("found partition=%.32q and offset=%.32q, want numbers", q.Get("partition"),
+			q.Get("offset"))
+	}
+	if from, to, err = h.log.Bounds(r.Context(), h.classifications); err != nil {
+		return 0, 0, nil, nil, err
+	}
+	if p < 0 || p >= len(from) {
+		return 0, 0, nil, nil, missing("found partition %d, want 0 to %d", p, len(from)-1)
+	}
+	return p, offset, from, to, nil
+}
+
+// frame answers with the frame of a classification.
+func (h *History) frame(r *http.Request) (any, error) {
+	p, offset, from, to, err := h.position(r)
+	if err != nil {
+		return nil, err
+	}
+	if offset < from[p] || offset >= to[p] {
+		return nil, missing("%s/%d: found offset %d, want %d to %d, which the topic holds", h.classifications, p,
+			offset,
+			from[p], to[p]-1)
+	}
+	m, err := h.message(r.Context(), h.classifications, p, offset)
+	if err != nil {
+		return nil, err
+	}
+	c, err := classificationOf(m)
+	if err != nil {
+		return nil, err
+	}
+	header, payload := frame.Of(c.ID()), &frame.Payload{}
+	header.Offset = &frame.Offset{Topic: h.classifications, Partition: p, Offset: offset}
+	header.Classification, header.Label, header.Time, header.ClassNames = c, c.Label, c.Time, h.names()
+	if box, ok := frame.BoxOf(c); ok {
+		header.Boxes = []frame.Box{box}
+	}
+	v, err := h.volume(r.Context(), m, c)
+	if err != nil {
+		if r.Context().Err() != nil {
+			return nil, err
+		}
+		header.Missing = err.Error()
+	} else {
+		payload.AddVolume(&header, v)
+	}
+	return frame.Encode(&header, payload)
+}
+
+// classificationOf decodes a message.
+func classificationOf(m transport.Message) (*record.Classification, error) {
+	c := &record.Classification{}
+	if err := json.Unmarshal(m.Value, c); err != nil {
+		return nil, reply.Errorf(http.StatusUnprocessableEntity,
+			"%s/%d: offset %d: found no classification in JSON: %w",
+			m.Topic, m.Partition, m.Offset, err)
+	}
+	return c, nil
+}
+
+// volume returns the volume of a classification. The error says why there is none.
+func (h *History) volume(ctx context.Context, m transport.Message, c *record.Classification) (*voxelize.Volume, error) {
+	text, ok := m.Header(transport.HeaderVolume)
+	if !ok {
+		return nil, errors.New("the classification does not say where its volume is")
+	}
+	at, err := record.ParseOrigin(text)
+	if err != nil {
+		return nil, err
+	}
+	from, to, err := h.log.Bounds(ctx, h.volumes)
+	if err != nil {
+		return nil, err
+	}
+	if at.Partition >= len(from) || at.Offset < from[at.Partition] || at.Offset >= to[at.Partition] {
+		return nil, errors.New("the topic of volumes no longer holds the volume")
+	}
+	vm, err := h.message(ctx, h.volumes, at.Partition, at.Offset)
+	if err != nil {
+		return nil, err
+	}
+	batch, err := volarrow.Decode(vm.Value, string(vm.Key))
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(batch.Volumes, func(v voxelize.Volume) bool { return v.ID == c.ID() })
+	if i < 0 {
+		return nil, fmt.Errorf("%s/%d: offset %d holds other volumes", h.volumes, at.Partition, at.Offset)
+	}
+	return &batch.Volumes[i], nil
+}
+
+// Found is the answer of /api/find.
+type Found struct {
+	Partition int `json:"partition"`
+	// Offset is nil if nothing matches, or if time ran out at the offset Until.
+	Offset   *int64 `json:"offset"`
+	Until    int64  `json:"until"`
+	Complete bool   `json:"complete"`
+}
+
+// find answers with the next or the previous classification that matches. The time moves the position first.
+func (h *History) find(r *http.Request) (any, error) {
+	p, offset, from, to, err := h.position(r)
+	if err != nil {
+		return nil, err
+	}
+	q := r.URL.Query()
+	match, err := matcher(q.Get("where"), q.Get("class"), q.Get("below"))
+	if err != nil {
+		return nil, err
+	}
+	step := int64(1)
+	switch d := q.Get("direction"); d {
+	case "", "next":
+	case "previous":
+		step = -1
+	default:
+		return nil, bad("direction: found %.32q, want next or previous", d)
+	}
+	offset += step
+	if text := q.Get("time"); text != "" {
+		t, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return nil, bad("time: found %.64q, want a time such as 2026-11-29T12:00:00Z", text)
+		}
+		if offset, err = h.log.OffsetAt(r.Context(), h.classifications, p, t); err != nil {
+			return nil, err
+		}
+		if step < 0 {
+			offset--
+		}
+		offset = min(offset, to[p]-1)
+	}
+	if step > 0 {
+		offset = max(offset, from[p])
+	} else {
+		offset = min(offset, to[p]-1)
+	}
+	out := &Found{Partition: p}
+	found, until, err := h.index.search(r.Context(), h.reader(p), search{
+		partition: p, at: offset, step: step, from: from[p], to: to[p], match: match,
+	})
+	if err != nil && r.Context().Err() == nil {
+		return nil, err
+	}
+	out.Until, out.Complete = until, err == nil
+	if found {
+		out.Offset = &until
+	}
+	return out, nil
+}
+
+// reader returns what the index reads a partition with.
+func (h *History) reader(p int) func(ctx context.Context, from, to int64) iter.Seq2[transport.Message, error] {
+	return func(ctx context.Context, from, to int64) iter.Seq2[transport.Message, error] {
+		return h.log.Between(ctx, h.classifications, p, from, to)
+	}
+}
+
+// matcher returns the condition of a search.
+func matcher(where, class, below string) (func(entry) bool, error) {
+	switch where {
+	case "":
+		return func(entry) bool { return true }, nil
+	case "error":
+		return entry.wrong, nil
+	case "unfamiliar":
+		return entry.unfamiliar, nil
+	case "low":
+		limit := .5
+		if below != "" {
+			var err error
+			if limit, err = strconv.ParseFloat(below, 64); err != nil || !(limit >= 0 && limit <= 1) {
+				return nil, bad("below: found %.32q, want a number from 0 to 1", below)
+			}
+		}
+		return func(e entry) bool { return e.score() < limit }, nil
+	case "class":
+		k, err := strconv.Atoi(class)
+		if err != nil || k < 0 || k > maxClass {
+			return nil, bad("class: found %.32q, want a number from 0 to %d", class, maxClass)
+		}
+		return func(e entry) bool { return e.class() == k }, nil
+	}
+	return nil, bad("where: found %.32q, want %s", where,
+		strings.Join([]string{"error", "low", "class", "unfamiliar"}, ", "))
+}
