@@ -25,9 +25,7 @@ func (o *mnist3D) points(r *rand.Rand, p *ingest.PointCloud) { MNIST3D(r, p) }
 // about the origin, with normally distributed angles of 180 degrees standard deviation about z and 90 about y and x.
 // Then it adds noise that is uniform within a quarter of the standard deviation of each axis.
 func MNIST3D(r *rand.Rand, p *ingest.PointCloud) Matrix {
-	const degree = math.Pi / 180
-	az, ay, ax := r.NormFloat64()*180*degree, r.NormFloat64()*90*degree, r.NormFloat64()*90*degree
-	m := Rotation(2, az).Times(Rotation(1, ay)).Times(Rotation(0, ax))
+	m := MNIST3DRotation(r)
 	for i := range p.X {
 		p.X[i], p.Y[i], p.Z[i] = m.Apply(p.X[i], p.Y[i], p.Z[i])
 	}
@@ -38,6 +36,13 @@ func MNIST3D(r *rand.Rand, p *ingest.PointCloud) Matrix {
 		}
 	}
 	return m
+}
+
+// MNIST3DRotation returns the rotation of [MNIST3D].
+func MNIST3DRotation(r *rand.Rand) Matrix {
+	const degree = math.Pi / 180
+	az, ay, ax := r.NormFloat64()*180*degree, r.NormFloat64()*90*degree, r.NormFloat64()*90*degree
+	return Rotation(2, az).Times(Rotation(1, ay)).Times(Rotation(0, ax))
 }
 
 // deviation returns the population standard deviation of the numbers that are not NaN.

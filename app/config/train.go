@@ -40,6 +40,10 @@ type Train struct {
 	ClipValue      float64   `yaml:"clip_value" flag:"clip-value" min:"0" doc:"Maximum absolute value of each element of a gradient. 0 disables clipping."`
 	EMAMomentum    float64   `yaml:"ema_momentum" flag:"ema" min:"0" below:"1" doc:"Momentum of an exponential moving average of the weights, which replaces the weights at the end. 0 keeps the last weights."`
 
+	Average Views `yaml:"average" flag:"average" doc:"Views of each volume over which the trained model averages its scores."`
+
+	Calibrate bool `yaml:"calibrate" flag:"calibrate" doc:"Fit a temperature to the validation data, so that scores are probabilities."`
+
 	Schedule    Schedule `yaml:"schedule" flag:"schedule" doc:"Learning rate schedule."`
 	WarmUp      int      `yaml:"warm_up" flag:"warm-up" min:"0" doc:"Number of warm-up steps of the cosine schedule, in which the learning rate rises from 0."`
 	DecaySteps  int      `yaml:"decay_steps" flag:"decay-steps" min:"0" doc:"Length of the decay in steps. 0 means all steps after the warm-up for the cosine schedule, and one epoch for the exponential schedule."`
@@ -61,7 +65,7 @@ func defaultTrain() Train {
 	return Train{
 		Arch: "tutorial", Epochs: 40, BatchSize: 128, ValidationSplit: 0.3, LearningRate: 1e-3, Shuffle: true,
 		Loss: "categorical_crossentropy", Optimizer: "adam", Schedule: "constant", Pieces: []string{},
-		Monitor: MonitorAuto,
+		Monitor: MonitorAuto, Average: NoViews,
 		Plateau: 10, StepsPerEpoch: 100, MemoryLimit: 2 << 30,
 	}
 }
@@ -117,11 +121,37 @@ func (Augment) Hint() string {
 // Arch is the name of an architecture of [zoo].
 type Arch string
 
-// Choices lists the architectures.
-func (Arch) Choices() []string { return zoo.Names() }
+// ArchBest chooses the architecture from the data, and with it the settings that the user leaves open.
+const ArchBest Arch = "best"
+
+// Choices lists ArchBest and the architectures.
+func (Arch) Choices() []string { return append([]string{string(ArchBest)}, zoo.Names()...) }
 
 // ChoiceDoc returns the description of an architecture.
-func (Arch) ChoiceDoc(name string) string { return zoo.Doc(name) }
+func (Arch) ChoiceDoc(name string) string {
+	if Arch(name) == ArchBest {
+		return "The network and the settings that classify best, by the data: plane for flat objects, volume for others. " +
+			"Settings of this section that are given take precedence."
+	}
+	return zoo.Doc(name)
+}
+
+// Views is the name of the views of a volume over which a model averages, or NoViews.
+type Views string
+
+// NoViews makes a model look at each volume once.
+const NoViews Views = "none"
+
+// Choices lists NoViews and the views.
+func (Views) Choices() []string { return append([]string{string(NoViews)}, zoo.Views()...) }
+
+// ChoiceDoc returns the description of views.
+func (Views) ChoiceDoc(name string) string {
+	if Views(name) == NoViews {
+		return "Each volume as it is, once."
+	}
+	return zoo.ViewsDoc(name)
+}
 
 // Loss is the name of a loss of [train].
 type Loss string

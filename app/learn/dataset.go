@@ -54,6 +54,8 @@ type dataset struct {
 	files []app.FileOutcome
 	// notes are those about files, by path.
 	notes map[string][]string
+	// digits makes the rows, if they are not read from files or a topic.
+	digits *digits
 	// augmentation augments the rows for training; nil if there is none.
 	augmentation *augmentation
 }

@@ -123,7 +123,7 @@ func (d *dataset) close() error {
 
 // trained returns the rows for training: those of [dataset.rows], with the augmentation if there is one.
 func (d *dataset) trained() train.Rows {
-	if d.augmentation == nil {
+	if d.augmentation == nil || d.digits != nil {
 		return d.rows()
 	}
 	return augmented{d.rows(), d}
@@ -131,7 +131,10 @@ func (d *dataset) trained() train.Rows {
 
 // rows returns the volumes for evaluating the model that takes them. They can be read concurrently.
 func (d *dataset) rows() train.Rows {
-	if d.file != nil {
+	switch {
+	case d.digits != nil:
+		return d.digits
+	case d.file != nil:
 		return spilled{d}
 	}
 	return &train.Data{Index: d.index, X: d.values, Palette: d.input.Colours(), Labels: d.labels}

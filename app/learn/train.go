@@ -31,6 +31,8 @@ type TrainOptions struct {
 	FromTopic bool
 	// Follow, with FromTopic, trains on each volume of the topic once, as they arrive.
 	Follow bool
+	// Digits is an IDX file of MNIST images, to train on digits that are made into volumes afresh in each epoch.
+	Digits string
 	// Split is "train", "val", "test" or "all" of an archive with parts. Empty means train, or all if there are no
 	// parts. "pairs" is like empty, and the validation split keeps each even row and the odd row after it together.
 	Split string
@@ -68,6 +70,9 @@ type TrainResult struct {
 	Seed             uint64         `json:"seed"`
 	BestEpoch        int            `json:"best_epoch,omitempty"`
 	Stopped          bool           `json:"stopped_early,omitempty"`
+	// Final is how the model as written classifies the validation data. It is nil for the model of an epoch, whose
+	// figures are in History.
+	Final *train.Evaluation `json:"final,omitempty"`
 }
 
 // Train trains a network on labelled data. If ctx ends, training stops after the current step, the weights so far are
@@ -105,7 +110,7 @@ func (tr *trainer) run(ctx context.Context, paths []string) (*TrainResult, error
 		Epochs: len(tr.history.Loss), History: tr.history, SamplesPerSecond: tr.history.SamplesPerSecond,
 		Parameters: total,
 		Model:      tr.o.Out, Rows: tr.rows,
-		Seed: tr.env.Config.Seed, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
+		Seed: tr.env.Config.Seed, Final: tr.final, BestEpoch: tr.history.BestEpoch, Stopped: tr.history.Stopped,
 	}
 	return r, app.Interrupted(ctx, nil)
 }
@@ -120,7 +125,9 @@ type trainer struct {
 	input   *classify.Input
 	options train.Options
 	history *train.History
-	board   *board
+	// final is how the model as written classifies the validation data, if it is not the one of the last epoch.
+	final *train.Evaluation
+	board *board
 	// augmentation is nil if there is none.
 	augmentation *augmentation
 	rows         int  // per epoch
@@ -133,10 +140,12 @@ func (tr *trainer) check(paths []string) error {
 	switch {
 	case o.Out == "":
 		return errors.New("missing --out MODEL, the model file to write: .keras, .h5, .onnx or .safetensors")
-	case o.FromTopic == (len(paths) > 0):
+	case o.FromTopic == (len(paths) > 0 || o.Digits != ""):
 		return errors.New("want either files with labelled data or --from-topic")
 	case o.Follow && tr.settings.Augment != "":
 		return errors.New("--follow reads each volume once: leave train.augment out")
+	case o.Follow && tr.settings.Arch == config.ArchBest && o.Init == "":
+		return errors.New("--follow cannot look at the data before: set --arch to another architecture than best")
 	case o.Follow && len(o.Validation) > 0:
 		return errors.New("--follow cannot validate: leave --validation out")
 	case tr.settings.Optimizer == config.OptimizerInit && o.Init == "":
@@ -262,6 +271,11 @@ func (tr *trainer) train(ctx context.Context, paths []string) (err error) {
 		return err
 	}
 	if tr.model == nil {
+		if tr.settings.Arch == config.ArchBest {
+			if err := tr.best(d); err != nil {
+				return err
+			}
+		}
 		if err := tr.newModel(cmp.Or(tr.o.Classes, d.classes())); err != nil {
 			return err
 		}
@@ -344,6 +358,9 @@ func (tr *trainer) names() naming {
 }
 
 func (tr *trainer) data(ctx context.Context, paths []string) (*dataset, error) {
+	if tr.o.Digits != "" {
+		return digitData(tr.env, tr.input, tr.o)
+	}
 	if tr.o.FromTopic {
 		return readTopic(ctx, tr.env, tr.input, tr.o, tr.augmentation)
 	}
@@ -386,6 +403,9 @@ func (tr *trainer) validationData(ctx context.Context, d *dataset) (*dataset, er
 // newModel creates a network of the configured architecture.
 func (tr *trainer) newModel(classes int) (err error) {
 	in := tr.input
+	if in.Palette != nil {
+		in.Channels = zoo.Channels(string(tr.settings.Arch))
+	}
 	shape := nn.Shape{in.Dims[0], in.Dims[1], in.Dims[2], in.Channels}
 	if tr.model, err = zoo.New(string(tr.settings.Arch), shape, classes); err != nil {
 		return app.Usage(fmt.Errorf("train.arch: %w", err))
@@ -428,7 +448,37 @@ func (tr *trainer) fit(ctx context.Context, d, v *dataset) (err error) {
 	if err = errors.Join(err, log.close()); err != nil {
 		return err
 	}
-	return tr.learnEnergy(ctx, rows, tr.options.Validation)
+	return tr.finish(ctx, rows)
+}
+
+// finish makes the trained model average over views, and calibrates it, as the settings say. rows are those trained on.
+func (tr *trainer) finish(ctx context.Context, rows train.Rows) (err error) {
+	c := &tr.settings
+	held := tr.options.Validation
+	if n := rows.Len(); held == nil {
+		if split := tr.trained(n); split < n {
+			held = train.Part(rows, split, n)
+		}
+	}
+	if c.Average != config.NoViews {
+		if tr.model, err = zoo.Averaged(tr.model, string(c.Average)); err != nil {
+			return app.Usage(fmt.Errorf("train.average: %w", err))
+		}
+	}
+	if err := tr.learnTrust(ctx, rows, held); err != nil || held == nil || c.Average == config.NoViews && !c.Calibrate {
+		return err
+	}
+	tr.final, err = train.Evaluate(ctx, tr.model, held, train.EvaluateOptions{Threads: tr.env.Threads()})
+	return err
+}
+
+// trained returns the number of rows of n that are trained on.
+func (tr *trainer) trained(n int) int {
+	split := int(float64(n) * (1 - tr.settings.ValidationSplit))
+	if group := tr.options.Group; group > 1 {
+		split -= split % group
+	}
+	return split
 }
 
 // prepare sets the training options for the given number of rows per epoch.
@@ -445,7 +495,7 @@ func (tr *trainer) prepare(ctx context.Context, rows int) error {
 	options.Checkpoint.Path, options.Checkpoint.Resume = tr.o.Checkpoint, tr.o.Resume
 	options.Augmentation = tr.augmentation.String()
 	tr.model.Augmentation = options.Augmentation
-	if tr.o.Split == pairs {
+	if tr.o.Split == pairs || tr.o.Digits != "" {
 		options.Group = 2
 	}
 	if (tr.o.KeepBest || tr.o.Best != "") && options.EarlyStopping == nil {

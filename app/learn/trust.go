@@ -3,16 +3,19 @@ package learn
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// maxTrustRows is the number of rows, spread over the data, from which an energy is estimated at most.
-const maxTrustRows = 10_000
+// maxTrustRows is the number of rows, spread over the data, from which an energy is estimated at most. For a model that
+// averages over views it is less, but not less than fewTrustRows.
+const maxTrustRows, fewTrustRows = 10_000, 2_000
 
 // leastHeldRows is the number of validation rows from which they decide the threshold, of which one in a hundred of
 // them is above.
@@ -89,9 +92,9 @@ func (s spread) Read(lo int, b *train.Batch) error {
 	return nil
 }
 
-// learnEnergy gives the trained model an energy: the density of training rows, and a threshold from validation rows or,
-// if there are few, from the same.
-func (tr *trainer) learnEnergy(ctx context.Context, rows, held train.Rows) error {
+// learnTrust gives the trained model an energy: the density of training rows, and a threshold from validation rows or,
+// if there are few, from the same. If it is to be calibrated, it gets a temperature from validation rows.
+func (tr *trainer) learnTrust(ctx context.Context, rows, held train.Rows) error {
 	scored, err := classify.Scored(tr.model)
 	if err != nil {
 		return err
@@ -100,16 +103,17 @@ func (tr *trainer) learnEnergy(ctx context.Context, rows, held train.Rows) error
 	if err != nil {
 		return err
 	}
-	n := rows.Len()
-	if split := int(float64(n) * (1 - tr.settings.ValidationSplit)); held == nil && split < n {
-		held, n = train.Part(rows, split, n), split
+	n := tr.trained(rows.Len())
+	most := maxTrustRows
+	if tr.settings.Average != config.NoViews { // each row takes several passes
+		most = max(fewTrustRows, most/len(tr.model.Outputs()[0].Inputs))
 	}
-	t, err := readTrustRows(ctx, tr.env, scored, in, spreadRows(train.Part(rows, 0, n), maxTrustRows))
+	t, err := readTrustRows(ctx, tr.env, scored, in, spreadRows(train.Part(rows, 0, n), most))
 	if err != nil {
 		return err
 	}
 	if v, ok := rows.(train.Varied); ok { // both as they are and as the network saw them
-		seen, err := readTrustRows(ctx, tr.env, scored, in, spreadRows(inEpoch{v, n}, maxTrustRows))
+		seen, err := readTrustRows(ctx, tr.env, scored, in, spreadRows(inEpoch{v, n}, most))
 		if err != nil {
 			return err
 		}
@@ -117,9 +121,12 @@ func (tr *trainer) learnEnergy(ctx context.Context, rows, held train.Rows) error
 	}
 	h := &trustRows{}
 	if held != nil && held.Len() >= leastHeldRows {
-		if h, err = readTrustRows(ctx, tr.env, scored, in, spreadRows(held, maxTrustRows)); err != nil {
+		if h, err = readTrustRows(ctx, tr.env, scored, in, spreadRows(held, most)); err != nil {
 			return err
 		}
+	}
+	if err := tr.calibrate(h); err != nil {
+		return err
 	}
 	energy, err := train.FitEnergy(t.features, h.features, classify.Features)
 	if err != nil {
@@ -128,6 +135,18 @@ func (tr *trainer) learnEnergy(ctx context.Context, rows, held train.Rows) error
 	}
 	tr.model.Trust.Energy = energy
 	return nil
+}
+
+// calibrate fits the temperature to held rows, if the settings say so.
+func (tr *trainer) calibrate(held *trustRows) (err error) {
+	if !tr.settings.Calibrate {
+		return nil
+	}
+	if len(held.labels) == 0 {
+		return app.Usage(fmt.Errorf("train.calibrate: found fewer than %d validation rows", leastHeldRows))
+	}
+	tr.model.Trust.Temperature, err = train.FitTemperature(held.logits, len(held.logits)/len(held.labels), held.labels)
+	return err
 }
 
 // fitTrust fits temperature and energy of a model to rows.

@@ -32,6 +32,9 @@ interrupt or a crash, and produces the same model, bit for bit.`
 	f.BoolVar(&o.Follow, "follow", false,
 		"With --from-topic, train on volumes as they arrive, each once. An epoch has "+
 			"--steps-per-epoch steps.")
+	f.StringVar(&o.Digits, "digits", "", "IDX file of MNIST images to train on, such as train-images-idx3-ubyte.gz, "+
+		"beside the file of their labels. Rows are volumes of upright and rotated digits as in the 3D MNIST archive, "+
+		"made afresh in each epoch.")
 	f.StringVar(&o.Split, "split", "",
 		"Part of an archive (HDF5, .npz) to use: train, val, test or all. pairs uses the default part and "+
 			"keeps each even row and the odd row after it together in the validation split. (default train, or all if "+
@@ -83,4 +86,8 @@ func trainText(w io.Writer, r *learn.TrainResult) {
 		fmt.Fprint(w, ", stopped early")
 	}
 	fmt.Fprintln(w)
+	if f := r.Final; f != nil {
+		fmt.Fprintf(w, "the model as written, on %s held out: loss %.4f, accuracy %.4f, calibration error %.3f\n",
+			app.Count(f.Rows, "row"), f.Loss, f.Accuracy, f.ECE)
+	}
 }

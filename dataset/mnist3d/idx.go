@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/internal/regular"
 )
@@ -31,6 +33,16 @@ const (
 	magicLabels = 0x00000801
 	maxDigits   = 10_000_000
 )
+
+// LabelsOf returns the name of the file of labels that belongs to a file of images, by the names of MNIST.
+func LabelsOf(images string) (string, error) {
+	dir, name := filepath.Split(images)
+	labels := strings.Replace(strings.Replace(name, "images", "labels", 1), "idx3", "idx1", 1)
+	if labels == name {
+		return "", fmt.Errorf("%s: found a name without \"images\", want one like train-images-idx3-ubyte.gz", images)
+	}
+	return filepath.Join(dir, labels), nil
+}
 
 // OpenIDX reads count digits, the first of them at position first, from a file of images and one of labels; a count
 // of 0 means all that follow. Files may be gzip-compressed.

@@ -14,15 +14,19 @@ import (
 // architecture is an entry of the list.
 type architecture struct {
 	name, doc string
-	build     func(input nn.Shape, classes int) (*nn.Model, error)
+	// channels is the number that it takes for volumes of palette indices: 3 for colours, 1 for densities.
+	channels int
+	build    func(input nn.Shape, classes int) (*nn.Model, error)
 }
 
 // architectures lists the architectures.
 var architectures = []architecture{
-	{"tutorial", "The network of the Keras tutorial on 3D MNIST, designed for 16x16x16 cells.", tutorial},
-	{"voxnet", "VoxNet (Maturana and Scherer 2015), designed for 32x32x32 cells.", voxnet},
-	{"resnet", "A small residual network (He et al. 2016), designed for 32x32x32 cells.", resnet},
-	{"medical", "A network for medical scans, designed for 64x64x64 cells.", medical},
+	{"tutorial", "The network of the Keras tutorial on 3D MNIST, designed for 16x16x16 cells.", 3, tutorial},
+	{"voxnet", "VoxNet (Maturana and Scherer 2015), designed for 32x32x32 cells.", 3, voxnet},
+	{"resnet", "A small residual network (He et al. 2016), designed for 32x32x32 cells.", 3, resnet},
+	{"medical", "A network for medical scans, designed for 64x64x64 cells.", 3, medical},
+	{"volume", "A network for voxel grids of 16x16x16 cells or more: five normalised convolutions and 256 units.", 1, volume},
+	{"plane", "A network for flat objects in any pose, such as 3D MNIST: it turns them face on (see PrincipalPlane).", 1, plane},
 }
 
 // Names returns the names of the architectures.
@@ -41,6 +45,16 @@ func Doc(name string) string {
 		return ""
 	}
 	return architectures[i].doc
+}
+
+// Channels returns the number of channels that the architecture with the given name takes for volumes of palette
+// indices: 3 for colours, 1 for densities.
+func Channels(name string) int {
+	i := slices.IndexFunc(architectures, func(a architecture) bool { return a.name == name })
+	if i < 0 {
+		return 0
+	}
+	return architectures[i].channels
 }
 
 // New builds an architecture for the given input shape (depth, height, width, channels) and number of classes. Its
@@ -149,4 +163,59 @@ func (g *graph) block(x *nn.Node, filters, stride int) *nn.Node {
 		x = g.normalised(filters, 1, stride, x)
 	}
 	return g.apply(layers.NewReLU(), g.apply(layers.NewAdd(), y, x))
+}
+
+// volume is a network for densities: five convolutions, each normalised, of which three halve the size, and 256 units.
+func volume(input nn.Shape, classes int) (*nn.Model, error) {
+	var stack []nn.Layer
+	for _, c := range []struct{ filters, size, stride int }{{32, 6, 2}, {32, 3, 1}, {96, 3, 2}, {96, 3, 1}, {128, 3, 2}} {
+		conv := layers.NewConv3D(c.filters, c.size, "")
+		conv.Strides, conv.Padding, conv.UseBias = [3]int{c.stride, c.stride, c.stride}, "same", false
+		conv.KernelWeight.Initializer = layers.Initializer("he_uniform")
+		stack = append(stack, conv, layers.NewBatchNormalization(), layers.NewReLU())
+	}
+	hidden := layers.NewDense(256, "relu")
+	hidden.KernelWeight.Initializer = layers.Initializer("he_uniform")
+	stack = append(stack, layers.NewFlatten(), layers.NewDropout(.2), hidden, layers.NewDropout(.2),
+		layers.NewDense(classes, "softmax"))
+	return nn.Sequential("volume", input, stack...)
+}
+
+// plane is a network for the images of layers.PrincipalPlane: six convolutions, each normalised, in three stages of half
+// the size each, then 128 units that also see the pose.
+func plane(input nn.Shape, classes int) (*nn.Model, error) {
+	const size = 20
+	face := layers.NewPrincipalPlane(size)
+	face.Upright, face.Pose = .2, true
+	face.Turn, face.Stretch, face.Shift, face.Mirror = .15, .1, .05, .2
+	g := &graph{}
+	start := nn.Input("", input)
+	both := g.apply(face, start)
+	pose := layers.NewCropping3D(0)
+	pose.Sizes = [3][2]int{{}, {size, 0}, {0, size - layers.PoseSize}}
+	image := layers.NewCropping3D(0)
+	image.Sizes = [3][2]int{{}, {0, 1}, {}}
+	x := g.apply(image, both)
+	for stage, filters := range []int{32, 64, 128} {
+		if stage > 0 {
+			pool := layers.NewMaxPooling3D(1)
+			pool.Size, pool.Strides = [3]int{1, 2, 2}, [3]int{1, 2, 2}
+			x = g.apply(pool, x)
+		}
+		for range 2 {
+			conv := layers.NewConv3D(filters, 3, "")
+			conv.Kernel, conv.Padding, conv.UseBias = [3]int{1, 3, 3}, "same", false
+			conv.KernelWeight.Initializer = layers.Initializer("he_uniform")
+			x = g.apply(layers.NewReLU(), g.apply(layers.NewBatchNormalization(), g.apply(conv, x)))
+		}
+	}
+	hidden := layers.NewDense(128, "relu")
+	hidden.KernelWeight.Initializer = layers.Initializer("he_uniform")
+	x = g.apply(layers.NewDropout(.4), g.apply(layers.NewFlatten(), x))
+	x = g.apply(layers.NewConcatenate(), x, g.apply(layers.NewFlatten(), g.apply(pose, both)))
+	out := g.apply(layers.NewDense(classes, "softmax"), g.apply(layers.NewDropout(.3), g.apply(hidden, x)))
+	if g.err != nil {
+		return nil, g.err
+	}
+	return nn.Functional("plane", []*nn.Node{start}, []*nn.Node{out})
 }

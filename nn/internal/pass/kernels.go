@@ -52,6 +52,8 @@ func useKernels(p *ir.Program) {
 			}
 		case *op.Noise:
 			n.Op = &fast.Noise{Noise: o}
+		case *op.PrincipalPlane:
+			n.Op = &fast.PrincipalPlane{PrincipalPlane: o}
 		case *op.PReLU:
 			n.Op = &fast.PReLU{PReLU: o}
 		case *op.Softmax:
