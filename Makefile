@@ -171,6 +171,13 @@ bench-augment: build
 	go build -o build/augment/augment ./bench/augment
 	build/augment/bin/python bench/augment/run.py build/augment/augment
 
+## bench-accuracy: train the networks of docs/accuracy.md on MNIST and write its tables (takes two hours; keeps what it has in build/accuracy; ONLY=plane,best)
+ONLY ?=
+.PHONY: bench-accuracy
+bench-accuracy: build mnist
+	go build -o build/accuracy/accuracy ./bench/accuracy
+	build/accuracy/accuracy -only "$(ONLY)" -page docs/accuracy.md bin/voxelstream build/mnist build/accuracy
+
 ## bench-archives: compare reading and classifying archives with h5py, ONNX Runtime and Keras; updates docs/performance.md (installs a venv; ROWS=100000, 3 kB to 33 kB a row on disk; ARCHIVES="--only read")
 ROWS ?= 100000
 ARCHIVES ?=

@@ -18,6 +18,8 @@ type Options struct {
 	Training bool
 	// Threads is the number of threads; 0 means one per processor. The result does not depend on it.
 	Threads int
+	// Shared says that other goroutines need the processors too: threads do not stay on one while they wait.
+	Shared bool
 	// Palette makes the plan take palette indices instead of floats. The model must then have one input, whose
 	// channels are the palette's: the last axis or, if that has another size, the first axis of a volume [C,D,H,W].
 	Palette *Palette
@@ -92,7 +94,7 @@ func (m *Model) Compile(batch int, o Options) (*Plan, error) {
 	if err := pass.Run(p, o.Without); err != nil {
 		return nil, err
 	}
-	p.Pool = pool.New(o.Threads)
+	p.Pool = pool.New(o.Threads, o.Shared)
 	p.Threads = p.Pool.Threads()
 	p.Allocate()
 	plan := &Plan{model: m, program: p, seed: o.Seed, grads: map[*Param][]float32{}, logits: logits, kept: kept}

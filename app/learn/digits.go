@@ -140,15 +140,22 @@ func (g *digits) Digest() (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// digitData returns the digits of IDX files as a data set.
+// digitData returns digits, those of an IDX file and drawn ones, as a data set.
 func digitData(a *app.Env, in *classify.Input, o TrainOptions) (*dataset, error) {
-	labels, err := mnist3d.LabelsOf(o.Digits)
-	if err != nil {
-		return nil, app.Usage(fmt.Errorf("--digits: %w", err))
+	var images []mnist3d.Digit
+	for i := range o.Drawn { // first: the last digits are held out for validation
+		images = append(images, mnist3d.Draw(a.Config.Seed, i))
 	}
-	images, err := mnist3d.OpenIDX(o.Digits, labels, 0, 0)
-	if err != nil {
-		return nil, err
+	if o.Digits != "" {
+		labels, err := mnist3d.LabelsOf(o.Digits)
+		if err != nil {
+			return nil, app.Usage(fmt.Errorf("--digits: %w", err))
+		}
+		found, err := mnist3d.OpenIDX(o.Digits, labels, 0, 0)
+		if err != nil {
+			return nil, err
+		}
+		images = append(images, found...)
 	}
 	vo := a.Config.Voxelize
 	vo.Method = cmp.Or(vo.Method, voxelize.MNIST3D.Name)

@@ -13,12 +13,14 @@ import (
 const (
 	bestPlane, bestVolume = "plane", "volume"
 	// bestRows is the number of rows to train on, over all epochs, and bestEpochs the largest number of epochs.
-	bestRows, bestEpochs = 700_000, 100
+	bestRows, bestEpochs = 600_000, 100
 	// bestSplit is the part of the rows to validate on, and bestDigitsSplit that of digits: 2,000 of MNIST's 60,000.
 	bestSplit, bestDigitsSplit = .1, 1. / 30
 	// flat is the part of the second largest variance of a volume along its principal axes below which the smallest one
 	// makes it flat.
-	flat = .35
+	flat = .5
+	// alike is the alignment of the thin axes of volumes above which they have one pose.
+	alike = .9
 	// looked is the number of rows from which the architecture is chosen.
 	looked = 500
 )
@@ -26,11 +28,11 @@ const (
 // best chooses the architecture for data, and completes the settings that the user has left open.
 func (tr *trainer) best(d *dataset) error {
 	c := &tr.settings
-	thin, err := thinness(d)
+	thin, aligned, err := flatness(d)
 	if err != nil {
 		return err
 	}
-	if c.Arch = bestVolume; thin < flat && d.input.Palette != nil {
+	if c.Arch = bestVolume; thin < flat && aligned < alike && d.input.Palette != nil {
 		c.Arch = bestPlane
 	}
 	if !tr.env.Config.IsSet("train.validation_split") {
@@ -44,11 +46,12 @@ func (tr *trainer) best(d *dataset) error {
 	for key, set := range map[string]func(){
 		"epochs":          func() { c.Epochs = min(max(epochs, 1), bestEpochs) },
 		"optimizer":       func() { c.Optimizer = "adamw" },
-		"learning_rate":   func() { c.LearningRate = .003 },
+		"batch_size":      func() { c.BatchSize = 64 },
+		"learning_rate":   func() { c.LearningRate = .002 },
 		"weight_decay":    func() { c.WeightDecay = .02 },
 		"schedule":        func() { c.Schedule = "cosine" },
 		"warm_up":         func() { c.WarmUp = 200 },
-		"ema_momentum":    func() { c.EMAMomentum = .998 },
+		"ema_momentum":    func() { c.EMAMomentum = .999 },
 		"label_smoothing": func() { c.LabelSmoothing = .03 },
 		"calibrate":       func() { c.Calibrate = true },
 		"average": func() {
@@ -64,36 +67,47 @@ func (tr *trainer) best(d *dataset) error {
 			set()
 		}
 	}
-	tr.env.Log.Info("chose the architecture from the data", "arch", c.Arch, "thinness", thin, "epochs", c.Epochs,
+	tr.env.Log.Info("chose the architecture from the data", "arch", c.Arch, "thinness", thin, "alignment", aligned,
+		"epochs", c.Epochs,
 		"average", c.Average)
 	return nil
 }
 
-// thinness returns the median over rows of the smallest variance along the principal axes of the values above the lowest
-// one, divided by the second largest.
-func thinness(d *dataset) (float64, error) {
+// flatness looks at the principal axes of rows. thin is the median of the smallest variance along them, divided by the
+// second largest. aligned is 1 if the axes of the smallest variance are all parallel, and a third if they point anywhere:
+// the largest eigenvalue of the mean of their outer products.
+func flatness(d *dataset) (thin, aligned float64, err error) {
 	var all []float64
+	var mean [3][3]float64
 	rows := d.rows().Len()
-	step := max(1, rows/looked)
+	step := rows/looked | 1 // odd, for rows in pairs
 	for row := 0; row < rows; row += step {
 		v, err := d.volume(row)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		if e := variances(&v); e[1] > 0 {
-			all = append(all, e[2]/e[1])
+		e, axes := principal(&v)
+		if !(e[1] > 0) {
+			continue
+		}
+		all = append(all, e[2]/e[1])
+		for a := range mean {
+			for b := range mean {
+				mean[a][b] += axes[2][a] * axes[2][b]
+			}
 		}
 	}
 	if len(all) == 0 {
-		return 1, nil
+		return 1, 1, nil
 	}
 	slices.Sort(all)
-	return all[len(all)/2], nil
+	most, _ := eigen.Symmetric(mean)
+	return all[len(all)/2], most[0] / float64(len(all)), nil
 }
 
-// variances returns the variances of a volume along its principal axes, largest first. Each cell weighs as much as its
-// value, in the first channel, is above the lowest one.
-func variances(v *voxelize.Volume) [3]float64 {
+// principal returns the variances of a volume along its principal axes, largest first, and the axes. Each cell weighs as
+// much as its value, in the first channel, is above the lowest one.
+func principal(v *voxelize.Volume) (values [3]float64, axes [3][3]float64) {
 	value := func(i int) float64 { return float64(v.Index[i]) }
 	if v.Index == nil {
 		lowest := slices.Min(v.Values)
@@ -114,13 +128,12 @@ func variances(v *voxelize.Volume) [3]float64 {
 		}
 	}
 	if total == 0 {
-		return [3]float64{}
+		return values, axes
 	}
 	for a := range m {
 		for b := range m {
 			m[a][b] = m[a][b]/total - sum[a]/total*sum[b]/total
 		}
 	}
-	values, _ := eigen.Symmetric(m)
-	return values
+	return eigen.Symmetric(m)
 }

@@ -33,6 +33,8 @@ type TrainOptions struct {
 	Follow bool
 	// Digits is an IDX file of MNIST images, to train on digits that are made into volumes afresh in each epoch.
 	Digits string
+	// Drawn is a number of digits to draw and train on, besides.
+	Drawn int
 	// Split is "train", "val", "test" or "all" of an archive with parts. Empty means train, or all if there are no
 	// parts. "pairs" is like empty, and the validation split keeps each even row and the odd row after it together.
 	Split string
@@ -55,6 +57,9 @@ type TrainOptions struct {
 	// epoch, Plot a PNG file of the learning curves, TensorBoard a folder for event files.
 	Out, Checkpoint, Best, History, Plot, TensorBoard string
 }
+
+// makes reports whether the rows are made of digits.
+func (o *TrainOptions) makes() bool { return o.Digits != "" || o.Drawn > 0 }
 
 // pairs is the Split of an archive in which each pair of even and odd rows shows the same object.
 const pairs = "pairs"
@@ -140,8 +145,12 @@ func (tr *trainer) check(paths []string) error {
 	switch {
 	case o.Out == "":
 		return errors.New("missing --out MODEL, the model file to write: .keras, .h5, .onnx or .safetensors")
-	case o.FromTopic == (len(paths) > 0 || o.Digits != ""):
+	case o.FromTopic == (len(paths) > 0 || o.makes()):
 		return errors.New("want either files with labelled data or --from-topic")
+	case o.Drawn < 0:
+		return fmt.Errorf("--drawn: found %d, want at least 0", o.Drawn)
+	case len(paths) > 0 && o.makes():
+		return errors.New("found both files and --digits or --drawn, want one of them")
 	case o.Follow && tr.settings.Augment != "":
 		return errors.New("--follow reads each volume once: leave train.augment out")
 	case o.Follow && tr.settings.Arch == config.ArchBest && o.Init == "":
@@ -358,7 +367,7 @@ func (tr *trainer) names() naming {
 }
 
 func (tr *trainer) data(ctx context.Context, paths []string) (*dataset, error) {
-	if tr.o.Digits != "" {
+	if tr.o.makes() {
 		return digitData(tr.env, tr.input, tr.o)
 	}
 	if tr.o.FromTopic {
@@ -495,7 +504,7 @@ func (tr *trainer) prepare(ctx context.Context, rows int) error {
 	options.Checkpoint.Path, options.Checkpoint.Resume = tr.o.Checkpoint, tr.o.Resume
 	options.Augmentation = tr.augmentation.String()
 	tr.model.Augmentation = options.Augmentation
-	if tr.o.Split == pairs || tr.o.Digits != "" {
+	if tr.o.Split == pairs || tr.o.makes() {
 		options.Group = 2
 	}
 	if (tr.o.KeepBest || tr.o.Best != "") && options.EarlyStopping == nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/learn"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/nn"
+	"github.com/voxelstream/voxelstream/nn/zoo"
 )
 
 func (c *cli) model() *cobra.Command {
@@ -94,7 +95,7 @@ colour map gets colours.`
 		return show(c, r, err, verifyText)
 	})
 
-	cmd.AddCommand(summary, convert, predict, c.modelInput(), c.modelLabels(), bench, verify, c.quantize())
+	cmd.AddCommand(summary, convert, predict, c.modelInput(), c.modelLabels(), c.modelAverage(), bench, verify, c.quantize())
 	return cmd
 }
 
@@ -148,6 +149,24 @@ without changing the file.`
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.SetLabels(ctx, a, args[0], first(args[1:]), *out)
 		return show(c, r, err, labelsText)
+	})
+	return cmd
+}
+
+func (c *cli) modelAverage() *cobra.Command {
+	cmd := command("average MODEL --views VIEWS --out FILE", "Make a model average its scores over several views of "+
+		"each volume")
+	cmd.Long = cmd.Short + `.
+
+The file holds the network once, and applies it to each view. Every command that uses the model averages. It takes as many
+times as long as there are views. train --average does the same at the end of a training.`
+	cmd.Example = "  voxelstream model average digits.keras --views rotations --out digits-24.keras"
+	views := cmd.Flags().String("views", "", "Views: "+strings.Join(zoo.Views(), ", ")+".")
+	out := cmd.Flags().StringP("out", "o", "", "Model file to write.")
+	forceFlag(cmd)
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
+		r, err := models.Average(ctx, a, first(args), *views, *out)
+		return show(c, r, err, func(w io.Writer, r *models.Averaged) { fmt.Fprintln(w, r.Text()) })
 	})
 	return cmd
 }

@@ -35,6 +35,7 @@ interrupt or a crash, and produces the same model, bit for bit.`
 	f.StringVar(&o.Digits, "digits", "", "IDX file of MNIST images to train on, such as train-images-idx3-ubyte.gz, "+
 		"beside the file of their labels. Rows are volumes of upright and rotated digits as in the 3D MNIST archive, "+
 		"made afresh in each epoch.")
+	f.IntVar(&o.Drawn, "drawn", 0, "Number of digits to draw and train on in the same way, alone or with --digits.")
 	f.StringVar(&o.Split, "split", "",
 		"Part of an archive (HDF5, .npz) to use: train, val, test or all. pairs uses the default part and "+
 			"keeps each even row and the odd row after it together in the validation split. (default train, or all if "+

@@ -2,6 +2,7 @@ package mnist3d
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -181,6 +182,12 @@ func longest(p *ingest.PointCloud) (lo, size float64) {
 		}
 	}
 	return lo, size
+}
+
+// Tilt returns the angle in degrees between the vertical of the digit and that of upright digits, the axis z.
+func (c *Cloud) Tilt() float64 {
+	_, _, z := c.turn.Apply(-1, 0, 0) // rows run down
+	return math.Acos(min(max(z, -1), 1)) * 180 / math.Pi
 }
 
 // Normals returns the outward unit normals at the points, as columns.

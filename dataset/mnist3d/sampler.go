@@ -3,6 +3,7 @@ package mnist3d
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/augment"
 )
@@ -77,90 +78,115 @@ func visible(img *[Padded * Padded]uint8, f func(row, column float64, k int)) {
 	}
 }
 
-// Rotated sets dst, n x n x n cells in the order [z][y][x], to the density of a rotated, noisy copy of a digit.
+// Rotated sets dst, n x n x n cells in the order [z][y][x], to the density of a rotated, noisy copy of a digit. An image
+// without ink gives [ErrBlank].
 func (s *Sampler) Rotated(r *rand.PCG, m *Image, n int, dst []float32) error {
 	img := m.Pad()
-	var count float64
-	var sum [3]float64
-	var products [3][3]float64
+	e, err := extentOf(img)
+	if err != nil {
+		return err
+	}
+	s.scatter(r, img, e.turned(augment.MNIST3DRotation(rand.New(r))))
+	s.count(n, dst)
+	return nil
+}
+
+// extent describes the points of an extruded image, in pixels: x along rows, y along columns, z along depth.
+type extent struct {
+	points     int
+	size       float64 // of the longest side
+	mean       [3]float64
+	covariance [3][3]float64
+}
+
+func extentOf(img *[Padded * Padded]uint8) (e extent, err error) {
 	low, high := [2]float64{Padded, Padded}, [2]float64{}
 	visible(img, func(row, column float64, k int) {
 		f, middle := &shapes[k], [3]float64{row, column, 0}
 		points := float64(len(f.points))
-		count += points
-		for a := range sum {
-			sum[a] += points*middle[a] + f.sum[a]
-			for b := range sum {
-				products[a][b] += points*middle[a]*middle[b] + middle[a]*f.sum[b] + f.sum[a]*middle[b] + f.products[a][b]
+		e.points += len(f.points)
+		for a := range e.mean {
+			e.mean[a] += points*middle[a] + f.sum[a]
+			for b := range e.mean {
+				e.covariance[a][b] += points*middle[a]*middle[b] + middle[a]*f.sum[b] + f.sum[a]*middle[b] + f.products[a][b]
 			}
 		}
 		low = [2]float64{min(low[0], row), min(low[1], column)}
 		high = [2]float64{max(high[0], row), max(high[1], column)}
 	})
-	if count == 0 {
-		return ErrBlank
+	if e.points == 0 {
+		return e, ErrBlank
 	}
-	longest := max(high[0]-low[0]+1, high[1]-low[1]+1, 2*halfDepth)
-	mean := [3]float64{sum[0] / count, sum[1] / count, sum[2] / count}
-	for a := range mean {
-		for b := range mean {
-			products[a][b] = products[a][b]/count - mean[a]*mean[b]
+	e.size = max(high[0]-low[0]+1, high[1]-low[1]+1, 2*halfDepth)
+	n := float64(e.points)
+	for a := range e.mean {
+		e.mean[a] /= n
+	}
+	for a := range e.mean {
+		for b := range e.mean {
+			e.covariance[a][b] = e.covariance[a][b]/n - e.mean[a]*e.mean[b]
 		}
 	}
-	// The points of Upright: (z, y, -x), then rotated.
-	turn := augment.Matrix{{0, 0, -1}, {0, 1, 0}, {1, 0, 0}}.Times(augment.MNIST3DRotation(rand.New(r)))
-	for a := range turn {
-		for b := range turn[a] {
-			turn[a][b] /= longest
-		}
-	}
-	var width [3]float64 // of the noise, a quarter of the standard deviation
-	for k := range width {
-		for a := range mean {
-			for b := range mean {
-				width[k] += turn[a][k] * products[a][b] * turn[b][k]
-			}
-		}
-		width[k] = .25 * math.Sqrt(width[k])
-	}
-	s.scatter(r, img, mean, turn, width, int(count))
-	s.count(n, dst)
-	return nil
+	return e, nil
 }
 
-// scatter sets the points of a digit after a map, with noise that is uniform within width on each axis.
-func (s *Sampler) scatter(r *rand.PCG, img *[Padded * Padded]uint8, mean [3]float64, turn augment.Matrix,
-	width [3]float64, count int,
-) {
+// pose is where a sampler puts the points.
+type pose struct {
+	extent
+	// turn maps pixels, from their mean, to the coordinates of the rotated digit, whose longest upright side is 1.
+	turn augment.Matrix
+	// width limits the noise on each axis: a quarter of the standard deviation.
+	width [3]float64
+}
+
+// turned returns the pose of an upright digit after a rotation.
+func (e extent) turned(rotation augment.Matrix) pose {
+	p := pose{extent: e, turn: augment.Matrix{{0, 0, -1}, {0, 1, 0}, {1, 0, 0}}.Times(rotation)} // as in Upright
+	for a := range p.turn {
+		for b := range p.turn[a] {
+			p.turn[a][b] /= e.size
+		}
+	}
+	for k := range p.width {
+		variance := 0.
+		for a := range e.mean {
+			for b := range e.mean {
+				variance += p.turn[a][k] * e.covariance[a][b] * p.turn[b][k]
+			}
+		}
+		p.width[k] = .25 * math.Sqrt(variance)
+	}
+	return p
+}
+
+// scatter sets the points of a digit in a pose, with noise that is uniform within the width on each axis.
+func (s *Sampler) scatter(r *rand.PCG, img *[Padded * Padded]uint8, p pose) {
 	const bits = 21
 	var step [3]float32
 	for a := range step {
-		step[a] = float32(width[a] * 2 / (1<<bits - 1))
+		step[a] = float32(p.width[a] * 2 / (1<<bits - 1))
 	}
 	for k := range shapes {
 		t := s.turned[k][:0]
-		for _, p := range shapes[k].points {
-			x, y, z := turn.Apply(p[0], p[1], p[2])
+		for _, at := range shapes[k].points {
+			x, y, z := p.turn.Apply(at[0], at[1], at[2])
 			t = append(t, [3]float32{float32(x), float32(y), float32(z)})
 		}
 		s.turned[k] = t
 	}
-	if cap(s.points) < count {
-		s.points = make([][3]float32, count)
-	}
-	s.points = s.points[:count]
+	s.points = slices.Grow(s.points[:0], p.points)[:p.points]
 	at := 0
 	visible(img, func(row, column float64, k int) {
-		bx, by, bz := turn.Apply(row-mean[0], column-mean[1], -mean[2])
-		x0, y0, z0 := float32(bx-width[0]), float32(by-width[1]), float32(bz-width[2])
+		bx, by, bz := p.turn.Apply(row-p.mean[0], column-p.mean[1], -p.mean[2])
+		x0, y0, z0 := float32(bx-p.width[0]), float32(by-p.width[1]), float32(bz-p.width[2])
 		t := s.turned[k]
 		points := s.points[at:][:len(t)]
-		for i, p := range t {
+		for i, at := range t {
 			u := r.Uint64()
 			points[i] = [3]float32{
-				x0 + p[0] + float32(int32(u&(1<<bits-1)))*step[0],
-				y0 + p[1] + float32(int32(u>>bits&(1<<bits-1)))*step[1],
-				z0 + p[2] + float32(int32(u>>(2*bits)&(1<<bits-1)))*step[2],
+				x0 + at[0] + float32(int32(u&(1<<bits-1)))*step[0],
+				y0 + at[1] + float32(int32(u>>bits&(1<<bits-1)))*step[1],
+				z0 + at[2] + float32(int32(u>>(2*bits)&(1<<bits-1)))*step[2],
 			}
 		}
 		at += len(t)
@@ -202,9 +228,7 @@ func (s *Sampler) count(n int, dst []float32) {
 	for a := range low {
 		low[a] -= (longest - size[a]) / 2
 	}
-	if cap(s.counts) < n*n*n {
-		s.counts = make([]uint32, n*n*n)
-	}
+	s.counts = slices.Grow(s.counts[:0], n*n*n)
 	counts := s.counts[:n*n*n]
 	clear(counts)
 	last := int32(n - 1)

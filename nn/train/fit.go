@@ -34,7 +34,8 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := f.compile(rows.Colours(), split); err != nil {
+	made, varied := rows.(Varied)
+	if err := f.compile(rows.Colours(), split, varied); err != nil {
 		return nil, err
 	}
 	defer f.plan.Close()
@@ -45,8 +46,8 @@ func Fit(ctx context.Context, m *nn.Model, rows Rows, o Options) (*History, erro
 		return nil, fmt.Errorf("validation data: %w", err)
 	}
 	memory := cmp.Or(o.Memory, defaultMemory)
-	if v, ok := rows.(Varied); ok {
-		a := newAhead(v, f.plan, split, &f.o, memory)
+	if varied {
+		a := newAhead(made, f.plan, split, &f.o, memory)
 		defer a.close()
 		f.source, f.batch.Mixed = a, make([]Mixed, f.plan.Batch())
 	} else {
@@ -73,7 +74,7 @@ func FitStream(ctx context.Context, m *nn.Model, s Stream, steps int, o Options)
 	if steps < 1 {
 		return nil, fmt.Errorf("found %d steps per epoch, want at least 1", steps)
 	}
-	if err := f.compile(s.Colours(), o.BatchSize); err != nil {
+	if err := f.compile(s.Colours(), o.BatchSize, false); err != nil {
 		return nil, err
 	}
 	defer f.plan.Close()
@@ -116,12 +117,13 @@ func newFit(m *nn.Model, o Options, validated bool) (*fit, error) {
 	return f, nil
 }
 
-// compile plans the training and validation steps for batches of at most rows rows.
-func (f *fit) compile(palette *nn.Palette, rows int) (err error) {
+// compile plans the training and validation steps for batches of at most rows rows. Varied rows are made at the same
+// time.
+func (f *fit) compile(palette *nn.Palette, rows int, varied bool) (err error) {
 	f.plan, err = f.m.Compile(min(f.o.BatchSize, rows),
 		nn.Options{
 			Training: true, Threads: f.o.Threads, Palette: palette, Without: f.o.Without, Seed: f.o.Seed,
-			Logits: f.loss.onLogits != nil,
+			Logits: f.loss.onLogits != nil, Shared: varied,
 		})
 	if err == nil {
 		f.batch = newBatch(f.plan.Batch())

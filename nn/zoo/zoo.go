@@ -176,8 +176,7 @@ func volume(input nn.Shape, classes int) (*nn.Model, error) {
 	}
 	hidden := layers.NewDense(256, "relu")
 	hidden.KernelWeight.Initializer = layers.Initializer("he_uniform")
-	stack = append(stack, layers.NewFlatten(), layers.NewDropout(.2), hidden, layers.NewDropout(.2),
-		layers.NewDense(classes, "softmax"))
+	stack = append(stack, layers.NewFlatten(), layers.NewDropout(.1), hidden, layers.NewDense(classes, "softmax"))
 	return nn.Sequential("volume", input, stack...)
 }
 
@@ -187,7 +186,7 @@ func plane(input nn.Shape, classes int) (*nn.Model, error) {
 	const size = 20
 	face := layers.NewPrincipalPlane(size)
 	face.Upright, face.Pose = .2, true
-	face.Turn, face.Stretch, face.Shift, face.Mirror = .15, .1, .05, .2
+	face.Turn, face.Stretch, face.Shift, face.Mirror = .08, .05, .03, .1
 	g := &graph{}
 	start := nn.Input("", input)
 	both := g.apply(face, start)
@@ -196,7 +195,7 @@ func plane(input nn.Shape, classes int) (*nn.Model, error) {
 	image := layers.NewCropping3D(0)
 	image.Sizes = [3][2]int{{}, {0, 1}, {}}
 	x := g.apply(image, both)
-	for stage, filters := range []int{32, 64, 128} {
+	for stage, filters := range []int{24, 48, 96} {
 		if stage > 0 {
 			pool := layers.NewMaxPooling3D(1)
 			pool.Size, pool.Strides = [3]int{1, 2, 2}, [3]int{1, 2, 2}
@@ -211,9 +210,8 @@ func plane(input nn.Shape, classes int) (*nn.Model, error) {
 	}
 	hidden := layers.NewDense(128, "relu")
 	hidden.KernelWeight.Initializer = layers.Initializer("he_uniform")
-	x = g.apply(layers.NewDropout(.4), g.apply(layers.NewFlatten(), x))
-	x = g.apply(layers.NewConcatenate(), x, g.apply(layers.NewFlatten(), g.apply(pose, both)))
-	out := g.apply(layers.NewDense(classes, "softmax"), g.apply(layers.NewDropout(.3), g.apply(hidden, x)))
+	x = g.apply(layers.NewConcatenate(), g.apply(layers.NewFlatten(), x), g.apply(layers.NewFlatten(), g.apply(pose, both)))
+	out := g.apply(layers.NewDense(classes, "softmax"), g.apply(hidden, x))
 	if g.err != nil {
 		return nil, g.err
 	}

@@ -111,7 +111,7 @@ func TestNearTheReference(t *testing.T) {
 				for _, shared := range []bool{false, true} {
 					var first *ir.Env[float32]
 					for _, threads := range []int{1, 3} {
-						p := &ir.Program{Batch: 19, Training: true, Pool: pool.New(threads), Nodes: []*ir.Node{node}}
+						p := &ir.Program{Batch: 19, Training: true, Pool: pool.New(threads, false), Nodes: []*ir.Node{node}}
 						defer p.Pool.Close()
 						if shared {
 							p.Nodes = append(p.Nodes, &ir.Node{In: []*ir.Value{in}})

@@ -40,7 +40,7 @@ func TestSplitIsTheReference(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, threads := range []int{1, 3} {
-				p := &ir.Program{Batch: 19, Training: true, Pool: pool.New(threads)}
+				p := &ir.Program{Batch: 19, Training: true, Pool: pool.New(threads, false)}
 				defer p.Pool.Close()
 				split, ok := fast.NewSplit(c.op)
 				if !ok {

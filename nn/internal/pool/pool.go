@@ -77,14 +77,15 @@ func (s *sleeper) wake() {
 	}
 }
 
-// New starts a pool of the given number of threads, all processors where threads is not positive. Close ends it.
-func New(threads int) *Pool {
+// New starts a pool of the given number of threads, all processors where threads is not positive. If others work at the
+// same time, its threads leave their processors to them while they wait. Close ends it.
+func New(threads int, others bool) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &Pool{shares: make([]share, threads)}
 	wait := patience
-	if threads > runtime.GOMAXPROCS(0) {
+	if others || threads > runtime.GOMAXPROCS(0) {
 		wait = 0
 	}
 	p.caller = sleeper{patience: wait, token: make(chan struct{}, 1)}

@@ -12,7 +12,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestRunVisitsEachTaskOnce(t *testing.T) {
 	for _, threads := range []int{1, 2, 5} {
-		p := pool.New(threads)
+		p := pool.New(threads, false)
 		for _, tasks := range []int{0, 1, 2, 7, 100} {
 			visits := make([]int, tasks)
 			for range 20 {
@@ -34,7 +34,7 @@ func TestRunVisitsEachTaskOnce(t *testing.T) {
 }
 
 func TestRunDoesNotAllocate(t *testing.T) {
-	p := pool.New(2)
+	p := pool.New(2, false)
 	defer p.Close()
 	var sums [64]int
 	job := func(_, task int) { sums[task]++ }
