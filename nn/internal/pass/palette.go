@@ -11,6 +11,9 @@ import (
 // empty space, from a table: the same terms in another order, so that results differ by rounding. The weight
 // gradient visits the same voxels only or, behind a pooling, the positions to which that passes a gradient and
 // whose patches are not empty.
+//
+// Convolutions with a stride read colours: each voxel reaches fewer outputs, at places that differ from voxel to voxel,
+// and minimal filtering of the dense sum is two to four times as fast (VoxNet's first layer, on AVX2).
 func readPalette(p *ir.Program) {
 	for i, n := range p.Nodes {
 		expand, ok := n.Op.(*op.Expand)
@@ -22,7 +25,7 @@ func readPalette(p *ir.Program) {
 			continue
 		}
 		conv, ok := reader.Op.(*fast.Conv)
-		if !ok || conv.InC != expand.Palette.Channels {
+		if !ok || conv.InC != expand.Palette.Channels || conv.Stride != [3]int{1, 1, 1} {
 			continue
 		}
 		conv.Winograd = 0
