@@ -46,10 +46,11 @@ def _eigen(m):
     """Eigenvalues of symmetric matrices [N,3,3], and unit eigenvectors as columns, by cyclic Jacobi rotations."""
     unit = np.eye(3)
     vectors = ops.zeros_like(m) + ops.cast(unit, m.dtype)
+    least = 1e-15 * (m[:, 0, 0] + m[:, 1, 1] + m[:, 2, 2])
     for _ in range(SWEEPS):
         for a, b in ((0, 1), (0, 2), (1, 2)):
             off = m[:, a, b]
-            zero = off == 0
+            zero = ops.abs(off) <= least
             theta = (m[:, b, b] - m[:, a, a]) / ops.where(zero, ops.ones_like(off), 2 * off)
             t = 1 / (ops.abs(theta) + ops.sqrt(theta * theta + 1))
             t = ops.where(zero, ops.zeros_like(t), ops.where(theta < 0, -t, t))
@@ -114,7 +115,7 @@ class PrincipalPlane(keras.layers.Layer):
         cells = np.stack(np.meshgrid(*map(np.arange, dims), indexing="ij"), -1).reshape(-1, 3)[:, ::-1].astype("float64")
         values = ops.reshape(x, (-1, len(cells)))
         values = ops.where(values > 0, values, ops.zeros_like(values))
-        total = ops.sum(values, axis=1, keepdims=True)
+        total = ops.stop_gradient(ops.sum(values, axis=1, keepdims=True))
         full = ops.logical_and(total > 0, total < np.inf)
         values = ops.where(full, values, ops.zeros_like(values)) / ops.where(full, total, ops.ones_like(total))
 
