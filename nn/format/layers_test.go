@@ -31,7 +31,8 @@ func planes(tb testing.TB) map[string]*nn.Model {
 	plane := must(zoo.New("plane", in, 10))
 	plane.Init(5)
 	out["mirrors"] = must(zoo.Averaged(plane, "mirrors"))
-	small := must(nn.Sequential("small", in, layers.NewMaxPooling3D(4), layers.NewFlatten(), layers.NewDense(4, "softmax")))
+	small := must(nn.Sequential("small", in, layers.NewMaxPooling3D(4), layers.NewFlatten(),
+		layers.NewDense(4, "softmax")))
 	out["rotations"] = must(zoo.Averaged(fill(small), "rotations"))
 	for _, k := range []int{2, 9, 16, 23} {
 		turn := layers.NewCubeRotation(k)

@@ -24,7 +24,9 @@ func TestPlaneIsReproducible(t *testing.T) {
 	// forward returns images and gradients.
 	forward := func(threads int, x []float32, seed, step uint64, train bool, without ...string) []float32 {
 		t.Helper()
-		plan, err := m.Compile(batch, nn.Options{Training: true, InputGrad: true, Threads: threads, Seed: seed, Without: without})
+		plan, err := m.Compile(batch, nn.Options{
+			Training: true, InputGrad: true, Threads: threads, Seed: seed, Without: without,
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,8 +68,11 @@ func TestPlaneIsReproducible(t *testing.T) {
 	if got := forward(3, same[:4*cells], 3, 4, true); !slices.Equal(got[:4*pixels], want[:4*pixels]) {
 		t.Error("the number of samples changes sample 0 to 3")
 	}
-	if slices.Equal(image(forward(1, same, 3, 5, true), 0), image(want, 0)) || slices.Equal(image(forward(1, same, 4, 4, true), 0), image(want, 0)) {
-		t.Error("another step or seed makes the same changes")
+	if slices.Equal(image(forward(1, same, 3, 5, true), 0), image(want, 0)) {
+		t.Error("another step makes the same changes")
+	}
+	if slices.Equal(image(forward(1, same, 4, 4, true), 0), image(want, 0)) {
+		t.Error("another seed makes the same changes")
 	}
 	still := forward(3, same, 3, 4, false)
 	for n := range batch {

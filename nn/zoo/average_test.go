@@ -31,8 +31,8 @@ func predict(t *testing.T, m *nn.Model, x []float32) []float32 {
 // small is a network for volumes of side cells.
 func small(t *testing.T, side int) *nn.Model {
 	t.Helper()
-	m, err := nn.Sequential("small", nn.Shape{side, side, side, 1}, layers.NewConv3D(4, 3, "relu"), layers.NewMaxPooling3D(2),
-		layers.NewFlatten(), layers.NewDense(3, "softmax"))
+	m, err := nn.Sequential("small", nn.Shape{side, side, side, 1}, layers.NewConv3D(4, 3, "relu"),
+		layers.NewMaxPooling3D(2), layers.NewFlatten(), layers.NewDense(3, "softmax"))
 	if err != nil {
 		t.Fatal(err)
 	}

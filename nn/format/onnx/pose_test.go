@@ -34,7 +34,8 @@ func poses(t *testing.T) map[string]*nn.Model {
 	plane := must(zoo.New("plane", in, 10))
 	plane.Init(5)
 	out["plane"], out["mirrors"] = plane, must(zoo.Averaged(plane, "mirrors"))
-	small := must(nn.Sequential("small", in, layers.NewMaxPooling3D(4), layers.NewFlatten(), layers.NewDense(4, "softmax")))
+	small := must(nn.Sequential("small", in, layers.NewMaxPooling3D(4), layers.NewFlatten(),
+		layers.NewDense(4, "softmax")))
 	small.Init(5)
 	out["rotations"] = must(zoo.Averaged(small, "rotations"))
 	for view := range 8 {
@@ -60,8 +61,8 @@ func poses(t *testing.T) map[string]*nn.Model {
 	return out
 }
 
-// volumes returns those of nntest.Digits, then unusual ones: nothing, one voxel, a line, infinity, tiny values and large
-// ones.
+// volumes returns those of nntest.Digits, then unusual ones: nothing, one voxel, a line, infinity, tiny values and
+// large ones.
 func volumes(t *testing.T) []float32 {
 	x := nntest.Digits(t)
 	first := slices.Clone(x[digitCells : 2*digitCells])

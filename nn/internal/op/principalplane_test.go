@@ -135,7 +135,12 @@ func TestPlaneGradient(t *testing.T) {
 	for _, c := range []struct {
 		name           string
 		train, upright bool
-	}{{"inference", false, false}, {"training", true, false}, {"upright", false, true}, {"upright in training", true, true}} {
+	}{
+		{"inference", false, false},
+		{"training", true, false},
+		{"upright", false, true},
+		{"upright in training", true, true},
+	} {
 		p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3.5, View: 5, Pose: true}
 		p.Turn, p.Stretch, p.Shift, p.Mirror = .3, .2, .2, .5
 		if c.upright {
@@ -274,8 +279,11 @@ func TestPlaneOfAnyValues(t *testing.T) {
 		"apart":    {[]float64{0, 1e-45, 0, 3e38, 0, 0, 1}, false},
 	} {
 		for _, p := range []*PrincipalPlane{
-			{Size: 8, Scale: 2, Pose: true}, {Size: 8, Scale: 2, Upright: .2, Pose: true}, {Size: 8, Scale: 2, Upright: 3, Pose: true},
-			{Size: 1, Scale: .25}, {Size: 8, Pose: true, View: 7},
+			{Size: 8, Scale: 2, Pose: true},
+			{Size: 8, Scale: 2, Upright: .2, Pose: true},
+			{Size: 8, Scale: 2, Upright: 3, Pose: true},
+			{Size: 1, Scale: .25},
+			{Size: 8, Pose: true, View: 7},
 			{Size: 8, Scale: 2, Pose: true, Turn: 9, Stretch: 9, Shift: 9, Mirror: 1},
 		} {
 			p.Dims = dims
