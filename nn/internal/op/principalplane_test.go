@@ -128,6 +128,34 @@ func TestPlaneViews(t *testing.T) {
 	}
 }
 
+// TestPlaneFits wants the root mean square distance from the centre to be Scale pixels, but the image to hold the volume.
+func TestPlaneFits(t *testing.T) {
+	const side = 12
+	x := solid(side)
+	for _, c := range []struct {
+		scale float64
+		fits  bool
+	}{{2, true}, {3, true}, {8, false}, {100, false}} {
+		p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: c.scale}
+		voxels := voxelsOf(nil, p.Dims, x)
+		f := p.frameOf(voxels, false)
+		var total, squares, furthest float64
+		for _, v := range voxels {
+			r, column := f.place(v.at)
+			r, column = r-6.5, column-6.5
+			total += v.value
+			squares += v.value * (r*r + column*column)
+			furthest = max(furthest, math.Abs(r), math.Abs(column))
+		}
+		if distance := math.Sqrt(squares / total); c.fits && math.Abs(distance-c.scale) > 1e-9 {
+			t.Errorf("scale %g: the root mean square distance is %g pixels", c.scale, distance)
+		}
+		if c.fits && furthest >= 6.5 || !c.fits && math.Abs(furthest-6.5) > 1e-9 {
+			t.Errorf("scale %g: the furthest voxel is %g pixels from the centre", c.scale, furthest)
+		}
+	}
+}
+
 // TestPlaneGradient compares the gradient with the change of the image while pose, scale and root mean square stay.
 func TestPlaneGradient(t *testing.T) {
 	const side, size = 12, 14
