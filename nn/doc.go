@@ -15,7 +15,8 @@
 // constructor from Keras attributes, and a line in layers.Classes. If no existing operation computes it, add one
 // file to internal/op, with the forward and backward computation as plain generic loops. The tests of package
 // layers require a case for each class: nntest.CheckGradients compares its gradients with central differences in
-// float64, and the golden file of the case compares its output with Keras.
+// float64, and the golden file of the case compares its output with Keras. A layer that Keras does not have is added to
+// python/voxelstream_layers.py, with which Keras reads the files, and to format/internal/config/ours.go.
 //
 // # A new pass
 //

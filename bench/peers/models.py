@@ -1,6 +1,12 @@
 """The models of the comparison, as Keras builds them. Ours reads the saved .keras file; ONNX Runtime and OpenVINO get the same weights (onnx_export)."""
+import os
+import sys
+
 import keras
 from keras import layers as L
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
+from voxelstream_layers import POSE_SIZE, PrincipalPlane
 
 
 def tutorial():
@@ -50,6 +56,33 @@ def medical():
     return keras.Sequential(stack, name="medical")
 
 
+def volume():
+    """Densities of 16^3: five normalised convolutions."""
+    stack = [keras.Input((16, 16, 16, 1))]
+    for filters, size, stride in ((32, 6, 2), (32, 3, 1), (96, 3, 2), (96, 3, 1), (128, 3, 2)):
+        stack += [L.Conv3D(filters, size, strides=stride, padding="same", use_bias=False, kernel_initializer="he_uniform"), L.BatchNormalization(), L.ReLU()]
+    stack += [L.Flatten(), L.Dropout(.1), L.Dense(256, activation="relu", kernel_initializer="he_uniform"), L.Dense(10, activation="softmax")]
+    return keras.Sequential(stack, name="volume")
+
+
+def plane():
+    """Densities of 16^3, seen face on: six normalised convolutions of images of 20 pixels a side, and the pose."""
+    size = 20
+    inputs = keras.Input((16, 16, 16, 1))
+    both = PrincipalPlane(size, upright=.2, pose=True, turn=.08, stretch=.05, shift=.03, mirror=.1)(inputs)
+    x = L.Cropping3D(((0, 0), (0, 1), (0, 0)))(both)
+    pose = L.Cropping3D(((0, 0), (size, 0), (0, size - POSE_SIZE)))(both)
+    for stage, filters in enumerate((24, 48, 96)):
+        if stage:
+            x = L.MaxPooling3D((1, 2, 2))(x)
+        for _ in range(2):
+            x = L.Conv3D(filters, (1, 3, 3), padding="same", use_bias=False, kernel_initializer="he_uniform")(x)
+            x = L.ReLU()(L.BatchNormalization()(x))
+    x = L.Concatenate()([L.Flatten()(x), L.Flatten()(pose)])
+    x = L.Dense(128, activation="relu", kernel_initializer="he_uniform")(x)
+    return keras.Model(inputs, L.Dense(10, activation="softmax")(x), name="plane")
+
+
 def single(side, inp, out, kernel, stride):
     """One Conv3D alone."""
     def build():
@@ -57,7 +90,7 @@ def single(side, inp, out, kernel, stride):
     return build
 
 
-MODELS = {"tutorial": tutorial, "voxnet": voxnet, "resnet": resnet, "medical": medical}
+MODELS = {"tutorial": tutorial, "voxnet": voxnet, "resnet": resnet, "medical": medical, "volume": volume, "plane": plane}
 LAYERS = {}
 for _side, _inp, _out in ((14, 32, 64), (16, 64, 64), (32, 64, 64)):
     for _kernel in (1, 3, 5):

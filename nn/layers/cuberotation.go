@@ -7,7 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// CubeRotation turns a volume by one of the 24 rotations of a cube. Keras has no such layer.
+// CubeRotation turns a volume by one of the 24 rotations of a cube.
+//
+// Keras has no such layer; python/voxelstream_layers.py adds it. An ONNX file has standard operators in its place,
+// which are not read back as this layer.
 //
 // Input and output are [S,S,S,C].
 type CubeRotation struct {

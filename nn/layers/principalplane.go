@@ -8,7 +8,11 @@ import (
 )
 
 // PrincipalPlane turns a flat object in a volume, such as a digit of 3D MNIST, face on: it projects the volume onto
-// the plane of its two longest principal axes. Their signs make the third moments positive. Keras has no such layer.
+// the plane of its two longest principal axes. Their signs make the third moments positive, so that an object has one
+// image in all its poses. Its mirror image has the same one.
+//
+// Keras has no such layer; python/voxelstream_layers.py adds it. An ONNX file has standard operators in its place,
+// which are not read back as this layer.
 //
 // Input [D,H,W,1] with values that count from 0, output [1,Size,Size,1]: the sums of the values along the shortest
 // axis, divided by their root mean square. With Pose the output is [1,Size+1,Size,1]; the last line begins with the

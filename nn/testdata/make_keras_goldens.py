@@ -19,9 +19,11 @@ import sys
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 import keras
 import numpy as np
 import tensorflow as tf
+import voxelstream_layers
 from keras import layers
 
 rng = np.random.default_rng()
@@ -155,6 +157,11 @@ CASES = [
     ("Minimum", dict(), [(2, 3, 4)] * 2, False),
     ("Identity", dict(), [(2, 3, 4)], False),
     ("ActivityRegularization", dict(l1=0.1), [(2, 3, 4)], False),
+    ("PrincipalPlane", dict(size=6), [(2, 4, 3, 5, 1)], False),
+    ("PrincipalPlane", dict(size=9, scale=2.0, upright=0.2, pose=True, view=7), [(3, 4, 4, 4, 1)], False),
+    ("PrincipalPlane", dict(size=7, upright=3.0, pose=True), [(2, 4, 3, 5, 1)], True),
+    ("CubeRotation", dict(rotation=7), [(2, 3, 3, 3, 2)], False),
+    ("CubeRotation", dict(rotation=18, upright=3.0), [(2, 3, 3, 3, 2)], False),
 ]
 
 
@@ -190,7 +197,7 @@ def layer_cases():
     seed(0)
     manifest, arrays = [], {}
     for number, (cls, options, shapes, train) in enumerate(CASES):
-        layer = getattr(layers, cls)(**options, name="tested")
+        layer = getattr(voxelstream_layers if hasattr(voxelstream_layers, cls) else layers, cls)(**options, name="tested")
         xs = [tf.constant(normal(*s)) for s in shapes]
         layer.build(shapes[0] if len(shapes) == 1 else shapes)
         for w in layer.weights:

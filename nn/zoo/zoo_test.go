@@ -97,17 +97,25 @@ func fill(p *nn.Param) {
 }
 
 func TestEachNameBuilds(t *testing.T) {
+	anySize := []string{"resnet", "volume", "plane"}
 	for _, name := range zoo.Names() {
-		m, err := zoo.New(name, nn.Shape{32, 32, 32, 3}, 5)
+		channels := zoo.Channels(name)
+		m, err := zoo.New(name, nn.Shape{32, 32, 32, channels}, 5)
 		if err != nil || m.Name != name {
 			t.Errorf("%s: got %v, %v", name, m, err)
 		}
-		if _, err := zoo.New(name, nn.Shape{4, 4, 4, 3}, 5); err == nil && name != "resnet" {
-			t.Errorf("%s: an input that is too small was accepted", name)
+		if _, err := zoo.New(name, nn.Shape{4, 4, 4, channels}, 5); (err == nil) != slices.Contains(anySize, name) {
+			t.Errorf("%s of 4x4x4: got error %v", name, err)
 		}
-		if _, err := zoo.New(name, nn.Shape{32, 32, 32, 3}, 1); err == nil {
+		if _, err := zoo.New(name, nn.Shape{32, 32, 32, channels}, 1); err == nil {
 			t.Errorf("%s: one class was accepted", name)
 		}
+		if zoo.Doc(name) == "" {
+			t.Errorf("%s has no description", name)
+		}
+	}
+	if _, err := zoo.New("plane", nn.Shape{32, 32, 32, 3}, 5); err == nil || !strings.Contains(err.Error(), "one channel") {
+		t.Errorf("plane with 3 channels: got error %v", err)
 	}
 	if _, err := zoo.New("lenet", nn.Shape{32, 32, 32, 3}, 5); err == nil ||
 		!strings.Contains(err.Error(), "tutorial, voxnet, resnet, medical") {

@@ -355,12 +355,15 @@ func TestFeatures(t *testing.T) {
 
 func TestGraph(t *testing.T) {
 	for _, name := range zoo.Names() {
-		m, err := zoo.New(name, nn.Shape{16, 16, 16, 3}, 4)
+		channels := zoo.Channels(name)
+		m, err := zoo.New(name, nn.Shape{16, 16, 16, channels}, 4)
 		if err != nil {
 			t.Fatal(err)
 		}
 		m.Init(1)
-		m.Colormap = "Oranges"
+		if channels == 3 {
+			m.Colormap = "Oranges"
+		}
 		e, _ := explainer(t, m)
 		g, err := e.Graph(t.Context(), "")
 		if err != nil {

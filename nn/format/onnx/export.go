@@ -22,11 +22,12 @@ type exporter struct {
 	graph  *onnxpb.Graph
 	values map[*nn.Node]*written
 	stored map[string]bool // initializers
+	planes map[planeKey]*projection
 	serial int
 }
 
 func export(m *nn.Model) (*onnxpb.Graph, error) {
-	e := &exporter{graph: &onnxpb.Graph{Name: &m.Name}, values: map[*nn.Node]*written{}, stored: map[string]bool{}}
+	e := &exporter{graph: &onnxpb.Graph{Name: &m.Name}, values: map[*nn.Node]*written{}, stored: map[string]bool{}, planes: map[planeKey]*projection{}}
 	for _, in := range m.Inputs() {
 		e.values[in] = &written{plain: in.Name()}
 		e.graph.Input = append(e.graph.Input, info(in.Name(), in.Shape))
@@ -169,6 +170,10 @@ func (e *exporter) layer(l nn.Layer, in, out nn.Shape, x []*written) (*written, 
 			return &written{first: pooled}, nil
 		}
 		return &written{plain: e.node("Flatten", []string{pooled}, integer("axis", 1))}, nil
+	case *layers.PrincipalPlane:
+		return e.principalPlane(l, in, x[0]), nil
+	case *layers.CubeRotation:
+		return e.cubeRotation(l, in, x[0]), nil
 	case *layers.BatchNormalization:
 		return e.batchNormalization(l, in, x[0])
 	case *layers.LayerNormalization:

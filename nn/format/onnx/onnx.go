@@ -9,6 +9,9 @@
 // Supported operators are listed in operators, supported layers in exporter.layer. Unsupported ones are reported by
 // name: the node and its operator, or the layer and its class.
 //
+// PrincipalPlane and CubeRotation are written as several standard operators, which compute poses in float64. They are read
+// back as these operators, in float32: such a model predicts the same, but cannot be written again.
+//
 // An operator that a layer computes becomes that layer. Others become operations on arrays of any shape, which are
 // slower, or constants where their inputs are constants: the arithmetic on shapes that exporters write is computed
 // when the file is read. Computed values are float32, whatever the file's type; integers are exact up to 2^24.

@@ -57,6 +57,7 @@ func (b *builder) graph(o *object, depth int) (*graph, error) {
 	}
 	for i := range n.Layers {
 		l := &n.Layers[i]
+		l.unregister()
 		if l.Name == "" {
 			attributes, err := attributesOf(l)
 			if err != nil {

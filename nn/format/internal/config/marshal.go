@@ -80,6 +80,13 @@ func node(n *nn.Node, legacy bool) map[string]any {
 		return o
 	}
 	o["class_name"] = n.Layer.Class()
+	if name, ok := registered(n.Layer.Class()); ok {
+		if legacy {
+			o["class_name"] = name
+		} else {
+			o["module"], o["registered_name"] = module, name
+		}
+	}
 	o["config"] = layers.ToConfig(n.Layer)
 	if !legacy && len(n.Inputs) == 1 {
 		o["build_config"] = map[string]any{"input_shape": batch(n.Inputs[0].Shape)}
