@@ -57,7 +57,7 @@ func (tr *trainer) best(d *dataset) error {
 		"average": func() {
 			switch {
 			case c.Arch == bestPlane:
-				c.Average = "mirrors"
+				c.Average = "turned"
 			case d.digits != nil:
 				c.Average = "rotations"
 			}

@@ -32,6 +32,8 @@ type PrincipalPlane struct {
 	// View, from 0 to 7, chooses among the images of a volume that is not upright: 1 mirrors the rows, 2 the columns,
 	// and 4 swaps the two axes.
 	View int
+	// Angle turns the image, in radians, and Zoom magnifies it.
+	Angle, Zoom float64
 	// Turn, Stretch and Shift are the standard deviations of random changes in training: of an angle in radians, of a
 	// factor around 1, and of the centre in halves of the image's width. Mirror is the probability with which each axis
 	// changes its sign, unless the volume is upright.
@@ -41,13 +43,13 @@ type PrincipalPlane struct {
 // NewPrincipalPlane returns a layer for images of size x size pixels, a quarter of which is the root mean square
 // distance from the centre, without random changes.
 func NewPrincipalPlane(size int) *PrincipalPlane {
-	return &PrincipalPlane{Size: size, Scale: float64(size) / 4}
+	return &PrincipalPlane{Size: size, Scale: float64(size) / 4, Zoom: 1}
 }
 
 func principalPlaneFrom(c Config) *PrincipalPlane {
 	p := &PrincipalPlane{
 		LayerBase: c.base(), Size: c.integer("size"), Scale: Get(c, "scale", 0.), Upright: Get(c, "upright", 0.),
-		Pose: Get(c, "pose", false), View: int(Get(c, "view", 0.)),
+		Pose: Get(c, "pose", false), View: int(Get(c, "view", 0.)), Angle: Get(c, "angle", 0.), Zoom: Get(c, "zoom", 1.),
 		Turn: Get(c, "turn", 0.), Stretch: Get(c, "stretch", 0.), Shift: Get(c, "shift", 0.), Mirror: Get(c, "mirror", 0.),
 	}
 	if p.Size > maxPlane || p.Pose && p.Size < PoseSize {
@@ -83,6 +85,7 @@ func (p *PrincipalPlane) Class() string { return "PrincipalPlane" }
 func (p *PrincipalPlane) Config() map[string]any {
 	return map[string]any{
 		"size": p.Size, "scale": p.Scale, "upright": p.Upright, "pose": p.Pose, "view": p.View,
+		"angle": p.Angle, "zoom": p.Zoom,
 		"turn": p.Turn, "stretch": p.Stretch, "shift": p.Shift, "mirror": p.Mirror,
 	}
 }
@@ -107,6 +110,7 @@ func (p *PrincipalPlane) Build(in []nn.Shape) (nn.Shape, error) {
 func (p *PrincipalPlane) Lower(l *nn.Lowering) {
 	l.Emit(&op.PrincipalPlane{
 		Dims: [3]int(p.In[0][:3]), Size: p.Size, Scale: p.Scale, Upright: p.Upright, Pose: p.Pose, View: p.View,
+		Angle: p.Angle, Zoom: p.Zoom,
 		Turn: p.Turn, Stretch: p.Stretch, Shift: p.Shift, Mirror: p.Mirror, Salt: op.Mix(uint64(l.Number) + 1),
 	}, p.Out)
 }

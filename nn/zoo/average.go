@@ -20,6 +20,10 @@ type views struct {
 
 // allViews lists the ways to look at a volume several times.
 var allViews = []views{
+	{
+		"turned", "Four images of a plane network: as it is, turned by 0.1 radians in both directions, and magnified by 7 %.",
+		turned,
+	},
 	{"mirrors", "The four images of a plane network, mirrored along each axis.", planes(4)},
 	{"dihedral", "The eight images of a plane network: the four mirrored ones, and these with exchanged axes.", planes(8)},
 	{"rotations", "The 24 rotations of the cube.", rotations},
@@ -97,6 +101,16 @@ func Averaged(m *nn.Model, name string) (*nn.Model, error) {
 
 // planes returns the first views of a plane network.
 func planes(count int) func(m *nn.Model) ([]nn.Layer, nn.Layer, error) {
+	return planeViews(count, func(p *layers.PrincipalPlane, k int) { p.View = k })
+}
+
+// turned returns views of a plane network that differ a little.
+var turned = planeViews(4, func(p *layers.PrincipalPlane, k int) {
+	p.Angle, p.Zoom = [4]float64{0, .1, -.1, 0}[k], [4]float64{1, 1, 1, 1.07}[k]
+})
+
+// planeViews returns views of a plane network, made by changes of its first layer.
+func planeViews(count int, change func(p *layers.PrincipalPlane, k int)) func(*nn.Model) ([]nn.Layer, nn.Layer, error) {
 	return func(m *nn.Model) ([]nn.Layer, nn.Layer, error) {
 		first, ok := m.Layers()[0].(*layers.PrincipalPlane)
 		if !ok {
@@ -106,7 +120,7 @@ func planes(count int) func(m *nn.Model) ([]nn.Layer, nn.Layer, error) {
 		for k := range count {
 			view := *first
 			view.LayerBase = nn.LayerBase{Name: fmt.Sprintf("%s_%d", first.Name, k)}
-			view.View = k
+			change(&view, k)
 			out = append(out, &view)
 		}
 		return out, first, nil

@@ -186,7 +186,7 @@ func plane(input nn.Shape, classes int) (*nn.Model, error) {
 	const size = 20
 	face := layers.NewPrincipalPlane(size)
 	face.Upright, face.Pose = .2, true
-	face.Turn, face.Stretch, face.Shift, face.Mirror = .08, .05, .03, .1
+	face.Turn, face.Stretch, face.Shift, face.Mirror = .08, .05, .03, 0
 	g := &graph{}
 	start := nn.Input("", input)
 	both := g.apply(face, start)

@@ -27,6 +27,8 @@ type PrincipalPlane struct {
 	// View chooses among the 8 images of a volume that is not upright: 1 mirrors the rows, 2 the columns, and 4 swaps
 	// the two axes.
 	View int
+	// Angle turns the image, in radians, and Zoom magnifies it.
+	Angle, Zoom float64
 	// Turn, Stretch and Shift are the standard deviations of random changes of the image in training: of an angle in
 	// radians, of a factor around 1, and of the centre in halves of the image's width. Mirror is the probability with
 	// which each axis of a volume that is not upright changes its sign.
@@ -250,16 +252,21 @@ func (f *frame) vary(p *PrincipalPlane, key uint64) {
 			f.columns = f.columns.scaled(-1)
 		}
 	}
-	sin, cos := math.Sincos(p.Turn * normal(2))
+	f.turn(p.Turn * normal(2))
+	f.scale *= max(.5, 1+float64(p.Stretch*normal(3)))
+	half := float64(p.Size) / 2
+	f.shiftR += half * p.Shift * normal(4)
+	f.shiftC += half * p.Shift * normal(5)
+}
+
+// turn turns rows and columns by an angle.
+func (f *frame) turn(angle float64) {
+	sin, cos := math.Sincos(angle)
 	rows, columns := f.rows, f.columns
 	for a := range rows {
 		f.rows[a] = float64(cos*rows[a]) + float64(sin*columns[a])
 		f.columns[a] = float64(cos*columns[a]) - float64(sin*rows[a])
 	}
-	f.scale *= max(.5, 1+float64(p.Stretch*normal(3)))
-	half := float64(p.Size) / 2
-	f.shiftR += half * p.Shift * normal(4)
-	f.shiftC += half * p.Shift * normal(5)
 }
 
 // planeFrame returns the frame of a sample, whose voxels are in s then.
@@ -268,6 +275,10 @@ func planeFrame[T ir.Float](p *PrincipalPlane, e *ir.Env[T], n int, s *Scratch) 
 	x := e.X[0][n*size : (n+1)*size]
 	s.voxels = voxelsOf(s.voxels[:0], p.Dims, x)
 	f := p.frameOf(s.voxels, asymmetry(p.Dims[2], 1, x) < p.Upright)
+	if p.Angle != 0 {
+		f.turn(p.Angle)
+	}
+	f.scale *= p.Zoom
 	if e.Train && !f.empty {
 		f.vary(p, sampleKey(p.Salt, e.Seed, e.Step, n))
 	}
