@@ -2,6 +2,7 @@ package layers
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/internal/op"
@@ -11,8 +12,8 @@ import (
 // the plane of its two longest principal axes. Their signs make the third moments positive, so that an object has one
 // image in all its poses. Its mirror image has the same one.
 //
-// Keras has no such layer; python/voxelstream_layers.py adds it. An ONNX file has standard operators in its place,
-// which are not read back as this layer.
+// Keras has no such layer; python/voxelstream_layers.py adds it, with the same attributes but without the random
+// changes in training. An ONNX file has standard operators in its place, which are not read back as this layer.
 //
 // Input [D,H,W,1] with values that count from 0, output [1,Size,Size,1]: the sums of the values along the shortest
 // axis, divided by their root mean square. With Pose the output is [1,Size+1,Size,1]; the last line begins with the
@@ -32,7 +33,8 @@ type PrincipalPlane struct {
 	// View, from 0 to 7, chooses among the images of a volume that is not upright: 1 mirrors the rows, 2 the columns,
 	// and 4 swaps the two axes.
 	View int
-	// Angle turns the image, in radians, and Zoom magnifies it.
+	// Angle, in radians, turns the image of the view, or that of an upright volume, and Zoom magnifies it. Angles are at
+	// most a full turn in either direction, and Zoom is above 0 and at most 16. An image that is larger loses its margin.
 	Angle, Zoom float64
 	// Turn, Stretch and Shift are the standard deviations of random changes in training: of an angle in radians, of a
 	// factor around 1, and of the centre in halves of the image's width. Mirror is the probability with which each axis
@@ -69,14 +71,20 @@ func principalPlaneFrom(c Config) *PrincipalPlane {
 			c.fail(key, fmt.Sprintf("from 0 to %d", maxPlane))
 		}
 	}
+	if !(math.Abs(p.Angle) <= 2*math.Pi) {
+		c.fail("angle", "radians, at most a full turn in either direction")
+	}
+	if !(p.Zoom > 0 && p.Zoom <= maxZoom) {
+		c.fail("zoom", fmt.Sprintf("above 0 and at most %d", maxZoom))
+	}
 	return p
 }
 
 // PoseSize is the number of numbers of a pose.
 const PoseSize = op.PoseSize
 
-// maxPlane limits the size of the image.
-const maxPlane = 512
+// maxPlane limits the size of the image, and maxZoom its magnification.
+const maxPlane, maxZoom = 512, 16
 
 // Class returns "PrincipalPlane".
 func (p *PrincipalPlane) Class() string { return "PrincipalPlane" }

@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -82,5 +83,16 @@ func TestPlaneIsReproducible(t *testing.T) {
 	}
 	if !slices.Equal(still, forward(1, same, 9, 9, false)) {
 		t.Error("inference depends on the seed, the step or the threads")
+	}
+}
+
+// TestPlaneFinite refuses angles and zooms that JSON cannot hold.
+func TestPlaneFinite(t *testing.T) {
+	for _, key := range []string{"angle", "zoom"} {
+		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			if _, err := layers.FromConfig("PrincipalPlane", map[string]any{"size": 8., key: v}); err == nil {
+				t.Errorf("%s %g was accepted", key, v)
+			}
+		}
 	}
 }

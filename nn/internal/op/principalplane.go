@@ -27,7 +27,7 @@ type PrincipalPlane struct {
 	// View chooses among the 8 images of a volume that is not upright: 1 mirrors the rows, 2 the columns, and 4 swaps
 	// the two axes.
 	View int
-	// Angle turns the image, in radians, and Zoom magnifies it.
+	// Angle turns the image of the view, in radians, and Zoom magnifies it, also that of an upright volume.
 	Angle, Zoom float64
 	// Turn, Stretch and Shift are the standard deviations of random changes of the image in training: of an angle in
 	// radians, of a factor around 1, and of the centre in halves of the image's width. Mirror is the probability with

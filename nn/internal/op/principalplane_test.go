@@ -43,7 +43,7 @@ func differ(a, b []float64) (d float64) {
 // TestPlaneOfRotations wants the same image of an object in each of its 24 poses, and the pose to turn with it.
 func TestPlaneOfRotations(t *testing.T) {
 	const side = 12
-	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: 3.5, Pose: true}
+	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: 3.5, Zoom: 1, Pose: true}
 	x := solid(side)
 	want := p.run(x)
 	pixels := p.Size * p.Size
@@ -79,7 +79,7 @@ func TestPlaneOfRotations(t *testing.T) {
 // space shows its back, so the two cannot be told apart.
 func TestPlaneOfMirrorImage(t *testing.T) {
 	const side = 12
-	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: 3.5}
+	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: 3.5, Zoom: 1}
 	x := solid(side)
 	mirrored := slices.Clone(x)
 	for line := range slices.Chunk(mirrored, side) {
@@ -97,7 +97,7 @@ func TestPlaneOfMirrorImage(t *testing.T) {
 // TestPlaneViews wants each view to be the first image, mirrored and transposed.
 func TestPlaneViews(t *testing.T) {
 	const side, size = 12, 14
-	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3.5}
+	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3.5, Zoom: 1}
 	x := solid(side)
 	first := p.run(x)
 	for view := range 8 {
@@ -136,7 +136,7 @@ func TestPlaneFits(t *testing.T) {
 		scale float64
 		fits  bool
 	}{{2, true}, {3, true}, {8, false}, {100, false}} {
-		p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: c.scale}
+		p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: c.scale, Zoom: 1}
 		voxels := voxelsOf(nil, p.Dims, x)
 		f := p.frameOf(voxels, false)
 		var total, squares, furthest float64
@@ -156,6 +156,131 @@ func TestPlaneFits(t *testing.T) {
 	}
 }
 
+// TestPlaneQuarterTurn wants an angle of a quarter turn to move pixels: rows become those of the columns, and columns
+// run against the rows.
+func TestPlaneQuarterTurn(t *testing.T) {
+	const side, size = 12, 14
+	x := solid(side)
+	for _, upright := range []float64{0, 3} {
+		for view := range 8 {
+			p := &PrincipalPlane{
+				Dims: [3]int{side, side, side}, Size: size, Scale: 3.5, Zoom: 1, Upright: upright, View: view, Pose: true,
+			}
+			before := p.run(x)
+			want := make([]float64, len(before))
+			for r := range size {
+				for c := range size {
+					want[c*size+size-1-r] = before[r*size+c]
+				}
+			}
+			pose := before[size*size:]
+			for a := range 3 {
+				want[size*size+a], want[size*size+3+a] = pose[3+a], -pose[a]
+			}
+			want[size*size+6] = pose[6]
+			p.Angle = math.Pi / 2
+			if d := differ(p.run(x), want); !(d <= 1e-9) {
+				t.Errorf("upright %g, view %d: the image differs by %g", upright, view, d)
+			}
+			if upright == 0 && view == 0 {
+				p.Angle, p.View = 0, 5
+				if d := differ(p.run(x), want); !(d <= 1e-9) {
+					t.Errorf("view 5 differs by %g", d)
+				}
+			}
+		}
+	}
+}
+
+// TestPlaneAngleAndZoom compares images with those that the pose of the view without angle and zoom gives.
+func TestPlaneAngleAndZoom(t *testing.T) {
+	const side, size, middle = 12, 14, 6.5
+	x := solid(side)
+	var centre vector
+	total := 0.
+	voxels := voxelsOf(nil, [3]int{side, side, side}, x)
+	for _, v := range voxels {
+		total += v.value
+		for a := range centre {
+			centre[a] += v.value * v.at[a]
+		}
+	}
+	for a := range centre {
+		centre[a] /= total
+	}
+	for _, c := range []struct {
+		view        int
+		angle, zoom float64
+	}{{0, .1, 1}, {0, 0, 1.07}, {3, -2, .5}, {1, .4, 1}, {6, 5, 3}, {7, -.7, 1.3}, {4, .2, 2.5}} {
+		for _, upright := range []float64{0, 3} {
+			p := &PrincipalPlane{
+				Dims: [3]int{side, side, side}, Size: size, Scale: 2, Zoom: 1, Upright: upright, View: c.view, Pose: true,
+			}
+			pose := p.run(x)[size*size:]
+			// place returns the place of a point along rows and columns.
+			place := func(at, centre vector) (r, c float64) {
+				for a := range at {
+					r += pose[a] * (at[a] - centre[a])
+					c += pose[3+a] * (at[a] - centre[a])
+				}
+				return r, c
+			}
+			squares := 0.
+			for _, v := range voxels {
+				r, c := place(v.at, centre)
+				squares += v.value * (r*r + c*c)
+			}
+			scale, from := p.Scale/math.Sqrt(squares/total), centre
+			if upright > 0 {
+				scale, from = 1, vector{5.5, 5.5, 5.5}
+			}
+			sin, cos := math.Sin(c.angle), math.Cos(c.angle)
+			want := make([]float64, p.outputs())
+			for _, v := range voxels {
+				along, across := place(v.at, from)
+				r := scale*c.zoom*(cos*along+sin*across) + middle
+				column := scale*c.zoom*(cos*across-sin*along) + middle
+				for i := range size * size {
+					want[i] += v.value * max(0, 1-math.Abs(r-float64(i/size))) * max(0, 1-math.Abs(column-float64(i%size)))
+				}
+			}
+			squares = 0
+			for _, v := range want {
+				squares += v * v
+			}
+			for i := range want {
+				want[i] *= size / math.Sqrt(squares)
+			}
+			for a := range 3 {
+				want[size*size+a] = cos*pose[a] + sin*pose[3+a]
+				want[size*size+3+a] = cos*pose[3+a] - sin*pose[a]
+			}
+			want[size*size+6] = min(upright, 1)
+			p.Angle, p.Zoom = c.angle, c.zoom
+			if d := differ(p.run(x), want); !(d <= 1e-9) {
+				t.Errorf("%+v, upright %g: the image differs by %g", c, upright, d)
+			}
+		}
+	}
+	// Where the volume fits, zoom is a factor of the scale, and where it does not, the image loses its margin.
+	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3, Zoom: 1}
+	want := p.run(x)
+	p.Scale, p.Zoom = 1.5, 2
+	if d := differ(p.run(x), want); !(d <= 1e-9) {
+		t.Errorf("zoom 2: the image differs from that of twice the scale by %g", d)
+	}
+	p.Scale = 100
+	f := planeFrame(p, &ir.Env[float64]{N: 1, X: [][]float64{x}}, 0, &Scratch{})
+	furthest := 0.
+	for _, v := range voxels {
+		r, c := f.place(v.at)
+		furthest = max(furthest, math.Abs(r-middle), math.Abs(c-middle))
+	}
+	if math.Abs(furthest-2*middle) > 1e-9 {
+		t.Errorf("zoom 2: the furthest voxel is %g pixels from the centre, want %g", furthest, 2*middle)
+	}
+}
+
 // TestPlaneGradient compares the gradient with the change of the image while pose, scale and root mean square stay.
 func TestPlaneGradient(t *testing.T) {
 	const side, size = 12, 14
@@ -169,7 +294,7 @@ func TestPlaneGradient(t *testing.T) {
 		{"upright", false, true},
 		{"upright in training", true, true},
 	} {
-		p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3.5, View: 5, Pose: true}
+		p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3.5, Angle: .4, Zoom: 1.2, View: 5, Pose: true}
 		p.Turn, p.Stretch, p.Shift, p.Mirror = .3, .2, .2, .5
 		if c.upright {
 			p.Upright = 3 // above the largest asymmetry
@@ -229,7 +354,7 @@ func TestPlaneUpright(t *testing.T) {
 			line[4-w] = line[w]
 		}
 	}
-	p := &PrincipalPlane{Dims: dims, Size: 8, Scale: 2, Upright: .2, Pose: true, View: 7}
+	p := &PrincipalPlane{Dims: dims, Size: 8, Scale: 2, Zoom: 1, Upright: .2, Pose: true, View: 7}
 	got := p.run(x)
 	want := make([]float64, p.outputs())
 	squares := 0.
@@ -312,9 +437,11 @@ func TestPlaneOfAnyValues(t *testing.T) {
 			{Size: 8, Scale: 2, Upright: 3, Pose: true},
 			{Size: 1, Scale: .25},
 			{Size: 8, Pose: true, View: 7},
+			{Size: 8, Scale: 2, Angle: -6, Pose: true},
+			{Size: 8, Scale: 2, Angle: 3, Upright: 3, Pose: true},
 			{Size: 8, Scale: 2, Pose: true, Turn: 9, Stretch: 9, Shift: 9, Mirror: 1},
 		} {
-			p.Dims = dims
+			p.Dims, p.Zoom = dims, 1
 			x := make([]float32, ir.Size(dims[:]))
 			for i, v := range c.values {
 				x[7*i%len(x)] = float32(v)
