@@ -3,6 +3,7 @@ package onnx
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/proto"
@@ -23,12 +24,21 @@ type planeKey struct {
 	scale, upright float64
 }
 
-// projection has the values of a layer PrincipalPlane in view 0, all of them double except the image.
+// projection has what all views of a volume have in common, all of it double except weights and images.
 type projection struct {
-	image   string // [N,Size,Size], float
-	axes    string // [N,2,3]: directions of rows and columns before upright volumes get theirs
+	cells   int
+	weights string // [N,1,cells], float: shares in the sum of the values
+	place   string // [N,2,cells]: along rows and columns in view 0, in pixels from the middle of the image
+	axes    string // [N,2,3]: directions of rows and columns in view 0
 	upright string // [N,1], bool, or "" if no volume counts as upright
 	full    string // [N,1]: 1 for a volume with values, 0 for others
+	images  map[look]string
+}
+
+// look is what the image of a projection depends on.
+type look struct {
+	view        int
+	angle, zoom float64
 }
 
 // double stores a number of float64, once, and returns its name.
@@ -116,53 +126,104 @@ func (e *exporter) cubeRotation(r *layers.CubeRotation, in nn.Shape, x *written)
 	return &written{plain: turned}
 }
 
-// principalPlane writes a layer PrincipalPlane: its image in view 0, which the other views mirror and transpose.
+// principalPlane writes a layer PrincipalPlane.
 func (e *exporter) principalPlane(p *layers.PrincipalPlane, in nn.Shape, x *written) *written {
 	key := planeKey{e.plain(x), p.Size, p.Scale, p.Upright}
-	first, ok := e.planes[key]
+	plane, ok := e.planes[key]
 	if !ok {
-		first = e.projection(p, in, key.x)
-		e.planes[key] = first
+		plane = e.projection(p, in, key.x)
+		e.planes[key] = plane
 	}
-	image, axes := first.image, first.axes
-	signs := []float64{1, 1}
-	for axis := range signs {
-		if p.View>>axis&1 > 0 {
-			image = e.backwards(image, axis+1, p.Size)
-			signs[axis] = -1
-		}
-	}
-	if p.View > 0 {
-		axes = e.on("Mul", axes, e.table(signs, 1, 2, 1))
-	}
-	if p.View&4 > 0 {
-		image = e.node("Transpose", []string{image}, ints("perm", 0, 2, 1))
-		axes = e.backwards(axes, 1, 2)
-	}
-	if first.upright != "" && p.View > 0 {
-		image = e.on("Where", e.reshaped(first.upright, -1, 1, 1), first.image, image)
-	}
-	rows := p.Size
+	image, rows := e.view(p, plane), p.Size
 	if p.Pose {
 		rows++
-		image = e.node("Concat", []string{image, e.pose(p, first, axes)}, integer("axis", 1))
+		image = e.node("Concat", []string{image, e.pose(p, plane)}, integer("axis", 1))
 	}
 	return &written{plain: e.reshaped(image, -1, 1, rows, p.Size, 1)}
 }
 
+// view returns the image of a view: [N,Size,Size]. Without an angle it is that of view 0, mirrored and transposed.
+func (e *exporter) view(p *layers.PrincipalPlane, plane *projection) string {
+	if p.Angle != 0 {
+		return e.image(p.Size, plane, look{p.View, p.Angle, p.Zoom})
+	}
+	first := e.image(p.Size, plane, look{0, 0, p.Zoom})
+	image := first
+	for axis := range 2 {
+		if p.View>>axis&1 > 0 {
+			image = e.backwards(image, axis+1, p.Size)
+		}
+	}
+	if p.View&4 > 0 {
+		image = e.node("Transpose", []string{image}, ints("perm", 0, 2, 1))
+	}
+	if plane.upright != "" && p.View > 0 {
+		image = e.on("Where", e.reshaped(plane.upright, -1, 1, 1), first, image)
+	}
+	return image
+}
+
+// seen returns directions or places, [N,2,...], of view 0 in another view, which upright volumes do not have, then
+// turned by an angle and magnified.
+func (e *exporter) seen(x string, plane *projection, l look) string {
+	sin, cos := math.Sincos(l.angle)
+	turn := []float64{l.zoom * cos, l.zoom * sin, -l.zoom * sin, l.zoom * cos}
+	view := slices.Clone(turn)
+	if l.view&4 > 0 {
+		view[0], view[1], view[2], view[3] = view[1], view[0], view[3], view[2]
+	}
+	for axis := range 2 {
+		if l.view>>axis&1 > 0 {
+			view[axis], view[2+axis] = -view[axis], -view[2+axis]
+		}
+	}
+	product := func(matrix []float64) string {
+		if slices.Equal(matrix, []float64{1, 0, 0, 1}) {
+			return x
+		}
+		return e.on("MatMul", e.table(matrix, 1, 2, 2), x)
+	}
+	if plane.upright == "" || l.view == 0 {
+		return product(view)
+	}
+	return e.on("Where", e.reshaped(plane.upright, -1, 1, 1), product(turn), product(view))
+}
+
+// image returns the image of the voxels, once per look: [N,Size,Size].
+func (e *exporter) image(size int, plane *projection, l look) string {
+	if image, ok := plane.images[l]; ok {
+		return image
+	}
+	place := e.on("Add", e.seen(plane.place, plane, l), e.double(float64(size-1)/2))
+	// Bilinear interpolation: a pixel gets from a value what it is closer than 1 along both axes.
+	pixels := make([]float32, size)
+	for i := range pixels {
+		pixels[i] = float32(i)
+	}
+	near := func(x string, dims ...int) string {
+		distance := e.on("Abs", e.on("Sub", e.cast(x, typeFloat), e.numbers(pixels, dims...)))
+		return e.on("Relu", e.on("Sub", e.numbers([]float32{1}), distance))
+	}
+	rows := near(e.taken(place, 1, 0), size, 1) // [N,Size,cells]
+	columns := near(e.reshaped(e.taken(place, 1, 1), -1, plane.cells, 1), size)
+	image := e.on("MatMul", e.on("Mul", rows, plane.weights), columns)
+	squares := e.cast(e.summed(e.on("Mul", image, image), 1, 2), typeDouble)
+	lit := e.on("Greater", squares, e.double(0))
+	factor := e.on("Sqrt", e.quotient(lit, e.double(float64(size*size)), squares, e.double(1)))
+	image = e.on("Mul", image, e.cast(factor, typeFloat))
+	plane.images[l] = image
+	return image
+}
+
 // pose returns the line with the pose: [N,1,Size].
-func (e *exporter) pose(p *layers.PrincipalPlane, first *projection, axes string) string {
+func (e *exporter) pose(p *layers.PrincipalPlane, plane *projection) string {
+	line := e.reshaped(e.seen(plane.axes, plane, look{p.View, p.Angle, 1}), -1, 6)
 	numbers := 6
-	if first.upright != "" {
+	if plane.upright != "" {
 		numbers = layers.PoseSize
-		along := e.doubles("upright_axes", []float64{0, 0, -1, 0, 1, 0}, 1, 2, 3)
-		axes = e.on("Where", e.reshaped(first.upright, -1, 1, 1), along, axes)
+		line = e.node("Concat", []string{line, e.cast(plane.upright, typeDouble)}, integer("axis", 1))
 	}
-	line := e.reshaped(axes, -1, 6)
-	if first.upright != "" {
-		line = e.node("Concat", []string{line, e.cast(first.upright, typeDouble)}, integer("axis", 1))
-	}
-	line = e.cast(e.on("Mul", line, first.full), typeFloat)
+	line = e.cast(e.on("Mul", line, plane.full), typeFloat)
 	places := make([]float32, numbers*p.Size) // of the numbers in the line
 	for i := range numbers {
 		places[i*p.Size+i] = 1
@@ -170,7 +231,7 @@ func (e *exporter) pose(p *layers.PrincipalPlane, first *projection, axes string
 	return e.reshaped(e.on("MatMul", line, e.numbers(places, numbers, p.Size)), -1, 1, p.Size)
 }
 
-// projection writes what op.PrincipalPlane computes in view 0. Poses are computed in float64.
+// projection writes what op.PrincipalPlane computes for all views of a volume, in float64.
 func (e *exporter) projection(p *layers.PrincipalPlane, in nn.Shape, x string) *projection {
 	dims, cells := in[:3], in[0]*in[1]*in[2]
 	middle := float64(p.Size-1) / 2
@@ -209,36 +270,21 @@ func (e *exporter) projection(p *layers.PrincipalPlane, in nn.Shape, x string) *
 	reach = e.on("ReduceMax", reach, e.wholes(1, 2))
 	outside := e.on("Greater", e.on("Mul", reach, scale), e.double(middle))
 	scale = e.quotient(outside, e.double(middle), reach, scale)
-	place = e.on("Add", e.on("Mul", place, scale), e.double(middle))
+	place = e.on("Mul", place, scale)
 
-	out := &projection{axes: axes, full: e.cast(full, typeDouble)}
+	out := &projection{
+		cells: cells, weights: e.cast(row, typeFloat), full: e.cast(full, typeDouble), images: map[look]string{},
+	}
 	if p.Upright > 0 {
 		out.upright = e.upright(e.reshaped(values, -1, dims[0]*dims[1], dims[2]), dims[2], p.Upright, 1, 2)
+		still := e.reshaped(out.upright, -1, 1, 1)
+		along := e.doubles("upright_axes", []float64{0, 0, -1, 0, 1, 0}, 1, 2, 3)
 		part := min(1, float64(p.Size)/float64(max(dims[0], dims[1])))
-		along := e.on("MatMul", e.table([]float64{0, 0, -part, 0, part, 0}, 1, 2, 3), at)
-		along = e.on("Add", along, e.table([]float64{
-			part*float64(dims[0]-1)/2 + middle, -part*float64(dims[1]-1)/2 + middle,
-		}, 1, 2, 1))
-		place = e.on("Where", e.reshaped(out.upright, -1, 1, 1), along, place)
+		up := e.on("MatMul", e.table([]float64{0, 0, -part, 0, part, 0}, 1, 2, 3), at)
+		up = e.on("Add", up, e.table([]float64{part * float64(dims[0]-1) / 2, -part * float64(dims[1]-1) / 2}, 1, 2, 1))
+		place, axes = e.on("Where", still, up, place), e.on("Where", still, along, axes)
 	}
-
-	// Bilinear interpolation: a pixel gets from a value what it is closer than 1 along both axes.
-	pixels := make([]float32, p.Size)
-	for i := range pixels {
-		pixels[i] = float32(i)
-	}
-	near := func(x string, dims ...int) string {
-		distance := e.on("Abs", e.on("Sub", e.cast(x, typeFloat), e.numbers(pixels, dims...)))
-		return e.on("Relu", e.on("Sub", e.numbers([]float32{1}), distance))
-	}
-	rows := near(e.taken(place, 1, 0), p.Size, 1) // [N,Size,cells]
-	columns := near(e.reshaped(e.taken(place, 1, 1), -1, cells, 1), p.Size)
-	image := e.on("MatMul", e.on("Mul", rows, e.cast(row, typeFloat)), columns)
-	squares := e.summed(e.on("Mul", image, image), 1, 2)
-	squares = e.cast(squares, typeDouble)
-	lit := e.on("Greater", squares, zero)
-	factor := e.on("Sqrt", e.quotient(lit, e.double(float64(p.Size*p.Size)), squares, one))
-	out.image = e.on("Mul", image, e.cast(factor, typeFloat))
+	out.place, out.axes = place, axes
 	return out
 }
 
