@@ -81,17 +81,22 @@ class PrincipalPlane(keras.layers.Layer):
     kept but have no effect.
     """
 
-    def __init__(self, size, scale=0.0, upright=0.0, pose=False, view=0, turn=0.0, stretch=0.0, shift=0.0, mirror=0.0, **kwargs):
+    def __init__(self, size, scale=0.0, upright=0.0, pose=False, view=0, angle=0.0, zoom=1.0, turn=0.0, stretch=0.0, shift=0.0, mirror=0.0, **kwargs):
         super().__init__(**kwargs)
         if not 1 <= size <= 512 or pose and size < POSE_SIZE:
             raise ValueError(f"size is {size}, want 1 to 512, and at least {POSE_SIZE} with a pose")
         if view not in range(8):
             raise ValueError(f"view is {view}, want an integer from 0 to 7")
+        if not abs(angle) <= 2 * np.pi:
+            raise ValueError(f"angle is {angle}, want radians, at most a full turn in either direction")
+        if not 0 < zoom <= 16:
+            raise ValueError(f"zoom is {zoom}, want a number above 0 and at most 16")
         self.size, self.scale, self.upright, self.pose, self.view = int(size), scale or size / 4, upright, pose, int(view)
+        self.angle, self.zoom = angle, zoom
         self.turn, self.stretch, self.shift, self.mirror = turn, stretch, shift, mirror
 
     def get_config(self):
-        names = ("size", "scale", "upright", "pose", "view", "turn", "stretch", "shift", "mirror")
+        names = ("size", "scale", "upright", "pose", "view", "angle", "zoom", "turn", "stretch", "shift", "mirror")
         return super().get_config() | {n: getattr(self, n) for n in names}
 
     def build(self, input_shape):
@@ -138,16 +143,20 @@ class PrincipalPlane(keras.layers.Layer):
         furthest = ops.max(ops.where(filled, ops.abs(place), ops.zeros_like(place)), axis=(1, 2))
         outside = furthest * scale > middle
         scale = ops.where(outside, middle / ops.where(outside, furthest, ops.ones_like(furthest)), scale)
-        place = place * scale[:, None, None] + middle
+        place = place * scale[:, None, None]
 
         upright = ops.zeros_like(radius) > 0
         if self.upright > 0:
             upright = _upright(x, self.upright)
             part = min(1, size / max(dims[0], dims[1]))
-            up = np.stack([(dims[0] - 1) / 2 - cells[:, 2], cells[:, 1] - (dims[1] - 1) / 2])[None] * part + middle
+            up = np.stack([(dims[0] - 1) / 2 - cells[:, 2], cells[:, 1] - (dims[1] - 1) / 2])[None] * part
             place = ops.where(upright[:, None, None], number(up), place)
             axes = ops.where(upright[:, None, None], number(np.array([[[0.0, 0, -1], [0, 1, 0]]])), axes)
-        place = ops.stop_gradient(place)
+        if self.angle:
+            sin, cos = np.sin(self.angle), np.cos(self.angle)
+            turn = number(np.array([[[cos, sin], [-sin, cos]]]))
+            place, axes = ops.matmul(turn, place), ops.matmul(turn, axes)
+        place = ops.stop_gradient(place * self.zoom + middle)
 
         # Bilinear interpolation: a pixel gets from a value what it is closer than 1 along both axes.
         near = ops.maximum(0, 1 - ops.abs(place[:, :, :, None] - number(np.arange(size))))

@@ -69,7 +69,7 @@ def plane():
     """Densities of 16^3, seen face on: six normalised convolutions of images of 20 pixels a side, and the pose."""
     size = 20
     inputs = keras.Input((16, 16, 16, 1))
-    both = PrincipalPlane(size, upright=.2, pose=True, turn=.08, stretch=.05, shift=.03, mirror=.1)(inputs)
+    both = PrincipalPlane(size, upright=.2, pose=True, turn=.08, stretch=.05, shift=.03)(inputs)
     x = L.Cropping3D(((0, 0), (0, 1), (0, 0)))(both)
     pose = L.Cropping3D(((0, 0), (size, 0), (0, size - POSE_SIZE)))(both)
     for stage, filters in enumerate((24, 48, 96)):

@@ -30,7 +30,9 @@ func planes(tb testing.TB) map[string]*nn.Model {
 	out := map[string]*nn.Model{}
 	plane := must(zoo.New("plane", in, 10))
 	plane.Init(5)
-	out["mirrors"] = must(zoo.Averaged(plane, "mirrors"))
+	for _, views := range []string{"mirrors", "turned"} {
+		out[views] = must(zoo.Averaged(plane, views))
+	}
 	small := must(nn.Sequential("small", in, layers.NewMaxPooling3D(4), layers.NewFlatten(),
 		layers.NewDense(4, "softmax")))
 	out["rotations"] = must(zoo.Averaged(fill(small), "rotations"))
@@ -40,6 +42,9 @@ func planes(tb testing.TB) map[string]*nn.Model {
 		image := layers.NewPrincipalPlane(13 + k) // smaller than the volume, and larger, with and without half a pixel
 		image.View, image.Upright = k%8, .3*float64(k%2)
 		image.Turn, image.Mirror = .1, .5
+		if k > 9 {
+			image.Angle, image.Zoom = .7-.1*float64(k), 20/float64(k)
+		}
 		out["turn"+string(rune('a'+k))] = must(nn.Sequential("turn", in, turn))
 		out["image"+string(rune('a'+k))] = must(nn.Sequential("image", in, image))
 	}

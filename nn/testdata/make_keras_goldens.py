@@ -162,6 +162,8 @@ CASES = [
     ("PrincipalPlane", dict(size=7, upright=3.0, pose=True), [(2, 4, 3, 5, 1)], True),
     ("CubeRotation", dict(rotation=7), [(2, 3, 3, 3, 2)], False),
     ("CubeRotation", dict(rotation=18, upright=3.0), [(2, 3, 3, 3, 2)], False),
+    ("PrincipalPlane", dict(size=9, pose=True, view=1, angle=-0.3, zoom=1.25), [(3, 4, 4, 4, 1)], False),
+    ("PrincipalPlane", dict(size=8, upright=3.0, pose=True, view=6, angle=1.1, zoom=0.8), [(2, 4, 3, 5, 1)], False),
 ]
 
 
