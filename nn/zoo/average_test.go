@@ -91,6 +91,27 @@ func TestAveraged(t *testing.T) {
 			near(t, m, views, each)
 		})
 	}
+	t.Run("turned", func(t *testing.T) {
+		m, err := zoo.New("plane", nn.Shape{side, side, side, 1}, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Init(5)
+		face := m.Layers()[0].(*layers.PrincipalPlane)
+		var each [][]float32
+		for _, c := range []struct{ angle, zoom float64 }{{0, 1}, {.1, 1}, {-.1, 1}, {0, 1.07}} {
+			face.Angle, face.Zoom = c.angle, c.zoom
+			y := predict(t, m, digits)
+			for k, other := range each {
+				if slices.Equal(y, other) {
+					t.Errorf("angle %g and zoom %g make the output of view %d", c.angle, c.zoom, k)
+				}
+			}
+			each = append(each, y)
+		}
+		face.Angle, face.Zoom = 0, 1
+		near(t, m, "turned", each)
+	})
 	t.Run("rotations", func(t *testing.T) {
 		m := small(t, side)
 		var each [][]float32
@@ -130,7 +151,8 @@ func TestNotAveraged(t *testing.T) {
 	}{
 		{small(t, 6), "mirrors", "no PrincipalPlane"},
 		{small(t, 6), "dihedral", "no PrincipalPlane"},
-		{small(t, 6), "flips", "want one of mirrors, dihedral, rotations"},
+		{small(t, 6), "turned", "no PrincipalPlane"},
+		{small(t, 6), "flips", "want one of turned, mirrors, dihedral, rotations"},
 		{two, "rotations", "2 inputs"},
 		{outputs, "rotations", "2 outputs"},
 		{flat, "rotations", "as many cells along each axis"},
