@@ -77,7 +77,8 @@ func (g *digits) Read(lo int, b *train.Batch) error {
 	return nil
 }
 
-// ReadEpoch fills b with a row for training.
+// ReadEpoch fills b with a row for training. Whether it is upright depends on a bit of its random numbers that its
+// rotation does not use.
 func (g *digits) ReadEpoch(epoch, row, _ int, b *train.Batch) error {
 	r := rand.New(rand.NewPCG(g.seed^uint64(epoch)<<32, uint64(row)))
 	return g.row(epoch, row, row%2 == 0 && r.Float64() < uprightShare, b)

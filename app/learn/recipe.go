@@ -8,8 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// The settings of config.ArchBest, where the user has not set others. docs/explanation/accuracy.md has the trials behind
-// them.
+// The settings of config.ArchBest, where the user has not set others. docs/accuracy.md has the trials behind them.
 const (
 	bestPlane, bestVolume = "plane", "volume"
 	// bestRows is the number of rows to train on, over all epochs, and bestEpochs the largest number of epochs.
@@ -68,8 +67,7 @@ func (tr *trainer) best(d *dataset) error {
 		}
 	}
 	tr.env.Log.Info("chose the architecture from the data", "arch", c.Arch, "thinness", thin, "alignment", aligned,
-		"epochs", c.Epochs,
-		"average", c.Average)
+		"epochs", c.Epochs, "average", c.Average)
 	return nil
 }
 
