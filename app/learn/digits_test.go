@@ -180,7 +180,7 @@ func TestDigitsRefuses(t *testing.T) {
 			want: "no PrincipalPlane layer",
 		},
 		{o: TrainOptions{Drawn: 10, FromTopic: true}, want: "either files with labelled data or --from-topic"},
-		{o: TrainOptions{Drawn: 10}, set: []string{"voxelize.grid", "16x16x8"}, want: "want a cube"},
+		{o: TrainOptions{Drawn: 10}, set: []string{"voxelize.method", "regular", "voxelize.grid", "16x16x8"}, want: "want a cube"},
 	} {
 		c.o.Out = filepath.Join(t.TempDir(), "m.safetensors")
 		_, err := Train(t.Context(), apptest.New(t, c.set...), c.paths, c.o)

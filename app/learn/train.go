@@ -145,10 +145,10 @@ func (tr *trainer) check(paths []string) error {
 	switch {
 	case o.Out == "":
 		return errors.New("missing --out MODEL, the model file to write: .keras, .h5, .onnx or .safetensors")
-	case o.FromTopic == (len(paths) > 0 || o.makes()):
-		return errors.New("want either files with labelled data or --from-topic")
 	case o.Drawn < 0:
 		return fmt.Errorf("--drawn: found %d, want at least 0", o.Drawn)
+	case o.FromTopic == (len(paths) > 0 || o.makes()):
+		return errors.New("want either files with labelled data or --from-topic")
 	case len(paths) > 0 && o.makes():
 		return errors.New("found both files and --digits or --drawn, want one of them")
 	case o.Follow && tr.settings.Augment != "":
