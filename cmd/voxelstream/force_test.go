@@ -61,6 +61,7 @@ func TestForce(t *testing.T) {
 		"model predict m.safetensors --input x.npy --output OUT.npy",
 		"model input m.safetensors --values palette --out OUT.safetensors",
 		"model labels m.safetensors names.txt --out OUT.safetensors",
+		"model average m.safetensors --views rotations --out OUT.safetensors",
 		"model quantize m.safetensors d.h5 --precision bfloat16 --out OUT.safetensors",
 	} {
 		args := strings.Fields(line)
