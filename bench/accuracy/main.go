@@ -140,7 +140,7 @@ func run(ctx context.Context, args []string, only, page string) error {
 		fmt.Println(tables(all))
 		return nil
 	}
-	text, err := os.ReadFile(page) //nolint:forbidigo // a page of the project
+	text, err := os.ReadFile(page)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
 // once makes a file unless it is there, and reads v from it.
 func (b *bench) once(name string, v any, make func() error) error {
-	text, err := os.ReadFile(b.path(name)) //nolint:forbidigo // a file of this program
+	text, err := os.ReadFile(b.path(name))
 	if err == nil {
 		return json.Unmarshal(text, v)
 	}
@@ -192,7 +192,7 @@ func (b *bench) once(name string, v any, make func() error) error {
 // command runs voxelstream and returns its standard output.
 func (b *bench) command(ctx context.Context, args ...string) ([]byte, error) {
 	fmt.Fprintln(os.Stderr, "voxelstream", strings.Join(args, " "))
-	c := exec.CommandContext(ctx, b.binary, args...) //nolint:gosec // the program under test, as the user named it
+	c := exec.CommandContext(ctx, b.binary, args...)
 	c.Stderr = os.Stderr
 	return c.Output()
 }
@@ -308,7 +308,7 @@ func (b *bench) tilts(ctx context.Context, m trained, archive, name string) ([]s
 	if _, err := b.command(ctx, "run", archive, "--model", m.path, "--out", lines); err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(lines) //nolint:forbidigo // a file of this program
+	text, err := os.ReadFile(lines)
 	if err != nil {
 		return nil, err
 	}

@@ -75,8 +75,14 @@ func looks(t *testing.T, in nn.Shape) *nn.Model {
 	input := nn.Input("", in)
 	var images []*nn.Node
 	for _, l := range []layers.PrincipalPlane{
-		{View: 2, Zoom: 1.2}, {Zoom: 1.2}, {View: 1, Angle: .3, Zoom: 1.2}, {Angle: .3, Zoom: 1.2}, {View: 7, Zoom: 1},
-		{View: 1, Angle: .3, Zoom: .8}, {View: 6, Angle: -.3, Zoom: .8}, {View: 5, Angle: .3, Zoom: 1.2},
+		{View: 2, Zoom: 1.2},
+		{Zoom: 1.2},
+		{View: 1, Angle: .3, Zoom: 1.2},
+		{Angle: .3, Zoom: 1.2},
+		{View: 7, Zoom: 1},
+		{View: 1, Angle: .3, Zoom: .8},
+		{View: 6, Angle: -.3, Zoom: .8},
+		{View: 5, Angle: .3, Zoom: 1.2},
 	} {
 		l.Size, l.Scale, l.Upright, l.Pose = 14, 4, .3, true
 		image, err := nn.Apply(&l, input)
