@@ -80,7 +80,7 @@ func TestInspectModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, ok := info.Detail.(*models.Detail)
-	if !ok || info.Format != "safetensors" || d.Parameters != 258058 || d.Trainable != 257866 || d.Layers != 12 ||
+	if !ok || info.Format != "safetensors" || d.Parameters != 471778 || d.Trainable != 471106 || d.Layers != 28 ||
 		len(d.Digest) != 64 {
 		t.Errorf("found %+v", info)
 	}

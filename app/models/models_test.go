@@ -49,12 +49,12 @@ func TestPredictKeepsRows(t *testing.T) {
 	in, res := filepath.Join(dir, "x.npy"), filepath.Join(dir, "y.npy")
 	a := apptest.New(t)
 	const rows = 70 // more than a batch
-	x := make([]float32, rows*16*16*16*3)
+	x := make([]float32, rows*16*16*16)
 	for i := range x {
 		x[i] = float32(i%257) / 257
 	}
 	if err := ingest.WriteFile(in, func(w io.Writer) error {
-		return array.WriteFloat32(w, []int{rows, 16, 16, 16, 3}, x)
+		return array.WriteFloat32(w, []int{rows, 16, 16, 16, 1}, x)
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +74,8 @@ func TestPredictKeepsRows(t *testing.T) {
 			t.Fatalf("row %d: found a sum of %g, want 1", r, sum)
 		}
 	}
-	if _, _, err := array.ReadRows(in, []int{16, 16, 16, 1}); err == nil ||
-		!strings.Contains(err.Error(), "want (N, 16, 16, 16, 1)") {
+	if _, _, err := array.ReadRows(in, []int{16, 16, 16, 3}); err == nil ||
+		!strings.Contains(err.Error(), "want (N, 16, 16, 16, 3)") {
 		t.Errorf("another shape: found error %v", err)
 	}
 }

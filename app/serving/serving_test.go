@@ -113,8 +113,8 @@ func TestSameNumbers(t *testing.T) {
 		t.Fatal(err)
 	}
 	const rows = 100 // more than a batch
-	shape := []int{rows, 16, 16, 16, 3}
-	x := make([]float32, rows*16*16*16*3)
+	shape := []int{rows, 16, 16, 16, 1}
+	x := make([]float32, rows*16*16*16)
 	r := rand.New(rand.NewPCG(1, 1))
 	var body []byte
 	for i := range x {
@@ -207,9 +207,9 @@ func TestDrain(t *testing.T) {
 		status, data := ask(t, http.MethodPost, url+"/v2/models/digits/infer", body)
 		answered <- result{status, data}
 	}()
-	numbers := strings.TrimSuffix(strings.Repeat("0,", 16*16*16*3), ",")
-	text := `{"inputs":[{"name":"input_layer","shape":[1,16,16,16,3],"datatype":"FP32","data":[` + numbers + `]}]}`
-	if _, err := io.WriteString(writer, text[:10000]); err != nil { // more than the client's buffer: it has been sent
+	numbers := strings.TrimSuffix(strings.Repeat("0,", 16*16*16), ",")
+	text := `{"inputs":[{"name":"input_layer","shape":[1,16,16,16,1],"datatype":"FP32","data":[` + numbers + `]}]}`
+	if _, err := io.WriteString(writer, text[:6000]); err != nil { // more than the client's buffer: it has been sent
 		t.Fatal(err)
 	}
 	time.Sleep(50 * time.Millisecond) // until the server reads it
@@ -223,7 +223,7 @@ func TestDrain(t *testing.T) {
 			t.Fatal("the server stays ready while it stops")
 		}
 	}
-	if _, err := io.WriteString(writer, text[10000:]); err != nil {
+	if _, err := io.WriteString(writer, text[6000:]); err != nil {
 		t.Fatal(err)
 	}
 	if err := writer.Close(); err != nil {

@@ -24,7 +24,7 @@ func TestForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	var x bytes.Buffer
-	if err := array.WriteFloat32(&x, []int{1, 16, 16, 16, 3}, make([]float32, 16*16*16*3)); err != nil {
+	if err := array.WriteFloat32(&x, []int{1, 16, 16, 16, 1}, make([]float32, 16*16*16)); err != nil {
 		t.Fatal(err)
 	}
 	for name, data := range map[string][]byte{
