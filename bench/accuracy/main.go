@@ -1,10 +1,10 @@
 // Command accuracy trains the networks of docs/accuracy.md on MNIST's digits and writes the tables of that page.
 //
-//	accuracy [-only NAME,...] [-page docs/accuracy.md] VOXELSTREAM MNIST DIR
+//	accuracy [-only NAME,...] [-stored] [-page docs/accuracy.md] VOXELSTREAM MNIST DIR
 //
-// MNIST is the folder of make mnist. DIR keeps models and results; what is there already is not done again. Networks are
-// trained on train[0:58000] and compared on train[58000:60000]. The final one is then evaluated on the test rows, those of
-// t10k[0:1000], once for each seed.
+// MNIST is the folder of make mnist. DIR keeps models and results; what is there already is not done again, and with -stored
+// nothing else is. Networks are trained on train[0:58000] and compared on train[58000:60000]. The final one is then
+// evaluated on the test rows, those of t10k[0:1000], once for each seed.
 package main
 
 import (
@@ -39,7 +39,7 @@ type way struct {
 
 // sampled are the settings of --arch best without its choice of views, for networks compared with it.
 var sampled = strings.Fields("--split pairs --validation-split 0.033333 --optimizer adamw --learning-rate 0.002 " +
-	"--batch-size 64 --weight-decay 0.02 --schedule cosine --warm-up 200 --ema 0.999 --label-smoothing 0.03 --epochs 5")
+	"--batch-size 64 --weight-decay 0.02 --schedule cosine --warm-up 200 --ema 0.999 --label-smoothing 0.03 --epochs 2")
 
 var ways = []way{
 	{
@@ -99,15 +99,16 @@ type share struct {
 
 func main() {
 	only := flag.String("only", "", "names of ways, separated by commas")
+	stored := flag.Bool("stored", false, "use the results that are there")
 	page := flag.String("page", "", "page with the markers of the tables")
 	flag.Parse()
-	if err := run(context.Background(), flag.Args(), *only, *page); err != nil {
+	if err := run(context.Background(), flag.Args(), *only, *stored, *page); err != nil {
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string, only, page string) error {
+func run(ctx context.Context, args []string, only string, stored bool, page string) error {
 	if len(args) != 3 {
 		return errors.New("want VOXELSTREAM MNIST DIR")
 	}
@@ -122,7 +123,7 @@ func run(ctx context.Context, args []string, only, page string) error {
 		}
 		for seed := 1; seed <= w.seeds; seed++ {
 			for _, data := range []string{held, test} {
-				if data == test && !w.final {
+				if data == test && !w.final || stored && !b.has(w, seed, data) {
 					continue
 				}
 				r, err := b.result(ctx, w, seed, data)
@@ -171,6 +172,15 @@ type bench struct{ binary, mnist, dir string }
 
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
+// file returns the name of the file of a result.
+func file(w way, seed int, data string) string { return fmt.Sprintf("%s-%d-%s.json", w.name, seed, data) }
+
+// has reports whether a result is there.
+func (b *bench) has(w way, seed int, data string) bool {
+	_, err := os.Stat(b.path(file(w, seed, data)))
+	return err == nil
+}
+
 // once makes a file unless it is there, and reads v from it.
 func (b *bench) once(name string, v any, make func() error) error {
 	text, err := os.ReadFile(b.path(name))
@@ -212,7 +222,7 @@ func (b *bench) archive(ctx context.Context, name string) (string, error) {
 
 // result returns the figures of a way.
 func (b *bench) result(ctx context.Context, w way, seed int, data string) (r result, err error) {
-	err = b.once(fmt.Sprintf("%s-%d-%s.json", w.name, seed, data), &r, func() error {
+	err = b.once(file(w, seed, data), &r, func() error {
 		m, err := b.model(ctx, w, seed)
 		if err != nil {
 			return err
