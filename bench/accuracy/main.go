@@ -173,7 +173,9 @@ type bench struct{ binary, mnist, dir string }
 func (b *bench) path(name string) string { return filepath.Join(b.dir, name) }
 
 // file returns the name of the file of a result.
-func file(w way, seed int, data string) string { return fmt.Sprintf("%s-%d-%s.json", w.name, seed, data) }
+func file(w way, seed int, data string) string {
+	return fmt.Sprintf("%s-%d-%s.json", w.name, seed, data)
+}
 
 // has reports whether a result is there.
 func (b *bench) has(w way, seed int, data string) bool {
