@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 			s.DeadLetters != 0 {
 			t.Errorf("run %d: %+v", i+1, s)
 		}
-		if s.Accuracy == nil || *s.Accuracy < 0.5 {
+		if s.Accuracy == nil || *s.Accuracy < 0.85 {
 			t.Errorf("run %d: the built-in model gets %d of %d right", i+1, s.Correct, s.Labelled)
 		}
 		cs := stored(t, out)

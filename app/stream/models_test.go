@@ -36,8 +36,8 @@ func grids(t *testing.T, n, seed int) string {
 	return writeNPY(t, []int{n, 16, 16, 16}, x)
 }
 
-// modelFolder returns a folder of models: one like the built-in model with other weights, one for smaller volumes, and
-// one that is damaged.
+// modelFolder returns a folder of models: the tutorial's network, for volumes of the size that the built-in model
+// takes and for smaller ones, and a file that is damaged.
 func modelFolder(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -198,7 +198,7 @@ func routes() []route {
 				body:       []content{{typeJSON, inferRequest{}}, {typeBytes, nil}},
 				answer:     []content{{typeJSON, inferResponse{}}, {typeBytes, nil}}, overload: true,
 				example: "curl -d '{\"inputs\":[{\"name\":\"input_layer\",\"datatype\":\"FP32\"," +
-					"\"shape\":[1,16,16,16,3],\"data\":[...]}]}' \\\n" +
+					"\"shape\":[1,16,16,16,1],\"data\":[...]}]}' \\\n" +
 					"  http://127.0.0.1:8080" + in.path + "/infer",
 			},
 		)
