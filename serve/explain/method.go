@@ -54,8 +54,9 @@ type Request struct {
 // cell (background colour, or 0), summed over the channels. It is what the cell adds to the logit, to first order.
 //
 // Method gradcam has the part "gradcam" with the size of the volume, interpolated from the part "cells", which has the
-// size of the layer. Values are 0 or more, and not scaled. Cells are placed in the middle of what they depend on, or
-// spread evenly over the volume if the layers before them do not allow that; Placed tells.
+// size of the layer. Values are 0 or more, and not scaled. Cells are placed in the middle of what they depend on. Those
+// of the image of a layer PrincipalPlane are placed where it shows the cells of the volume, and empty cells have 0. Others
+// are spread evenly over the volume; Placed tells.
 //
 // Method features has the part "features" of the shape of the output of the layer or input, mostly (D, H, W, C). Its
 // last axis has the channels from First to First+Shown of Channels.
@@ -233,7 +234,8 @@ func gradCAM(x *explained, q *Request, v *voxelize.Volume, a *Answer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := x.differentiate(p, q, v, a); err != nil {
+	row, err := x.differentiate(p, q, v, a)
+	if err != nil {
 		return err
 	}
 	values, grad := p.Kept(0)
@@ -253,11 +255,19 @@ func gradCAM(x *explained, q *Request, v *voxelize.Volume, a *Answer) error {
 	}
 	size := [3]int(node.Shape[:3])
 	field, placed := x.Model.Field(node)
-	if !placed {
-		field = spread(size, x.Input.Dims)
-	}
 	a.Placed = placed
-	a.add("gradcam", interpolate(cells, size, field, x.Input.Dims), x.Input.Dims[:]...)
+	switch face := faceOf(x.Model, node); {
+	case placed:
+		values = interpolate(cells, size, field, x.Input.Dims)
+	case face != nil:
+		if values, err = project(face, row, cells, size); err != nil {
+			return err
+		}
+		a.Placed = true
+	default:
+		values = interpolate(cells, size, spread(size, x.Input.Dims), x.Input.Dims)
+	}
+	a.add("gradcam", values, x.Input.Dims[:]...)
 	a.add("cells", cells, size[:]...)
 	return nil
 }
