@@ -58,7 +58,7 @@ func (tr *trainer) best(d *dataset) error {
 			case c.Arch == bestPlane:
 				c.Average = "turned"
 			case d.digits != nil:
-				c.Average = "rotations"
+				c.Average = "turns"
 			}
 		},
 	} {

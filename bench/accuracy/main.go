@@ -55,8 +55,8 @@ var ways = []way{
 		train: append([]string{"--arch", "volume"}, sampled...),
 	},
 	{
-		name: "volume24", what: "the same, averaged over the 24 rotations of the cube", seeds: 1,
-		base: "volume", views: "rotations",
+		name: "volume24", what: "the same, averaged over the 24 rotations of the cube, unless it is upright", seeds: 1,
+		base: "volume", views: "turns",
 	},
 	{
 		name: "plane", what: "the digit turned face on, and a network on its image", seeds: 1,

@@ -26,7 +26,8 @@ var allViews = []views{
 	},
 	{"mirrors", "The four images of a plane network, mirrored along each axis.", planes(4)},
 	{"dihedral", "The eight images of a plane network: the four mirrored ones, and these with exchanged axes.", planes(8)},
-	{"rotations", "The 24 rotations of the cube.", rotations},
+	{"rotations", "The 24 rotations of the cube.", rotations(0)},
+	{"turns", "The 24 rotations of the cube, and upright volumes as they are (see CubeRotation).", rotations(uprightBelow)},
 }
 
 // Views returns the names of the ways to look at a volume several times.
@@ -127,11 +128,15 @@ func planeViews(count int, change func(p *layers.PrincipalPlane, k int)) func(*n
 	}
 }
 
-// rotations returns the rotations of the cube.
-func rotations(*nn.Model) ([]nn.Layer, nn.Layer, error) {
-	var out []nn.Layer
-	for k := range layers.CubeRotations {
-		out = append(out, layers.NewCubeRotation(k))
+// rotations returns the rotations of the cube for volumes whose asymmetry is not below upright.
+func rotations(upright float64) func(*nn.Model) ([]nn.Layer, nn.Layer, error) {
+	return func(*nn.Model) ([]nn.Layer, nn.Layer, error) {
+		var out []nn.Layer
+		for k := range layers.CubeRotations {
+			r := layers.NewCubeRotation(k)
+			r.Upright = upright
+			out = append(out, r)
+		}
+		return out, nil, nil
 	}
-	return out, nil, nil
 }
