@@ -10,7 +10,7 @@ import (
 
 // Sampler makes voxel grids of rotated, noisy copies of digits, as [Cloud.Augment] and the voxelization method mnist3d
 // do together, in a fifth of the time: points are float32, and their noise has 21 bits. It keeps memory, and must not be
-// used concurrently.
+// used concurrently. Conversions of products prevent that they are fused with additions, as in [Upright].
 type Sampler struct {
 	turned [6][][3]float32
 	points [][3]float32
@@ -56,7 +56,7 @@ func (s *shape) add(p [3]float64) {
 	for a := range p {
 		s.sum[a] += p[a]
 		for b := range p {
-			s.products[a][b] += p[a] * p[b]
+			s.products[a][b] += float64(p[a] * p[b])
 		}
 	}
 }
@@ -106,9 +106,10 @@ func extentOf(img *[Padded * Padded]uint8) (e extent, err error) {
 		points := float64(len(f.points))
 		e.points += len(f.points)
 		for a := range e.mean {
-			e.mean[a] += points*middle[a] + f.sum[a]
+			e.mean[a] += float64(points*middle[a]) + f.sum[a]
 			for b := range e.mean {
-				e.covariance[a][b] += points*middle[a]*middle[b] + middle[a]*f.sum[b] + f.sum[a]*middle[b] + f.products[a][b]
+				e.covariance[a][b] += float64(points*middle[a]*middle[b]) + float64(middle[a]*f.sum[b]) +
+					float64(f.sum[a]*middle[b]) + f.products[a][b]
 			}
 		}
 		low = [2]float64{min(low[0], row), min(low[1], column)}
@@ -124,7 +125,7 @@ func extentOf(img *[Padded * Padded]uint8) (e extent, err error) {
 	}
 	for a := range e.mean {
 		for b := range e.mean {
-			e.covariance[a][b] = e.covariance[a][b]/n - e.mean[a]*e.mean[b]
+			e.covariance[a][b] = e.covariance[a][b]/n - float64(e.mean[a]*e.mean[b])
 		}
 	}
 	return e, nil
@@ -151,7 +152,7 @@ func (e extent) turned(rotation augment.Matrix) pose {
 		variance := 0.
 		for a := range e.mean {
 			for b := range e.mean {
-				variance += p.turn[a][k] * e.covariance[a][b] * p.turn[b][k]
+				variance += float64(p.turn[a][k] * e.covariance[a][b] * p.turn[b][k])
 			}
 		}
 		p.width[k] = .25 * math.Sqrt(variance)
@@ -184,9 +185,9 @@ func (s *Sampler) scatter(r *rand.PCG, img *[Padded * Padded]uint8, p pose) {
 		for i, at := range t {
 			u := r.Uint64()
 			points[i] = [3]float32{
-				x0 + at[0] + float32(int32(u&(1<<bits-1)))*step[0],
-				y0 + at[1] + float32(int32(u>>bits&(1<<bits-1)))*step[1],
-				z0 + at[2] + float32(int32(u>>(2*bits)&(1<<bits-1)))*step[2],
+				x0 + at[0] + float32(float32(int32(u&(1<<bits-1)))*step[0]),
+				y0 + at[1] + float32(float32(int32(u>>bits&(1<<bits-1)))*step[1]),
+				z0 + at[2] + float32(float32(int32(u>>(2*bits)&(1<<bits-1)))*step[2]),
 			}
 		}
 		at += len(t)

@@ -255,8 +255,8 @@ func (f *frame) vary(p *PrincipalPlane, key uint64) {
 	f.turn(p.Turn * normal(2))
 	f.scale *= max(.5, 1+float64(p.Stretch*normal(3)))
 	half := float64(p.Size) / 2
-	f.shiftR += half * p.Shift * normal(4)
-	f.shiftC += half * p.Shift * normal(5)
+	f.shiftR += float64(half * p.Shift * normal(4))
+	f.shiftC += float64(half * p.Shift * normal(5))
 }
 
 // turn turns rows and columns by an angle.
