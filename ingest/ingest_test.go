@@ -101,7 +101,10 @@ func TestInfoJSON(t *testing.T) {
 			File: "e", Format: "xyz", Detail: PointsOf(&Clouds{Clouds: []*PointCloud{{}, {}}}),
 		},
 		`{"file":"d.png","format":"png-depth","kind":"depth","width":2,"height":2,"unit":"mm","valid":2,"min_m":0.6,"max_m":2.702,` +
-			`"distance":{"nearest_m":0.6,"median_m":0.6,"deviation_m":0.000576,"valid":0.5,"regions":[[null,null,null],[null,null,{"nearest_m":0.6,"median_m":0.6,"deviation_m":0.000576,"valid":1}],[null,{"nearest_m":2.702,"median_m":2.702,"deviation_m":0.011681,"valid":1},null]],"noise":"structured-light"}}`: {
+			`"distance":{"nearest_m":0.6,"median_m":0.6,"deviation_m":0.000576,"valid":0.5,"regions":[[null,null,null],` +
+			`[null,null,{"nearest_m":0.6,"median_m":0.6,"deviation_m":0.000576,"valid":1}],` +
+			`[null,{"nearest_m":2.702,"median_m":2.702,"deviation_m":0.011681,"valid":1},null]],` +
+			`"noise":"structured-light"}}`: {
 			File: "d.png", Format: "png-depth", Detail: DepthOf(&Frame{
 				Width: 2, Height: 2,
 				Depth: []Metres{0, 0.6, 2.702, 0},

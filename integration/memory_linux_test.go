@@ -2,8 +2,8 @@ package integration
 
 import "testing"
 
-// TestMemory wants the tutorial's network and the built-in model, in batches of 128, to stay within the memory that
-// docs/performance.md promises, the program's own pages included.
+// TestMemory checks that the tutorial's network and the built-in model stay within the memory that docs/performance.md
+// states for batches of 128, including the pages of the program.
 func TestMemory(t *testing.T) {
 	w := newWorld(t)
 	w.set("model.path", "")

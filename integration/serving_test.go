@@ -59,8 +59,8 @@ func tensor(rows int) []float32 {
 	return out
 }
 
-// TestPythonTritonClients wants Triton's own clients to get the numbers of model predict, however they ask. Both
-// compute batches of 64 rows; with fewer rows, predict rounds differently.
+// TestPythonTritonClients checks that Triton's own clients get the same numbers as model predict in every way of asking.
+// Both compute batches of 64 rows. With fewer rows, predict rounds differently.
 func TestPythonTritonClients(t *testing.T) {
 	bin := clients(t)
 	w := newWorld(t)

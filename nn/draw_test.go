@@ -12,8 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 )
 
-// TestSVG wants a box for every node and input, an arrow for every connection, no two boxes in one place, and names
-// that cannot break out.
+// TestSVG checks that there is a box for every node and input and an arrow for every connection, that boxes do not overlap,
+// and that names are escaped.
 func TestSVG(t *testing.T) {
 	a, b := nn.Input("a", nn.Shape{4, 4, 4, 2}), nn.Input("b", nn.Shape{4, 4, 4, 2})
 	c := layers.NewConv3D(2, 1, "relu")

@@ -9,7 +9,16 @@ import (
 // TestSymmetric makes matrices of known eigenvalues and random axes.
 func TestSymmetric(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, want := range [][3]float64{{3, 2, 1}, {5, 5, 1}, {4, 1, 1}, {2, 2, 2}, {1, 0, 0}, {0, 0, 0}, {1e9, 1, 1e-9}, {1, -1, -3}} {
+	for _, want := range [][3]float64{
+		{3, 2, 1},
+		{5, 5, 1},
+		{4, 1, 1},
+		{2, 2, 2},
+		{1, 0, 0},
+		{0, 0, 0},
+		{1e9, 1, 1e-9},
+		{1, -1, -3},
+	} {
 		for range 100 {
 			axes := frame(r)
 			var m [3][3]float64

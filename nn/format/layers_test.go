@@ -90,8 +90,8 @@ func TestPlaneRoundTrip(t *testing.T) {
 	}
 }
 
-// TestKerasReadsPlanes wants Keras to predict the same with the layers of python/voxelstream_layers.py, and to write
-// files that we read.
+// TestKerasReadsPlanes checks that Keras predicts the same with the layers of python/voxelstream_layers.py, and that we
+// read the files that Keras writes.
 func TestKerasReadsPlanes(t *testing.T) {
 	python(t)
 	needHDF5(t)

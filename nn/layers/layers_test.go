@@ -204,7 +204,10 @@ var cases = []struct {
 	{"PrincipalPlane", `{"size": 6}`, []nn.Shape{{4, 3, 5, 1}}},
 	{"PrincipalPlane", `{"size": 9, "scale": 2, "upright": 0.2, "pose": true, "view": 7, "turn": 0.1, "stretch": 0.2, "shift": 0.3,
 		"mirror": 0.4}`, []nn.Shape{{4, 4, 4, 1}}},
-	{"PrincipalPlane", `{"size": 9, "upright": 0.2, "pose": true, "view": 3, "angle": -0.3, "zoom": 1.25}`, []nn.Shape{{4, 4, 4, 1}}},
+	{
+		"PrincipalPlane", `{"size": 9, "upright": 0.2, "pose": true, "view": 3, "angle": -0.3, "zoom": 1.25}`,
+		[]nn.Shape{{4, 4, 4, 1}},
+	},
 	{"ReLU", `{}`, []nn.Shape{{5}}},
 	{"ReLU", `{"negative_slope": 0.3}`, []nn.Shape{{5}}},
 	{"Rescaling", `{"scale": 0.5, "offset": [1, 2]}`, []nn.Shape{{3, 2}}},

@@ -10,8 +10,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/nntest"
 )
 
-// TestPlaneIsReproducible wants the random changes to depend on seed, step and the sample's number alone: the number of
-// threads, of samples and the values of other samples change nothing. In inference there are none.
+// TestPlaneIsReproducible checks that the random changes depend only on the seed, the step and the number of the sample.
+// They do not depend on the number of threads or on other samples. Inference has no random changes.
 func TestPlaneIsReproducible(t *testing.T) {
 	const batch, cells, pixels = 11, 16 * 16 * 16, 12 * 12
 	digits := nntest.Digits(t)

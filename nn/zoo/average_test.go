@@ -40,7 +40,7 @@ func small(t *testing.T, side int) *nn.Model {
 	return m
 }
 
-// TestAveraged wants the mean of what the model says of each view.
+// TestAveraged compares the output of an averaged model with the mean of the outputs for each view.
 func TestAveraged(t *testing.T) {
 	const side = nntest.DigitSide
 	digits := nntest.Digits(t)[:6*side*side*side]

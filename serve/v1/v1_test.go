@@ -183,7 +183,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// TestArrow wants the classifications of all record batches of a stream to be those of the model.
+// TestArrow compares the classifications of all record batches of a stream with those of the model.
 func TestArrow(t *testing.T) {
 	url, repository, _ := start(t)
 	s, err := repository.Model("digits", "")
@@ -280,7 +280,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestDocument wants every endpoint of the list in the document and on the page, and every reference to be defined.
+// TestDocument checks that the document and the page have every endpoint, and that every reference is defined.
 func TestDocument(t *testing.T) {
 	url, _, _ := start(t)
 	get := func(path string) (string, http.Header) {

@@ -27,7 +27,12 @@ type exporter struct {
 }
 
 func export(m *nn.Model) (*onnxpb.Graph, error) {
-	e := &exporter{graph: &onnxpb.Graph{Name: &m.Name}, values: map[*nn.Node]*written{}, stored: map[string]bool{}, planes: map[planeKey]*projection{}}
+	e := &exporter{
+		graph:  &onnxpb.Graph{Name: &m.Name},
+		values: map[*nn.Node]*written{},
+		stored: map[string]bool{},
+		planes: map[planeKey]*projection{},
+	}
 	for _, in := range m.Inputs() {
 		e.values[in] = &written{plain: in.Name()}
 		e.graph.Input = append(e.graph.Input, info(in.Name(), in.Shape))

@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// TestCubeRotations wants 24 different rotations, the first of which changes nothing.
+// TestCubeRotations checks that there are 24 different rotations, and that the first one changes nothing.
 func TestCubeRotations(t *testing.T) {
 	seen := map[Turn]bool{}
 	for k, turn := range CubeRotations {
@@ -33,8 +33,8 @@ func TestCubeRotations(t *testing.T) {
 	}
 }
 
-// TestCubeRotationOfVolume wants each cell where the rotation says, upright volumes as they were, and gradients to go
-// the way back.
+// TestCubeRotationOfVolume checks where the rotation moves each cell, that upright volumes stay as they are, and that
+// gradients move in the opposite direction.
 func TestCubeRotationOfVolume(t *testing.T) {
 	const side, channels = 3, 2
 	x := make([]float32, side*side*side*channels)

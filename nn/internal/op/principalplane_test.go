@@ -40,7 +40,7 @@ func differ(a, b []float64) (d float64) {
 	return d
 }
 
-// TestPlaneOfRotations wants the same image of an object in each of its 24 poses, and the pose to turn with it.
+// TestPlaneOfRotations checks that an object has the same image in each of 24 poses, and that the pose follows it.
 func TestPlaneOfRotations(t *testing.T) {
 	const side = 12
 	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: 14, Scale: 3.5, Zoom: 1, Pose: true}
@@ -94,7 +94,7 @@ func TestPlaneOfMirrorImage(t *testing.T) {
 	}
 }
 
-// TestPlaneViews wants each view to be the first image, mirrored and transposed.
+// TestPlaneViews checks that each view is the first image, mirrored and transposed.
 func TestPlaneViews(t *testing.T) {
 	const side, size = 12, 14
 	p := &PrincipalPlane{Dims: [3]int{side, side, side}, Size: size, Scale: 3.5, Zoom: 1}
@@ -128,7 +128,8 @@ func TestPlaneViews(t *testing.T) {
 	}
 }
 
-// TestPlaneFits wants the root mean square distance from the centre to be Scale pixels, but the image to hold the volume.
+// TestPlaneFits checks that the root mean square distance from the centre is Scale pixels, or less if the image would not
+// hold the volume otherwise.
 func TestPlaneFits(t *testing.T) {
 	const side = 12
 	x := solid(side)
@@ -156,8 +157,8 @@ func TestPlaneFits(t *testing.T) {
 	}
 }
 
-// TestPlaneQuarterTurn wants an angle of a quarter turn to move pixels: rows become those of the columns, and columns
-// run against the rows.
+// TestPlaneQuarterTurn checks that a quarter turn only moves pixels: the new rows are the columns, and the new columns are
+// the rows in reverse order.
 func TestPlaneQuarterTurn(t *testing.T) {
 	const side, size = 12, 14
 	x := solid(side)
@@ -343,7 +344,8 @@ func TestPlaneGradient(t *testing.T) {
 	}
 }
 
-// TestPlaneUpright wants a volume that is symmetric along the width to be seen along the width, and others not.
+// TestPlaneUpright checks that a volume which is symmetric along its width is projected along the width, and that others
+// are projected along their shortest axis.
 func TestPlaneUpright(t *testing.T) {
 	dims := [3]int{6, 4, 5}
 	r := rand.New(rand.NewPCG(7, 8))
@@ -411,7 +413,7 @@ func TestPlaneUpright(t *testing.T) {
 	}
 }
 
-// TestPlaneOfAnyValues wants no panic, and finite images of finite values.
+// TestPlaneOfAnyValues checks that no value causes a panic, and that finite values give finite images.
 func TestPlaneOfAnyValues(t *testing.T) {
 	dims := [3]int{3, 4, 5}
 	nan, inf := math.NaN(), math.Inf(1)

@@ -170,7 +170,7 @@ func TestInfer(t *testing.T) {
 	}
 }
 
-// TestClassification wants the classes with the highest scores instead of an output.
+// TestClassification requests the classes with the highest scores instead of an output.
 func TestClassification(t *testing.T) {
 	m := network(t)
 	c, _ := start(t, m, Options{})
@@ -376,7 +376,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// TestReasons wants a code for each reason.
+// TestReasons checks that each reason has a code.
 func TestReasons(t *testing.T) {
 	for reason, want := range map[models.Reason]codes.Code{
 		models.Invalid: codes.InvalidArgument, models.NotFound: codes.NotFound,
