@@ -104,22 +104,22 @@ func TestDigitRows(t *testing.T) {
 	}
 }
 
-// TestBest trains on drawn digits with the settings that the data decide, on several threads and with a break. The
-// models are the same, look at four views, and are calibrated.
+// TestBest trains with the settings that the data decide, on several threads and with a break. The models are the same,
+// average over four views, and are calibrated. Most rows are held out, since a temperature needs 200 of them.
 func TestBest(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	fit := func(ctx context.Context, model, threads string, progress app.Progress) (*TrainResult, error) {
-		a := apptest.New(t, "train.arch", "best", "train.epochs", "2", "train.validation_split", "0.5", "threads", threads,
+		a := apptest.New(t, "train.arch", "best", "train.epochs", "2", "train.validation_split", "0.92", "threads", threads,
 			"seed", "4")
 		a.Progress = progress
-		return Train(ctx, a, nil, TrainOptions{Out: at(model), Drawn: 220, Resume: strings.HasPrefix(model, "broken")})
+		return Train(ctx, a, nil, TrainOptions{Out: at(model), Drawn: 110, Resume: strings.HasPrefix(model, "broken")})
 	}
 	r, err := fit(t.Context(), "one.safetensors", "1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Final == nil || r.Final.Rows != 220 || r.Rows != 440 || r.Epochs != 2 {
+	if r.Final == nil || r.Final.Rows != 204 || r.Rows != 220 || r.Epochs != 2 {
 		text, _ := json.Marshal(r)
 		t.Errorf("found %s", text)
 	}
