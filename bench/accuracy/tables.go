@@ -30,11 +30,19 @@ func tables(all []result) string {
 			fmt.Fprintf(&b, "| %d | %.2f | %.2f | %.2f | %.3f |\n", r.Seed, 100*r.Accuracy, 100*r.Upright.Accuracy,
 				100*r.Rotated.Accuracy, r.ECE)
 		}
-		fmt.Fprintf(&b, "| mean (range) | %s | %s | %s | %s |\n", percent(rs, accuracy), percent(rs, upright),
-			percent(rs, rotated), span(rs, func(r result) float64 { return r.ECE }, "%.3f"))
+		if len(rs) > 1 {
+			writeMean(&b, rs)
+		}
 		b.WriteString(details(rs))
 	}
 	return b.String()
+}
+
+// writeMean writes the last row of the table by seed.
+func writeMean(b *strings.Builder, rs []result) {
+	ece := func(r result) float64 { return r.ECE }
+	fmt.Fprintf(b, "| mean (range) | %s | %s | %s | %s |\n", percent(rs, accuracy), percent(rs, upright),
+		percent(rs, rotated), span(rs, ece, "%.3f"))
 }
 
 // details returns the tables by tilt, by class and of confusions, over all seeds.
