@@ -49,7 +49,7 @@ func (c *Client) JoinExclusive(ctx context.Context, group, topic string,
 		ID: group, Brokers: c.cfg.Brokers, Topics: []string{topic}, Dialer: c.dialer,
 		StartOffset: kafkago.FirstOffset, HeartbeatInterval: heartbeatInterval,
 		SessionTimeout: cmp.Or(sessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout,
-		JoinGroupBackoff: joinBackoff,
+		JoinGroupBackoff: 500 * time.Millisecond,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: group %s: %w", group, err)
