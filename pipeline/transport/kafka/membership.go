@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -70,7 +69,7 @@ func (c *Client) join(cfg memberConfig) (*member, error) {
 	versions := kversion.Stable()
 	versions.SetMaxKeyVersion(kmsg.OffsetCommit.Int16(), 9)
 	opts := append(c.kgoOptions(),
-		kgo.MaxVersions(versions), kgo.DisableClientMetrics(),
+		kgo.MaxVersions(versions),
 		kgo.ConsumerGroup(cfg.group), kgo.ConsumeTopics(cfg.topic), kgo.DisableAutoCommit(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer()),
 		kgo.SessionTimeout(cmp.Or(cfg.session, defaultSession)), kgo.HeartbeatInterval(heartbeatInterval),
@@ -80,7 +79,7 @@ func (c *Client) join(cfg memberConfig) (*member, error) {
 		kgo.OnPartitionsAssigned(report(cfg.assigned)),
 		kgo.OnPartitionsRevoked(report(cfg.revoked)),
 		kgo.OnPartitionsLost(report(cfg.lost)),
-		kgo.WithHooks(m), kgo.WithLogger(groupLog{c.log}),
+		kgo.WithHooks(m),
 	)
 	if cfg.instance != "" {
 		opts = append(opts, kgo.InstanceID(cfg.instance))
@@ -164,18 +163,4 @@ func (m *member) leave(ctx context.Context) error {
 		return fmt.Errorf("leave group %s: %w", m.cfg.group, err)
 	}
 	return nil
-}
-
-// groupLog writes what franz-go logs as debug messages. What an operator needs to know is logged by this package.
-type groupLog struct{ log *slog.Logger }
-
-func (l groupLog) Level() kgo.LogLevel {
-	if l.log.Enabled(context.Background(), slog.LevelDebug) {
-		return kgo.LogLevelInfo
-	}
-	return kgo.LogLevelNone
-}
-
-func (l groupLog) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
-	l.log.Debug("kafka: group: "+msg, keyvals...)
 }
