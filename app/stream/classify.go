@@ -118,7 +118,7 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 		MaxInFlight: inFlight(cfg.InFlight, out),
 		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters,
 		SessionTimeout: a.Config.Kafka.SessionTimeout, InstanceID: a.Config.Kafka.InstanceID,
-		OnHandover:     c.Flush,
+		OnHandover: c.Flush,
 	})
 	if err != nil {
 		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))

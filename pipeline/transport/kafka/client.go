@@ -53,7 +53,6 @@ const (
 type Client struct {
 	cfg       Config
 	kafka     *kafkago.Client
-	dialer    *kafkago.Dialer
 	transport *kafkago.Transport
 	cancel    context.CancelFunc
 	log       *slog.Logger
@@ -106,9 +105,6 @@ func Open(c Config) (*Client, error) {
 	}
 	client.kafka = &kafkago.Client{
 		Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: client.transport,
-	}
-	client.dialer = &kafkago.Dialer{
-		ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, DialFunc: client.dial, SASLMechanism: mech,
 	}
 	return client, nil
 }
