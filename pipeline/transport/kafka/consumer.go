@@ -37,6 +37,9 @@ type ConsumerConfig struct {
 	// Handover is how long a rebalance waits for messages in flight. After that, the next owner of the partition
 	// processes them again. The default is 3 s. It must be well below the broker's rebalance timeout of 10 s.
 	Handover time.Duration
+	// OnAssigned, if set, is called when a partition is assigned, before its first message is delivered. It may be called
+	// for several partitions at once, and is called again after a while if it fails.
+	OnAssigned func(ctx context.Context, partition int) error
 	// OnHandover, if set, is called repeatedly while a rebalance waits for messages in flight. Sinks that hold values
 	// back should flush.
 	OnHandover func()
@@ -75,6 +78,7 @@ type Consumer struct {
 	stats  ConsumerStats
 
 	values allowance // of dead letters
+	dead   *Deduper  // nil without a dead letter topic
 
 	part     string // name for the observer
 	observer pipeline.Observer
@@ -129,6 +133,10 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	k.part, k.observer = "consumer "+cfg.Topic, cfg.Observer
 	if k.observer == nil {
 		k.observer = c.observer
+	}
+	if cfg.DeadLetters != nil {
+		k.dead = NewDeduper(cfg.DeadLetters, cfg.DeadLetterTopic, deadLetterWindow)
+		k.dead.Sources = cfg.Group + "/" + cfg.Topic
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	watching, end := context.WithCancel(k.ctx)

@@ -34,6 +34,9 @@ type ownership struct {
 func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.PartitionAssignment) {
 	k.watched.begin(a.ID)
 	defer k.watched.end(k, a.ID)
+	if !k.prepare(ctx, a.ID) {
+		return
+	}
 	for offset := a.Offset; ; offset = fromFirst {
 		start, err := k.start(ctx, a.ID, offset)
 		if err != nil {
@@ -51,6 +54,16 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 		k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
 			"topic", k.cfg.Topic, "partition", a.ID, "offset", start)
 	}
+}
+
+// prepare calls OnAssigned until it succeeds. It returns false if ctx ended.
+func (k *Consumer) prepare(ctx context.Context, partition int) bool {
+	if k.cfg.OnAssigned == nil {
+		return true
+	}
+	return k.client.retry(ctx, fmt.Sprintf("prepare %s/%d", k.cfg.Topic, partition), func(ctx context.Context) error {
+		return k.cfg.OnAssigned(ctx, partition)
+	}) == nil
 }
 
 // fromFirst makes start return the first offset of the log, whatever is committed.
@@ -410,7 +423,7 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 	if !k.values.take(time.Now()) {
 		m, d = transport.WithoutValue(m, d)
 	}
-	err := k.cfg.DeadLetters.ProduceDeadLetter(k.ctx, k.cfg.DeadLetterTopic, m, d)
+	err := k.dead.WriteDeadLetter(k.ctx, m, d)
 	if err != nil {
 		k.abandon(fmt.Errorf("dead letter for %s/%d offset %d: %w", k.cfg.Topic, o.partition, d.Offset, err))
 		o.decrement()
@@ -449,6 +462,11 @@ func deadLetterHeaders(topic string, partition int, offset int64, cause error) t
 	}
 	return d
 }
+
+// deadLetterWindow is the number of dead letters per partition of their topic that a consumer remembers. Only those of
+// messages in flight can come again, after a crash. They are read before the first one is written, with their values, so
+// there must not be too many.
+const deadLetterWindow = 4096
 
 // The values that a consumer puts into dead letters: valueBurst, and one more every valueEvery afterwards.
 const (
