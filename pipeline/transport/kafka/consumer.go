@@ -135,8 +135,7 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 		k.observer = c.observer
 	}
 	if cfg.DeadLetters != nil {
-		k.dead = NewDeduper(cfg.DeadLetters, cfg.DeadLetterTopic, deadLetterWindow)
-		k.dead.Sources = cfg.Group + "/" + cfg.Topic
+		k.dead = newDeadLetterWriter(cfg)
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	watching, end := context.WithCancel(k.ctx)

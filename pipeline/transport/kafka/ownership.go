@@ -468,6 +468,13 @@ func deadLetterHeaders(topic string, partition int, offset int64, cause error) t
 // there must not be too many.
 const deadLetterWindow = 4096
 
+// newDeadLetterWriter returns a writer that stores the dead letter of each message and stage once.
+func newDeadLetterWriter(cfg ConsumerConfig) *Deduper {
+	d := NewDeduper(cfg.DeadLetters, cfg.DeadLetterTopic, deadLetterWindow)
+	d.Sources = cfg.Group + "/" + cfg.Topic
+	return d
+}
+
 // The values that a consumer puts into dead letters: valueBurst, and one more every valueEvery afterwards.
 const (
 	valueBurst = 10_000

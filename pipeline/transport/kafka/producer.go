@@ -196,27 +196,33 @@ func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []i
 	}
 }
 
-// countEvery is how often the number of partitions of a topic is looked up. The transport answers from its cache.
+// countEvery is how often the number of partitions of a topic is looked up.
 const countEvery = time.Second
 
 // queues returns the queues of a topic, one per partition. If the topic does not exist, it waits for it.
 func (p *Producer) queues(ctx context.Context, topic string) ([]*partitionQueue, error) {
+	return p.queuesSince(ctx, topic, time.Now().Add(-countEvery))
+}
+
+// queuesSince is queues with a number of partitions that was looked up at a time or later.
+func (p *Producer) queuesSince(ctx context.Context, topic string, since time.Time) ([]*partitionQueue, error) {
 	p.mu.Lock()
 	t, closed := p.topics[topic], p.closed
 	p.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
-	if t != nil && time.Since(t.checked) < countEvery {
+	if t != nil && t.checked.After(since) {
 		return t.queues, nil
 	}
+	checked := time.Now()
 	n, err := p.count(ctx, topic, t)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fresh := &topicQueues{checked: time.Now()}
+	fresh := &topicQueues{checked: checked}
 	if t = p.topics[topic]; t != nil {
 		fresh.queues = t.queues[:min(n, len(t.queues)):min(n, len(t.queues))]
 	}
@@ -239,17 +245,24 @@ func (p *Producer) count(ctx context.Context, topic string, known *topicQueues) 
 	if known == nil {
 		return p.client.Partitions(ctx, topic)
 	}
-	n, err := p.client.partitions(ctx, topic)
+	n, err := p.client.partitionsNow(ctx, topic)
 	switch {
 	case err == nil:
 		return n, nil
-	case is(err, kafkago.UnknownTopicOrPartition):
-		p.client.log.Error("kafka: the topic does not exist any more; waiting until it is created again", "topic", topic)
-		return p.client.Partitions(ctx, topic)
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
+	case !is(err, kafkago.UnknownTopicOrPartition):
+		return len(known.queues), nil
 	}
-	return len(known.queues), nil
+	p.client.log.Error("kafka: the topic does not exist any more; waiting until it is created again", "topic", topic)
+	err = p.client.retry(ctx, "look up topic "+topic, func(ctx context.Context) (err error) {
+		if p.isClosed() {
+			return pipeline.Permanent(ErrClosed)
+		}
+		n, err = p.client.partitionsNow(ctx, topic)
+		return err
+	})
+	return n, err
 }
 
 // Close waits until all messages are sent or ctx ends, then gives up on the rest. Later calls of Produce fail.
@@ -311,6 +324,12 @@ func (q *partitionQueue) enqueue(es []entry) {
 		return
 	}
 	q.queue, q.sending = append(q.queue, es...), true
+}
+
+func (p *Producer) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // start runs f in a goroutine that Close waits for. It reports false after Close.
@@ -460,9 +479,12 @@ func (q *partitionQueue) again(failures int, err error) {
 		// although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the batch may be
 		// stored twice, which sinks detect, but it is not lost.
 		q.producer = noProducer
-	case is(err, kafkago.UnknownTopicOrPartition) && failures&(failures-1) == 0:
-		log.Error("kafka: the topic or partition does not exist; waiting until it is created",
-			"topic", q.topic, "partition", q.partition, "failures", failures)
+	case is(err, kafkago.UnknownTopicOrPartition):
+		// A new partition is unknown to the transport for a short time.
+		if failures >= 8 && failures&(failures-1) == 0 {
+			log.Error("kafka: the topic or partition does not exist; waiting until it is created",
+				"topic", q.topic, "partition", q.partition, "failures", failures)
+		}
 		return
 	}
 	q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
@@ -472,7 +494,7 @@ func (q *partitionQueue) again(failures int, err error) {
 func (q *partitionQueue) gone() bool {
 	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
 	defer cancel()
-	n, err := q.p.client.partitions(ctx, q.topic)
+	n, err := q.p.client.partitionsNow(ctx, q.topic)
 	return err == nil && n <= q.partition
 }
 

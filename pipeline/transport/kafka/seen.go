@@ -84,7 +84,8 @@ func (d *Deduper) ready(ctx context.Context, name string) ([]*partitionQueue, er
 			return c.queues, nil
 		}
 	}
-	queues, err := d.p.queues(ctx, d.topic)
+	// Others may have written to a partition that was added a moment ago.
+	queues, err := d.p.queuesSince(ctx, d.topic, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +141,12 @@ func (d *Deduper) renew(ctx context.Context, s *source, name string, partitions 
 	if c != nil {
 		c.lose()
 	}
-	err := error(nil)
+	// Another process may have written to a partition that was added a moment ago.
+	queues, err := d.p.queuesSince(ctx, d.topic, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	partitions = len(queues)
 	if !d.refused() {
 		c, err = d.p.makeClaim(ctx, name, d.topic, partitions)
 	}
