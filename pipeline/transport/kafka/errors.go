@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 // ErrClosed is returned by producers and consumers after Close.
@@ -34,6 +35,13 @@ func neverWorks(err error) bool {
 	return is(err,
 		kafkago.InvalidRequest, kafkago.InvalidTopic, kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor,
 		kafkago.InvalidConfiguration, kafkago.PolicyViolation)
+}
+
+// unknownPartition reports whether a topic or partition does not exist, according to the broker or to the transport's
+// cache.
+func unknownPartition(err error) bool {
+	return is(err, kafkago.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoTopic) ||
+		errors.Is(err, protocol.ErrNoPartition)
 }
 
 // errMoved is the error of a message whose partition does not exist any more. It belongs into another one.

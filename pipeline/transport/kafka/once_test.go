@@ -413,7 +413,7 @@ func TestTopicCreatedAgain(t *testing.T) {
 					t.Error(err)
 				}
 			case <-time.After(testenv.Patience):
-				t.Fatal("stuck")
+				t.Fatalf("stuck:\n%v", w.log)
 			}
 			w.write(t, events(0, 200, 300))
 			n := len(stored(t, cl.client, cl.topic))

@@ -251,7 +251,7 @@ func (p *Producer) count(ctx context.Context, topic string, known *topicQueues) 
 		return n, nil
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
-	case !is(err, kafkago.UnknownTopicOrPartition):
+	case !unknownPartition(err):
 		return len(known.queues), nil
 	}
 	p.client.log.Error("kafka: the topic does not exist any more; waiting until it is created again", "topic", topic)
@@ -437,7 +437,7 @@ func (q *partitionQueue) send(es []entry) {
 			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic,
 				q.partition, len(b.raw), err)))
 			return
-		case is(err, kafkago.UnknownTopicOrPartition) && q.gone():
+		case unknownPartition(err) && q.gone():
 			fail(es, errMoved)
 			return
 		case is(err, kafkago.InvalidTimestamp):
@@ -479,7 +479,7 @@ func (q *partitionQueue) again(failures int, err error) {
 		// although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the batch may be
 		// stored twice, which sinks detect, but it is not lost.
 		q.producer = noProducer
-	case is(err, kafkago.UnknownTopicOrPartition):
+	case unknownPartition(err):
 		// A new partition is unknown to the transport for a short time.
 		if failures >= 8 && failures&(failures-1) == 0 {
 			log.Error("kafka: the topic or partition does not exist; waiting until it is created",

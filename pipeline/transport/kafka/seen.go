@@ -348,7 +348,7 @@ func (d *Deduper) follow(ctx context.Context, partition int, s *seen, enough fun
 		}
 		err := d.p.client.retry(ctx, fmt.Sprintf("read %s/%d", d.topic, partition), func(ctx context.Context) error {
 			err := d.step(ctx, partition, s, next)
-			if is(err, kafkago.UnknownTopicOrPartition) {
+			if unknownPartition(err) {
 				err = pipeline.Permanent(err)
 			}
 			return err
