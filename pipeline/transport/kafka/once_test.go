@@ -603,3 +603,83 @@ func waitFor(t *testing.T, ready func() bool) {
 		}
 	}
 }
+
+// TestUnique reads a topic with repeated events, some of them in other partitions, and goes on later where it stopped.
+func TestUnique(t *testing.T) {
+	cl := newCluster(t, 2)
+	raw := func(ms []transport.Message) {
+		t.Helper()
+		if _, err := cl.p.Produce(t.Context(), cl.topic, ms...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	raw(events(0, 0, 200))
+	raw(events(0, 100, 250))
+	cl.addPartitions(7)
+	cl.p.mu.Lock()
+	clear(cl.p.topics)
+	cl.p.mu.Unlock()
+	time.Sleep(metadataTTL)
+	raw(events(0, 200, 400)) // 50 again, most in other partitions
+	next, last := map[int]int64{}, map[string]int{}
+	count := 0
+	read := func(stop int) {
+		t.Helper()
+		for m, err := range cl.client.Unique(t.Context(), cl.topic, UniqueConfig{From: next}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			var i int
+			_, _ = fmt.Sscan(string(m.Value), &i)
+			if before, ok := last[string(m.Key)]; ok && i <= before {
+				t.Errorf("%s: %d after %d", m.Key, i, before)
+			}
+			last[string(m.Key)] = i
+			next[m.Partition] = m.Offset + 1
+			if count++; count == stop {
+				return
+			}
+		}
+	}
+	read(130)
+	read(0)
+	if count != 400 {
+		t.Errorf("read %d events, want 400", count)
+	}
+}
+
+// TestDeadLetterTopicGone deletes the topic of dead letters before one must be stored. Consumer and producer must end.
+func TestDeadLetterTopicGone(t *testing.T) {
+	_, c, p := fake(t, 1, "t", "dead")
+	if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.kafka.DeleteTopics(t.Context(), &kafkago.DeleteTopicsRequest{Topics: []string{"dead"}}); err != nil {
+		t.Fatal(err)
+	}
+	k, err := NewConsumer(c, ConsumerConfig{
+		Group: "g", Topic: "t", Budget: pipeline.NewBudget(1 << 20), DeadLetters: p, DeadLetterTopic: "dead",
+		Handover: 100 * time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next(t, k).Settle(pipeline.Permanent(errors.New("bad")))
+	time.Sleep(200 * time.Millisecond)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = k.Close(ctx)
+		_ = p.Close(ctx)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(30 * time.Second):
+		t.Fatal("stuck")
+	}
+	if at, err := c.committed(t.Context(), "g", "t", 0); err != nil || at[0] > 0 {
+		t.Errorf("committed %v, %v", at, err)
+	}
+}
