@@ -59,6 +59,7 @@ type Client struct {
 	cancel    context.CancelFunc
 	log       *slog.Logger
 	observer  pipeline.Observer
+	apis      apis
 
 	handshakes *handshakes // nil without SASL
 	answered   atomic.Bool // the cluster has answered once, so the settings are not the cause of later errors

@@ -134,6 +134,7 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	watching, end := context.WithCancel(k.ctx)
 	k.watched = watched{notJoined: errJoining, changed: make(chan struct{}, 1), cancel: end}
 	k.wg.Go(k.generations)
+	k.wg.Go(func() { k.watchTopic(watching) })
 	if k.observer != pipeline.Unobserved {
 		k.wg.Go(func() { k.watch(watching) })
 	}
