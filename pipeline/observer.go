@@ -58,6 +58,9 @@ const (
 	// EventLost counts messages that retention deleted before they were read, and packets that a sensor sent but that
 	// never arrived.
 	EventLost Event = "lost"
+	// EventLogChanged counts the times that the log of a partition was not what it was: another topic of the same name, or
+	// truncated.
+	EventLogChanged Event = "log_changed"
 	// EventRebalance counts assignments of partitions.
 	EventRebalance Event = "rebalance"
 	// EventBytes counts bytes read or written.

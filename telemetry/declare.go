@@ -67,6 +67,8 @@ var events = []struct {
 	{pipeline.EventDamaged, counter("damaged", "Messages with a wrong checksum, and packets that cannot be decoded.")},
 	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets that a sensor "+
 		"sent but that never arrived. Anything but 0 means data loss.")},
+	{pipeline.EventLogChanged, counter("log_changed", "Times that a consumer found the log of a partition changed: the topic "+
+		"was created again, or the log was truncated by an unclean leader election. Messages may be lost or read twice.")},
 	{pipeline.EventRebalance, counter("rebalances", "Assignments of partitions to this member of the consumer group.")},
 	{pipeline.EventBytes, counter("bytes", "Bytes read by a consumer (uncompressed), sent by a producer (compressed), or "+
 		"received by the embedded broker.")},

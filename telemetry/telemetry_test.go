@@ -175,7 +175,7 @@ func TestConventions(t *testing.T) {
 		pipeline.EventDamaged, pipeline.EventLost,
 		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed,
 		pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused, pipeline.EventUnfamiliar,
-		pipeline.EventPostponed, pipeline.EventQuarantined,
+		pipeline.EventPostponed, pipeline.EventQuarantined, pipeline.EventLogChanged,
 	} {
 		m.Count("p", e, 1)
 	}

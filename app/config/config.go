@@ -86,8 +86,8 @@ type Kafka struct {
 	Classifications string            `yaml:"classifications" doc:"Topic for classifications, in JSON, keyed by stream."`
 	DeadLetters     string            `yaml:"dead_letters" doc:"Topic for dead letters: messages and inputs that could not be processed, with the reason."`
 	ReplayTopics    []string          `yaml:"replay_topics" doc:"Topics of kafka:// inputs, to which dlq replay may also send messages back."`
-	Partitions      int               `yaml:"partitions" min:"1" doc:"Number of partitions of new topics. It limits how many members of a consumer group work in parallel."`
-	Replication     int               `yaml:"replication" min:"1" doc:"Replication factor of new topics on a cluster."`
+	Partitions      int               `yaml:"partitions" min:"0" doc:"Number of partitions of new topics. It limits how many members of a consumer group work in parallel. 0 is the default of the cluster."`
+	Replication     int               `yaml:"replication" min:"0" doc:"Replication factor of new topics on a cluster. 0 is the default of the cluster, which brokers before Kafka 2.4 do not have."`
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of the classify and run commands."`
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"Time without a heartbeat after which a group member's partitions are reassigned. Brokers accept 6s or more by default."`
 	InstanceID      string            `yaml:"instance_id" flag:"instance-id" doc:"Name of this process among the members of the group, such as the name of its pod. A process with a name that is restarted within the session timeout has its partitions back at once, and no other member is disturbed. It must be unique in the group."`
@@ -211,7 +211,7 @@ func Default() Config {
 		Log: Log{Level: Level(slog.LevelInfo), Format: "text"},
 		Kafka: Kafka{
 			Brokers: []string{}, Volumes: transport.TopicVolumes, Classifications: transport.TopicClassifications,
-			DeadLetters: transport.TopicDeadLetters, Partitions: 4, Replication: 1, Group: "voxelstream",
+			DeadLetters: transport.TopicDeadLetters, Partitions: 4, Group: "voxelstream",
 			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20, ClientID: "voxelstream", Compression: "none",
 			SASL: kafka.SASLOptions{Mechanism: "none"},
 		},

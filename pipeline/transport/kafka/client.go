@@ -57,6 +57,7 @@ type Client struct {
 	cancel    context.CancelFunc
 	log       *slog.Logger
 	observer  pipeline.Observer
+	apis      apis
 
 	clock      clock
 	handshakes *handshakes // nil without SASL

@@ -133,6 +133,7 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 		k.cancel()
 		return nil, err
 	}
+	k.wg.Go(func() { k.watchTopic(watching) })
 	if k.observer != pipeline.Unobserved {
 		k.wg.Go(func() { k.watch(watching) })
 	}

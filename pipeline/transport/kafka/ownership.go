@@ -41,7 +41,8 @@ type ownership struct {
 	k         *Consumer
 	partition int
 	tracker   *pipeline.OffsetTracker
-	expect    int64 // the offset after the last one taken
+	log       *lineage // of what has been fetched
+	expect    int64    // the offset after the last one taken
 	committed int64
 	inFlight  atomic.Int64
 	settled   chan struct{} // has a token when inFlight may have become 0
@@ -55,22 +56,14 @@ func (k *Consumer) own(ctx context.Context, t *tenure, partition int) {
 	if err := k.takeOver(ctx, partition); err != nil {
 		return
 	}
-	for offset := int64(-1); ; offset = fromFirst {
-		start, err := k.start(ctx, partition, offset)
+	for after := (*moved)(nil); ; {
+		at, err := k.start(ctx, partition, after)
 		if err != nil {
 			return
 		}
-		o := &ownership{
-			tenure: t, k: k, partition: partition, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), expect: start,
-			committed: start,
-			settled:   make(chan struct{}, 1),
-		}
-		if err := o.work(ctx); !is(err, kafkago.OffsetOutOfRange) {
+		if after, _ = errors.AsType[*moved](k.newOwnership(t, partition, at).work(ctx)); after == nil {
 			return
 		}
-		// The topic was recreated, or the log was truncated, so every message in it may be new.
-		k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
-			"topic", k.cfg.Topic, "partition", partition, "offset", start)
 	}
 }
 
@@ -87,45 +80,114 @@ func (k *Consumer) takeOver(ctx context.Context, partition int) error {
 	return err
 }
 
-// fromFirst makes start return the first offset of the log, whatever is committed.
-const fromFirst = -1000
+func (k *Consumer) newOwnership(t *tenure, partition int, at beginning) *ownership {
+	o := &ownership{
+		tenure: t, k: k, partition: partition, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), log: at.log,
+		expect: at.offset, committed: at.offset,
+		settled: make(chan struct{}, 1),
+	}
+	if at.fresh {
+		// The committed offset is of another log. Until it is replaced, the lag is wrong.
+		o.committed = -1
+		_ = o.tracker.Add(context.Background(), at.offset-1) // it is empty
+		o.tracker.Done(at.offset - 1)
+	}
+	return o
+}
 
-// start returns the offset to begin at: the committed offset, or the first one. offset is the committed offset
-// according to kafka-go. start looks it up again, because kafka-go treats a coordinator's error as "no offset".
-// Messages after the committed offset that retention has deleted are reported as lost.
-func (k *Consumer) start(ctx context.Context, partition int, offset int64) (int64, error) {
-	err := k.client.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
-		committed, err := k.client.committed(ctx, k.cfg.Group, k.cfg.Topic, partition)
+// beginning is where the consumption of a partition begins.
+type beginning struct {
+	offset int64
+	log    *lineage // below offset
+	fresh  bool     // the committed offset is of no use
+}
+
+// moved is the error of a log that is not what it was. Consumption continues elsewhere in it.
+type moved struct {
+	to  int64    // the next offset
+	log *lineage // below to; nil: the log is another one, and consumption continues at its first message
+}
+
+func (m *moved) Error() string { return "the log has changed" }
+
+// start returns where to begin: at the committed offset, or the first one. If the log has changed since the commit, or if
+// after is set, it is a place in the new log. Messages after the committed offset that retention has deleted
+// are reported as lost.
+func (k *Consumer) start(ctx context.Context, partition int, after *moved) (at beginning, err error) {
+	c, topic := k.client, k.cfg.Topic
+	err = c.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
+		id, err := c.topicID(ctx, topic)
 		if err != nil {
 			return err
 		}
-		first, err := k.client.offsets(ctx, k.cfg.Topic, kafkago.FirstOffset, partition)
+		first, err := c.offsets(ctx, topic, firstOffset, partition)
 		if err != nil {
 			return err
 		}
-		last, err := k.client.offsets(ctx, k.cfg.Topic, kafkago.LastOffset, partition)
+		last, err := c.offsets(ctx, topic, highWatermark, partition)
 		if err != nil {
 			return err
 		}
-		at := max(offset, committed[partition])
-		switch {
-		case offset == fromFirst:
-			offset = first[partition]
-		case at > last[partition]:
-			k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
-				"topic", k.cfg.Topic, "partition", partition, "offset", at, "end", last[partition])
-			offset = first[partition]
-		case at < first[partition]:
-			if at >= 0 {
-				k.lost(partition, at, first[partition])
+		at = beginning{offset: first[partition], log: &lineage{id: id}}
+		if after != nil {
+			at.fresh = true
+			if after.log != nil && after.log.id == id && after.to >= at.offset {
+				at.offset, at.log = after.to, after.log
 			}
-			offset = first[partition]
-		default:
-			offset = at
+			return nil
 		}
-		return nil
+		commits, err := c.commits(ctx, k.cfg.Group, topic, partition)
+		if err != nil {
+			return err
+		}
+		return k.resume(ctx, partition, commits[partition], last[partition], &at)
 	})
-	return offset, err
+	return at, err
+}
+
+// resume changes where to begin, the first message of a log that ends at the offset last, to what a commit says.
+func (k *Consumer) resume(ctx context.Context, partition int, was commit, last int64, at *beginning) error {
+	if was.offset < 0 {
+		return nil
+	}
+	after, err := k.client.changed(ctx, k.cfg.Topic, partition, at.log.id, was)
+	if err != nil {
+		return err
+	}
+	first := at.offset
+	switch {
+	case after != nil:
+		k.changed(partition, was.offset, after)
+		at.fresh = true
+		if after.log != nil && after.to >= first {
+			at.offset, at.log = after.to, after.log
+		}
+	case was.offset > last:
+		k.changed(partition, was.offset, &moved{})
+		at.fresh = true
+	case was.offset < first:
+		k.lost(partition, was.offset, first)
+	default:
+		at.offset = was.offset
+		if was.log != nil {
+			at.log.epochs = was.log.upTo(was.offset).epochs
+		}
+	}
+	return nil
+}
+
+// changed reports that the log is not what it was below an offset.
+func (k *Consumer) changed(partition int, offset int64, m *moved) {
+	k.observer.Count(k.part, pipeline.EventLogChanged, 1)
+	if m.log == nil {
+		k.client.log.Error("kafka: the log is another one, because the topic was created again; starting from its first "+
+			"message. Messages of the former topic that were not read are lost", "topic", k.cfg.Topic,
+			"partition", partition, "offset", offset)
+		return
+	}
+	k.client.log.Error("kafka: DATA POSSIBLY LOST: the log was truncated, as by an unclean leader election, and goes on with "+
+		"other messages; continuing where the logs diverge", "topic", k.cfg.Topic, "partition", partition,
+		"offset", offset, "continue", m.to)
 }
 
 // lost reports that retention deleted the offsets [from, to) before they were read.
@@ -223,7 +285,7 @@ func (o *ownership) commit(ctx context.Context) error {
 		return err
 	}
 	begin := time.Now()
-	err = o.k.member.commit(ctx, g, o.partition, next, "")
+	err = o.k.member.commit(ctx, g, o.partition, next, o.log.metadata(next))
 	o.k.observer.Time("commit "+o.k.cfg.Topic, int(next-o.committed), time.Since(begin), err)
 	if err != nil {
 		return err
@@ -258,7 +320,7 @@ func (o *ownership) drain() {
 	}
 }
 
-// read delivers messages until ctx ends. It returns nil, or an OffsetOutOfRange error.
+// read delivers messages until ctx ends. It returns nil, or a *moved error if the log has changed.
 func (o *ownership) read(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	sets := make(chan *recordset.Set)
@@ -267,29 +329,46 @@ func (o *ownership) read(ctx context.Context) error {
 		defer close(sets)
 		ended <- o.fetch(ctx, sets)
 	}()
-	for set := range sets {
-		for m, err := range set.Each {
-			if !o.take(ctx, m, err) {
-				stop()
-				break
-			}
+	for taking := true; ; {
+		set, ok := <-sets
+		if !ok {
+			break
+		}
+		// A set after one that was not taken wholly must not be taken, because its offsets would be committed.
+		if taking = taking && o.takeAll(ctx, set); !taking {
+			stop()
 		}
 	}
 	stop()
 	return <-ended
 }
 
+// takeAll delivers the messages of a set. What is behind the last one counts as consumed too: control records, records of
+// aborted transactions, and what compaction has removed. It returns false if ctx ended.
+func (o *ownership) takeAll(ctx context.Context, set *recordset.Set) bool {
+	o.expect = max(o.expect, set.From) // retention has deleted what is between
+	if first := set.First(); first > set.From {
+		o.checkGap(ctx, first)
+	}
+	for m, err := range set.Each {
+		if !o.take(ctx, m, err) {
+			return false
+		}
+	}
+	if next := set.Next(); next > o.expect {
+		if o.tracker.Add(ctx, next-1) != nil {
+			return false
+		}
+		o.expect = next
+		o.inFlight.Add(1)
+		o.done(next - 1)
+	}
+	return true
+}
+
 // take delivers a message, or parks what could not be decoded. It returns false if ctx ended.
 func (o *ownership) take(ctx context.Context, m transport.Message, err error) bool {
-	at := m.Offset
-	refused, bad := errors.AsType[*recordset.Refused](err)
-	if bad {
-		at = refused.From
-	}
-	if at > o.expect {
-		o.checkGap(ctx, at)
-	}
-	if bad {
+	if refused, bad := errors.AsType[*recordset.Refused](err); bad {
 		o.expect = refused.To
 		return o.refuse(ctx, refused)
 	}
@@ -297,18 +376,25 @@ func (o *ownership) take(ctx context.Context, m transport.Message, err error) bo
 	return o.deliver(ctx, m)
 }
 
-// fetch sends record sets to sets until ctx ends. While one is delivered, it fetches the next one. It returns nil, or an
-// OffsetOutOfRange error if the offset is beyond the end of the log.
+// fetch sends record sets to sets until ctx ends. While one is delivered, it fetches the next one. It returns nil, or a
+// *moved error if the log has changed.
 func (o *ownership) fetch(ctx context.Context, sets chan<- *recordset.Set) error {
 	k := o.k
 	var wait pipeline.Retry
-	next, size := o.expect, minFetchBytes
+	var idle stall
+	from, size := at(k.cfg.Topic, o.partition, o.expect), minFetchBytes
+	from.id = o.log.id
 	for failures := 1; ; {
-		set, err := k.client.fetch(ctx, k.cfg.Topic, o.partition, next, size, readerWait)
-		if is(err, kafkago.OffsetOutOfRange) {
-			var beyond bool
-			if next, beyond, err = o.reposition(ctx, next); beyond {
-				return kafkago.OffsetOutOfRange
+		from.epoch = o.log.epoch()
+		set, err := k.client.fetch(ctx, from, size, readerWait)
+		if err != nil && ctx.Err() == nil {
+			from.offset, err = o.reposition(ctx, from, err)
+			if m, ok := errors.AsType[*moved](err); ok {
+				k.changed(o.partition, from.offset, m)
+				return m
+			}
+			if err == nil {
+				continue
 			}
 		}
 		switch {
@@ -322,40 +408,65 @@ func (o *ownership) fetch(ctx context.Context, sets chan<- *recordset.Set) error
 			continue
 		}
 		failures = 1
-		if set == nil || set.Empty() {
+		if set.Empty() {
 			size = minFetchBytes
+			idle.empty(ctx, k.client, set)
 			continue
 		}
 		// A backlog is read in large pieces.
 		if set.Bytes() > size/2 {
 			size = min(2*size, maxFetchBytes)
 		}
-		next = set.Next()
+		o.log.read(set.Epochs())
+		from.offset = set.Next()
 		select {
-		case sets <- set:
+		case sets <- set.Set:
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// reposition returns the offset to continue at after the broker has refused an offset, and whether the offset is beyond
-// the end of the log. If retention has deleted messages, the next message reveals the gap.
-func (o *ownership) reposition(ctx context.Context, offset int64) (next int64, beyond bool, err error) {
-	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
-	if err != nil {
-		return offset, false, err
+// reposition returns the offset to continue at after a failed fetch, the error itself if it may pass, or a *moved error.
+// It reports messages that retention has deleted.
+func (o *ownership) reposition(ctx context.Context, from location, failure error) (int64, error) {
+	c := o.k.client
+	if d, ok := errors.AsType[*divergence](failure); ok {
+		to := o.log.join(d, from.offset)
+		return from.offset, &moved{to: to, log: o.log.upTo(to)}
 	}
-	last, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.LastOffset, o.partition)
-	if err != nil {
-		return offset, false, err
+	if is(failure, unknownTopicID, inconsistentTopicID, kafkago.UnknownTopicOrPartition) {
+		failure = fmt.Errorf("the topic was deleted, or is being created: %w", failure)
+		if id, err := c.topicID(ctx, from.topic); err == nil && id != from.id && from.id != (topicID{}) {
+			return from.offset, &moved{}
+		}
 	}
-	return max(offset, first[o.partition]), offset > last[o.partition], nil
+	if !is(failure, kafkago.OffsetOutOfRange) {
+		return from.offset, failure
+	}
+	first, err := c.offsets(ctx, from.topic, firstOffset, o.partition)
+	if err != nil {
+		return from.offset, err
+	}
+	last, err := c.offsets(ctx, from.topic, highWatermark, o.partition)
+	if err != nil {
+		return from.offset, err
+	}
+	switch {
+	case from.offset < first[o.partition]:
+		o.k.lost(o.partition, from.offset, first[o.partition])
+		o.log.skip()
+		return first[o.partition], nil
+	case from.offset > last[o.partition], from.epoch != noEpoch:
+		// The log ends before the offset, or all its leader epochs are older.
+		return from.offset, &moved{}
+	}
+	return from.offset, failure
 }
 
-// checkGap finds out why the offsets before at are missing. Retention is a loss, compaction and control records are not.
+// checkGap finds out why the offsets before at are missing. Retention is a loss, compaction is not.
 func (o *ownership) checkGap(ctx context.Context, at int64) {
-	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, kafkago.FirstOffset, o.partition)
+	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, firstOffset, o.partition)
 	if err != nil {
 		o.k.client.log.Warn("kafka: offsets are missing for an unknown reason",
 			"topic", o.k.cfg.Topic, "partition", o.partition, "from", o.expect, "to", at, "error", err)
@@ -466,7 +577,7 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 	}
 	go func() {
 		if m == nil {
-			m = k.reread(o.partition, offset)
+			m = o.reread(offset)
 		}
 		o.park(offset, *m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
 	}()
@@ -492,18 +603,21 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 	o.done(offset)
 }
 
-// reread reads a message a second time. If retention has deleted it, or the log is damaged, it returns a message with
-// only topic, partition and offset.
-func (k *Consumer) reread(partition int, offset int64) *transport.Message {
+// reread reads a message a second time. If retention has deleted it, or the log is damaged or another one, it returns a
+// message with only topic, partition and offset.
+func (o *ownership) reread(offset int64) *transport.Message {
+	k := o.k
 	ctx, cancel := context.WithTimeout(k.ctx, requestTimeout)
 	defer cancel()
-	found := &transport.Message{Topic: k.cfg.Topic, Partition: partition, Offset: offset}
-	if _, err := k.client.readRange(ctx, k.cfg.Topic, partition, offset, offset+1, func(m transport.Message) bool {
+	found := &transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: offset}
+	from := at(k.cfg.Topic, o.partition, offset)
+	from.id, from.epoch = o.log.id, o.log.upTo(offset).epoch()
+	if _, err := k.client.readLocation(ctx, from, offset+1, func(m transport.Message) bool {
 		*found = m
 		return false
 	}); err != nil && !errors.Is(err, errStopped) {
 		k.client.log.Error("kafka: cannot read a message again to make it a dead letter", "topic", k.cfg.Topic,
-			"partition", partition, "offset", offset, "error", err)
+			"partition", o.partition, "offset", offset, "error", err)
 	}
 	return found
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
-	"github.com/voxelstream/voxelstream/pipeline/transport/recordset"
 )
 
 // fetchBytes limits a fetch. A larger message is fetched alone.
@@ -33,6 +32,7 @@ func (c *Client) Records(ctx context.Context, topic string, follow bool) iter.Se
 }
 
 // Bounds returns the offset of the oldest message and the offset after the newest message of each partition of a topic.
+// Messages after the first one of an open transaction do not count.
 func (c *Client) Bounds(ctx context.Context, topic string) (from, to []int64, err error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
@@ -41,7 +41,7 @@ func (c *Client) Bounds(ctx context.Context, topic string) (from, to []int64, er
 	for _, which := range []struct {
 		bound bound
 		out   *[]int64
-	}{{kafkago.FirstOffset, &from}, {kafkago.LastOffset, &to}} {
+	}{{firstOffset, &from}, {lastStable, &to}} {
 		err := c.retry(ctx, "list offsets of "+topic, func(ctx context.Context) error {
 			found, err := c.offsets(ctx, topic, which.bound, all(n)...)
 			*which.out = nil
@@ -153,10 +153,10 @@ func (c *Client) records(ctx context.Context, topic string, follow bool, yield f
 	}
 }
 
-// ends returns the end offset of each partition, with retries.
+// ends returns the end offset of each partition, which is before open transactions, with retries.
 func (c *Client) ends(ctx context.Context, topic string, partitions ...int) (ends map[int]int64, err error) {
 	err = c.retry(ctx, "list offsets of "+topic, func(ctx context.Context) (err error) {
-		ends, err = c.offsets(ctx, topic, kafkago.LastOffset, partitions...)
+		ends, err = c.offsets(ctx, topic, lastStable, partitions...)
 		return err
 	})
 	return ends, err
@@ -171,23 +171,35 @@ const rangeWait = 250 * time.Millisecond
 func (c *Client) readRange(ctx context.Context, topic string, partition int, from, to int64,
 	yield func(transport.Message) bool,
 ) (int64, error) {
-	for from < to {
-		var set *recordset.Set
-		next := from
+	return c.readLocation(ctx, at(topic, partition, from), to, yield)
+}
+
+// errReplaced is wrapped by the error of a reader whose log ends before the offset to read.
+var errReplaced = errors.New("the log ends before this offset: the topic was created again, or the log was truncated")
+
+// readLocation is readRange from a location on. It is an error if the log has changed.
+func (c *Client) readLocation(
+	ctx context.Context, from location, to int64, yield func(transport.Message) bool,
+) (int64, error) {
+	topic, partition := from.topic, from.partition
+	for from.offset < to {
+		var set page
+		next := from.offset
 		err := c.retry(ctx, fmt.Sprintf("read %s/%d", topic, partition), func(ctx context.Context) (err error) {
-			set, err = c.fetchStored(ctx, topic, partition, from, fetchBytes)
-			if is(err, kafkago.OffsetOutOfRange) {
-				var first map[int]int64
-				if first, err = c.offsets(ctx, topic, kafkago.FirstOffset, partition); err == nil {
-					set, next = nil, max(first[partition], from+1)
-				}
+			set, err = c.fetchStored(ctx, from, fetchBytes)
+			switch _, diverged := errors.AsType[*divergence](err); {
+			case diverged, is(err, unknownTopicID, inconsistentTopicID):
+				return pipeline.Permanent(err)
+			case is(err, kafkago.OffsetOutOfRange):
+				set.Set = nil
+				next, err = c.skipDeleted(ctx, topic, partition, from.offset)
 			}
 			return err
 		})
 		if err != nil {
-			return from, err
+			return from.offset, err
 		}
-		if set != nil {
+		if set.Set != nil {
 			next = set.Next()
 			for m, err := range set.Each {
 				if err != nil {
@@ -201,10 +213,23 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 					return m.Offset + 1, errStopped
 				}
 			}
+			from.epoch = noEpoch // it was compared
 		}
-		from = next
+		from.offset = next
 	}
-	return from, nil
+	return from.offset, nil
+}
+
+// skipDeleted returns the offset of the oldest message, which is after an offset that is out of range.
+func (c *Client) skipDeleted(ctx context.Context, topic string, partition int, offset int64) (int64, error) {
+	first, err := c.offsets(ctx, topic, firstOffset, partition)
+	if err != nil {
+		return offset, err
+	}
+	if first[partition] <= offset {
+		return offset, pipeline.Permanent(fmt.Errorf("offset %d of %s/%d: %w", offset, topic, partition, errReplaced))
+	}
+	return first[partition], nil
 }
 
 // refused reports what a reader without a dead letter topic leaves out.
@@ -215,12 +240,10 @@ func (c *Client) refused(topic string, partition int, err error) {
 }
 
 // fetchStored is fetch for an offset below the end of the partition. An empty set is an error.
-func (c *Client) fetchStored(ctx context.Context, topic string, partition int, offset int64, size int) (
-	*recordset.Set, error,
-) {
-	set, err := c.fetch(ctx, topic, partition, offset, size, rangeWait)
-	if err == nil && (set.Empty() || set.Next() <= offset) {
-		err = errors.New("empty response below the high watermark")
+func (c *Client) fetchStored(ctx context.Context, from location, size int) (page, error) {
+	set, err := c.fetch(ctx, from, size, rangeWait)
+	if err == nil && (set.Empty() || set.Next() <= from.offset) {
+		err = errors.New("empty response below the end of the partition")
 	}
 	return set, err
 }
@@ -230,7 +253,7 @@ func (c *Client) fetchStored(ctx context.Context, topic string, partition int, o
 func (c *Client) fetchMessages(
 	ctx context.Context, topic string, partition int, offset int64, size int,
 ) ([]transport.Message, int64, error) {
-	set, err := c.fetchStored(ctx, topic, partition, offset, size)
+	set, err := c.fetchStored(ctx, at(topic, partition, offset), size)
 	if err != nil {
 		return nil, offset, err
 	}

@@ -282,7 +282,7 @@ func (d *Deduper) compare(ctx context.Context, ends map[int]int64) {
 	if !due {
 		return
 	}
-	first, err := d.p.client.offsets(ctx, d.topic, kafkago.FirstOffset, slices.Collect(maps.Keys(ends))...)
+	first, err := d.p.client.offsets(ctx, d.topic, firstOffset, slices.Collect(maps.Keys(ends))...)
 	if err != nil {
 		return // it is only for information
 	}
@@ -364,7 +364,7 @@ func (d *Deduper) step(ctx context.Context, partition int, s *seen, next int64) 
 	if next == unread {
 		return d.begin(ctx, partition, s)
 	}
-	set, err := d.p.client.fetch(ctx, d.topic, partition, next, fetchBytes, rangeWait)
+	set, err := d.p.client.fetch(ctx, at(d.topic, partition, next), fetchBytes, rangeWait)
 	if is(err, kafkago.OffsetOutOfRange) {
 		return d.reposition(ctx, partition, s, next)
 	}
@@ -431,10 +431,10 @@ func (d *Deduper) reposition(ctx context.Context, partition int, s *seen, next i
 }
 
 func (d *Deduper) bounds(ctx context.Context, partition int) (first, last int64, err error) {
-	from, err := d.p.client.offsets(ctx, d.topic, kafkago.FirstOffset, partition)
+	from, err := d.p.client.offsets(ctx, d.topic, firstOffset, partition)
 	if err != nil {
 		return 0, 0, err
 	}
-	to, err := d.p.client.offsets(ctx, d.topic, kafkago.LastOffset, partition)
+	to, err := d.p.client.offsets(ctx, d.topic, highWatermark, partition)
 	return from[partition], to[partition], err
 }

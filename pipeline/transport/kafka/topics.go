@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/voxelstream/voxelstream/pipeline"
 )
@@ -17,53 +19,126 @@ type Topic struct {
 	// Partitions is the number of partitions and Replication the replication factor. 0 or -1 selects the default of the
 	// cluster.
 	Partitions, Replication int
-	// Config holds topic settings by their names in Kafka, for example cleanup.policy: compact.
+	// Config holds topic settings by their names in Kafka, for example retention.ms: 86400000.
 	Config map[string]string
 }
 
 // EnsureTopics creates the topics that do not exist, and waits until the leader of every partition answers. It does not
-// change existing topics.
+// change existing topics. Compaction keeps one message of each key only, and all messages of a stream have the same key,
+// so it is an error if a topic is compacted.
 func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 	return c.retry(ctx, "create topics", func(ctx context.Context) error {
 		missing, err := c.missing(ctx, topics)
 		if err != nil {
 			return err
 		}
-		if len(missing) == 0 {
-			return c.checkLeaders(ctx, topics)
-		}
-		req := &kafkago.CreateTopicsRequest{}
-		for _, t := range missing {
-			tc := kafkago.TopicConfig{
-				Topic: t.Name, NumPartitions: orDefault(t.Partitions),
-				ReplicationFactor: orDefault(t.Replication),
+		if len(missing) > 0 {
+			if err := c.create(ctx, missing); err != nil {
+				return err
 			}
-			for k, v := range t.Config {
-				tc.ConfigEntries = append(tc.ConfigEntries, kafkago.ConfigEntry{ConfigName: k, ConfigValue: v})
+			if missing, err = c.missing(ctx, topics); err == nil && len(missing) > 0 {
+				err = fmt.Errorf("topic %s is not known to all brokers yet", missing[0].Name)
 			}
-			req.Topics = append(req.Topics, tc)
+			if err != nil {
+				return err
+			}
 		}
-		res, err := c.kafka.CreateTopics(ctx, req)
-		if err != nil {
+		if err := c.checkLeaders(ctx, topics); err != nil {
 			return err
 		}
-		for name, err := range res.Errors {
-			switch {
-			case err == nil || errors.Is(err, kafkago.TopicAlreadyExists):
-			case neverWorks(err):
-				return pipeline.Permanent(fmt.Errorf("topic %s: %w", name, err))
-			default:
-				return fmt.Errorf("topic %s: %w", name, err)
-			}
-		}
-		if missing, err = c.missing(ctx, topics); err == nil && len(missing) > 0 {
-			err = fmt.Errorf("topic %s is not known to all brokers yet", missing[0].Name)
-		}
-		if err != nil {
-			return err
-		}
-		return c.checkLeaders(ctx, topics)
+		return c.checkPolicies(ctx, topics)
 	})
+}
+
+// create creates topics, without retries.
+func (c *Client) create(ctx context.Context, topics []Topic) error {
+	if err := c.checkDefaults(ctx, topics); err != nil {
+		return err
+	}
+	req := &kafkago.CreateTopicsRequest{}
+	for _, t := range topics {
+		tc := kafkago.TopicConfig{
+			Topic: t.Name, NumPartitions: orDefault(t.Partitions),
+			ReplicationFactor: orDefault(t.Replication),
+		}
+		for k, v := range t.Config {
+			tc.ConfigEntries = append(tc.ConfigEntries, kafkago.ConfigEntry{ConfigName: k, ConfigValue: v})
+		}
+		req.Topics = append(req.Topics, tc)
+	}
+	res, err := c.kafka.CreateTopics(ctx, req)
+	if err != nil {
+		return err
+	}
+	for name, err := range res.Errors {
+		switch {
+		case err == nil || errors.Is(err, kafkago.TopicAlreadyExists):
+		case neverWorks(err):
+			return pipeline.Permanent(fmt.Errorf("topic %s: %w", name, err))
+		default:
+			return fmt.Errorf("topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// defaultsVersion is the first version of the request for new topics that knows the defaults of the cluster (Kafka 2.4).
+const defaultsVersion = 4
+
+// checkDefaults returns an error if topics need the defaults of a cluster that has none.
+func (c *Client) checkDefaults(ctx context.Context, topics []Topic) error {
+	i := slices.IndexFunc(topics, func(t Topic) bool { return t.Replication <= 0 || t.Partitions <= 0 })
+	if i < 0 {
+		return nil
+	}
+	res, err := c.kafka.ApiVersions(ctx, &kafkago.ApiVersionsRequest{})
+	if err != nil {
+		return err
+	}
+	for _, k := range res.ApiKeys {
+		if k.ApiKey == int(protocol.CreateTopics) && k.MaxVersion < defaultsVersion {
+			return pipeline.Permanent(fmt.Errorf("topic %s cannot be created: brokers before Kafka 2.4 have no default for "+
+				"the partitions and the replication factor of a topic; set kafka.partitions and kafka.replication",
+				topics[i].Name))
+		}
+	}
+	return nil
+}
+
+// policySetting is the topic setting that says whether old messages are deleted, compacted, or both.
+const policySetting = "cleanup.policy"
+
+// checkPolicies returns an error if a topic is compacted. If this client may not see the settings, it logs a warning.
+func (c *Client) checkPolicies(ctx context.Context, topics []Topic) error {
+	req := &kafkago.DescribeConfigsRequest{}
+	for _, t := range topics {
+		req.Resources = append(req.Resources, kafkago.DescribeConfigRequestResource{
+			ResourceType: kafkago.ResourceTypeTopic, ResourceName: t.Name, ConfigNames: []string{policySetting},
+		})
+	}
+	res, err := c.kafka.DescribeConfigs(ctx, req)
+	if err != nil {
+		return err
+	}
+	for _, r := range res.Resources {
+		if is(r.Error, kafkago.TopicAuthorizationFailed, kafkago.ClusterAuthorizationFailed) {
+			c.log.Warn("kafka: the settings of a topic cannot be checked; if it is compacted, messages will be lost. "+
+				"Allow DescribeConfigs on the topic", "topic", r.ResourceName, "error", r.Error)
+			continue
+		}
+		if r.Error != nil {
+			return fmt.Errorf("settings of topic %s: %w", r.ResourceName, r.Error)
+		}
+		for _, e := range r.ConfigEntries {
+			if e.ConfigName == policySetting && strings.Contains(e.ConfigValue, "compact") {
+				return pipeline.Permanent(fmt.Errorf("topic %s: found %s=%s, want delete: compaction would remove all but the "+
+					"last message of each stream. Change it with: kafka-configs.sh --bootstrap-server %s --alter "+
+					"--entity-type topics --entity-name %s --add-config %s=delete", r.ResourceName, policySetting,
+					e.ConfigValue, c.cfg.Brokers[0], r.ResourceName, policySetting))
+			}
+		}
+	}
+	return nil
 }
 
 // checkLeaders requests an offset of every partition of the topics, which only the leader of the partition answers.
@@ -73,7 +148,7 @@ func (c *Client) checkLeaders(ctx context.Context, topics []Topic) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.offsets(ctx, t.Name, kafkago.LastOffset, all(n)...); err != nil {
+		if _, err := c.offsets(ctx, t.Name, highWatermark, all(n)...); err != nil {
 			return err
 		}
 	}
@@ -133,15 +208,33 @@ func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 	return 0, kafkago.UnknownTopicOrPartition
 }
 
-// bound is one end of a partition: kafkago.FirstOffset or kafkago.LastOffset.
-type bound = int64
+// bound is an offset that every partition has.
+type bound int
 
-// offsets returns one bound of each partition, without retries: the offset of the oldest message, or the one after the
-// newest.
+const (
+	// firstOffset is the offset of the oldest message.
+	firstOffset bound = iota
+	// lastStable is the offset after the newest message that does not belong to an open transaction or follow one.
+	lastStable
+	// highWatermark is the offset after the newest message.
+	highWatermark
+)
+
+// offsets returns a bound of each partition, without retries.
 func (c *Client) offsets(ctx context.Context, topic string, which bound, partitions ...int) (map[int]int64, error) {
-	req := &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{}}
+	req := &kafkago.ListOffsetsRequest{
+		Topics: map[string][]kafkago.OffsetRequest{}, IsolationLevel: kafkago.ReadUncommitted,
+	}
+	when := int64(kafkago.LastOffset)
+	switch which {
+	case firstOffset:
+		when = kafkago.FirstOffset
+	case lastStable:
+		req.IsolationLevel = kafkago.ReadCommitted
+	case highWatermark:
+	}
 	for _, p := range partitions {
-		req.Topics[topic] = append(req.Topics[topic], kafkago.OffsetRequest{Partition: p, Timestamp: which})
+		req.Topics[topic] = append(req.Topics[topic], kafkago.OffsetRequest{Partition: p, Timestamp: when})
 	}
 	res, err := c.kafka.ListOffsets(ctx, req)
 	if err != nil {
@@ -153,7 +246,7 @@ func (c *Client) offsets(ctx context.Context, topic string, which bound, partiti
 			return nil, fmt.Errorf("offsets of %s/%d: %w", topic, p.Partition, p.Error)
 		}
 		out[p.Partition] = p.LastOffset
-		if which == kafkago.FirstOffset {
+		if which == firstOffset {
 			out[p.Partition] = p.FirstOffset
 		}
 	}
@@ -165,8 +258,27 @@ func (c *Client) offsets(ctx context.Context, topic string, which bound, partiti
 	return out, nil
 }
 
+// commit is what a group has committed for a partition.
+type commit struct {
+	offset int64    // -1: nothing
+	log    *lineage // of the log that the offset belongs to; nil: not known
+}
+
 // committed returns the committed offsets of a group, without retries. The offset is -1 if there is none.
 func (c *Client) committed(ctx context.Context, group, topic string, partitions ...int) (map[int]int64, error) {
+	commits, err := c.commits(ctx, group, topic, partitions...)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int]int64, len(commits))
+	for p, found := range commits {
+		out[p] = found.offset
+	}
+	return out, nil
+}
+
+// commits returns what a group has committed, without retries.
+func (c *Client) commits(ctx context.Context, group, topic string, partitions ...int) (map[int]commit, error) {
 	res, err := c.kafka.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{
 		GroupID: group,
 		Topics:  map[string][]int{topic: partitions},
@@ -174,10 +286,10 @@ func (c *Client) committed(ctx context.Context, group, topic string, partitions 
 	if err == nil {
 		err = res.Error
 	}
-	out := make(map[int]int64, len(partitions))
+	out := make(map[int]commit, len(partitions))
 	if is(err, kafkago.GroupIdNotFound) {
 		for _, p := range partitions {
-			out[p] = -1
+			out[p] = commit{offset: -1}
 		}
 		return out, nil
 	}
@@ -188,7 +300,7 @@ func (c *Client) committed(ctx context.Context, group, topic string, partitions 
 		if p.Error != nil {
 			return nil, fmt.Errorf("committed offset of %s/%d: %w", topic, p.Partition, p.Error)
 		}
-		out[p.Partition] = p.CommittedOffset
+		out[p.Partition] = commit{offset: p.CommittedOffset, log: parseLineage(p.Metadata)}
 	}
 	for _, p := range partitions {
 		if _, ok := out[p]; !ok {
@@ -198,27 +310,79 @@ func (c *Client) committed(ctx context.Context, group, topic string, partitions 
 	return out, nil
 }
 
+// changed returns nil if a committed offset belongs to the log of a partition as it is, or else where to continue. id is
+// the ID of the topic.
+func (c *Client) changed(ctx context.Context, topic string, partition int, id topicID, was commit) (*moved, error) {
+	if was.log == nil || was.offset < 0 {
+		return nil, nil //nolint:nilnil // it is not known
+	}
+	if old := was.log.id; old != id && old != (topicID{}) && id != (topicID{}) {
+		return &moved{}, nil
+	}
+	d, err := c.diverges(ctx, topic, partition, was.log, was.offset)
+	if d == nil || err != nil {
+		return nil, err
+	}
+	to := was.log.join(d, was.offset)
+	m := &moved{to: to, log: was.log.upTo(to)}
+	m.log.id = id
+	return m, nil
+}
+
 // Lag returns the number of messages of each partition that a group has not committed yet. kafka-go's own values are
-// wrong for groups.
+// wrong for groups. Messages of open transactions, and those after them, do not count yet.
 func (c *Client) Lag(ctx context.Context, group, topic string) (map[int]int64, error) {
+	lag, err := c.lag(ctx, group, topic)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: lag of %s on %s: %w", group, topic, err)
+	}
+	return lag, nil
+}
+
+func (c *Client) lag(ctx context.Context, group, topic string) (map[int]int64, error) {
 	n, err := c.partitions(ctx, topic)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: lag of %s on %s: %w", group, topic, err)
+		return nil, err
 	}
 	all := all(n)
-	lag := make(map[int]int64, n)
-	done, err := c.committed(ctx, group, topic, all...)
-	if err == nil {
-		var first, last map[int]int64
-		if last, err = c.offsets(ctx, topic, kafkago.LastOffset, all...); err == nil {
-			first, err = c.offsets(ctx, topic, kafkago.FirstOffset, all...)
-		}
-		for p := range last {
-			lag[p] = last[p] - max(done[p], first[p])
-		}
-	}
+	done, err := c.commits(ctx, group, topic, all...)
 	if err != nil {
-		return nil, fmt.Errorf("kafka: lag of %s on %s: %w", group, topic, err)
+		return nil, err
+	}
+	last, err := c.offsets(ctx, topic, lastStable, all...)
+	if err != nil {
+		return nil, err
+	}
+	first, err := c.offsets(ctx, topic, firstOffset, all...)
+	if err != nil {
+		return nil, err
+	}
+	lag := make(map[int]int64, n)
+	sum := int64(0)
+	for p := range last {
+		from := max(done[p].offset, first[p])
+		if from > last[p] {
+			from = first[p] // the offset is of another log
+		}
+		lag[p] = last[p] - from
+		sum += lag[p]
+	}
+	if sum > 0 {
+		return lag, nil
+	}
+	// Nothing seems to be left. Offsets of other logs may look so.
+	id, err := c.topicID(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	for p := range last {
+		m, err := c.changed(ctx, topic, p, id, done[p])
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
+			lag[p] = last[p] - max(first[p], m.to)
+		}
 	}
 	return lag, nil
 }

@@ -120,7 +120,7 @@ func (u *unique) look(ctx context.Context) error {
 // first returns the offset of the oldest message of a partition.
 func (u *unique) first(ctx context.Context, partition int) (offset int64, err error) {
 	err = u.client.retry(ctx, "list offsets of "+u.topic, func(ctx context.Context) error {
-		found, err := u.client.offsets(ctx, u.topic, kafkago.FirstOffset, partition)
+		found, err := u.client.offsets(ctx, u.topic, firstOffset, partition)
 		offset = found[partition]
 		return err
 	})
@@ -161,7 +161,7 @@ func (u *unique) fill(ctx context.Context, p int, s *uniquePart) error {
 			ms, next, err := u.client.fetchMessages(ctx, u.topic, p, s.next, uniqueFetch)
 			if is(err, kafkago.OffsetOutOfRange) { // retention has deleted the messages
 				var first map[int]int64
-				if first, err = u.client.offsets(ctx, u.topic, kafkago.FirstOffset, p); err == nil {
+				if first, err = u.client.offsets(ctx, u.topic, firstOffset, p); err == nil {
 					next = max(first[p], s.next+1)
 				}
 			}

@@ -1,10 +1,14 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/voxelstream/voxelstream/pipeline"
 )
@@ -13,6 +17,7 @@ import (
 type watched struct {
 	mu        sync.Mutex
 	notJoined error // why the consumer is not a member of the group; nil if it is
+	missing   error // why there is nothing to consume; nil if the topic exists
 	owned     map[int]bool
 	changed   chan struct{} // has a token when owned has changed
 	cancel    context.CancelFunc
@@ -23,12 +28,58 @@ var (
 	errLeft    = errors.New("left the group")
 )
 
-// Joined returns nil if the consumer is a member of its group, or else the reason why it is not. A member may own no
-// partition if the group has more members than the topic has partitions.
+// Joined returns nil if the consumer is a member of its group and its topic exists, or else the reason. A member may own
+// no partition if the group has more members than the topic has partitions.
 func (k *Consumer) Joined(context.Context) error {
 	k.watched.mu.Lock()
 	defer k.watched.mu.Unlock()
-	return k.watched.notJoined
+	return cmp.Or(k.watched.missing, k.watched.notJoined)
+}
+
+const (
+	// topicWatch is how often the consumer looks whether its topic exists.
+	topicWatch = 2 * time.Second
+	// missingAgain is how often it repeats that the topic does not.
+	missingAgain = 30 * time.Second
+)
+
+// watchTopic reports that the topic has been deleted, until ctx ends.
+func (k *Consumer) watchTopic(ctx context.Context) {
+	tick := time.NewTicker(topicWatch)
+	defer tick.Stop()
+	var said time.Time
+	for before := error(nil); ; {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		_, err := k.client.partitions(ctx, k.cfg.Topic)
+		missing := error(nil)
+		switch {
+		case is(err, kafkago.UnknownTopicOrPartition):
+			missing = fmt.Errorf("topic %s does not exist; create it again, or stop this process", k.cfg.Topic)
+		case err != nil:
+			continue // nothing is known
+		}
+		// What the client knows may be of the time before the topic was created, so once is not enough.
+		if missing != nil && before != nil && time.Since(said) >= missingAgain {
+			said = time.Now()
+			k.client.log.Error("kafka: the topic does not exist, it may have been deleted; waiting until it is created",
+				"topic", k.cfg.Topic, "group", k.cfg.Group)
+		}
+		if missing == nil && !said.IsZero() {
+			said = time.Time{}
+			k.client.log.Info("kafka: the topic exists again", "topic", k.cfg.Topic, "group", k.cfg.Group)
+		}
+		k.watched.mu.Lock()
+		k.watched.missing = nil
+		if before != nil {
+			k.watched.missing = missing
+		}
+		k.watched.mu.Unlock()
+		before = missing
+	}
 }
 
 func (k *Consumer) joined(err error, partitions int) {

@@ -12,9 +12,10 @@ import (
 
 // The attributes of a batch.
 const (
-	codecMask  = 7
-	appendTime = 1 << 3
-	control    = 1 << 5
+	codecMask     = 7
+	appendTime    = 1 << 3
+	transactional = 1 << 4
+	control       = 1 << 5
 )
 
 // maxHeaders is the maximum number of headers of a record. Kafka has no limit of its own. A header takes 2 bytes in a

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
@@ -24,14 +25,20 @@ type Source struct {
 	Partition int
 	// From is the first offset that is wanted. A set may begin before it.
 	From int64
-	// End is the offset after the last one of the partition that may be read, its high watermark. It bounds the offsets
-	// that a batch claims for itself.
+	// End is the offset after the last one of the partition that may be read: its high watermark, or the last stable
+	// offset. It bounds the offsets that a batch claims for itself.
 	End int64
 	// Limit is the maximum size of a batch in bytes, as stored and decompressed.
 	Limit int64
 	// Rest has what follows the bytes of a set that is too large to be held in memory.
 	Rest *Rest
+	// Aborted are the aborted transactions of the set. Their records are left out.
+	Aborted []Aborted
 }
+
+// Aborted is a transaction that its producer has aborted, from its first record on. It ends at the next control batch of
+// the producer.
+type Aborted struct{ Producer, First int64 }
 
 // Rest describes a batch that is larger than the limit, of which only the beginning is in memory.
 type Rest struct {
@@ -53,6 +60,7 @@ type span struct {
 	err       error // why it is refused without being decoded
 	size      int64
 	digest    *[sha256.Size]byte // nil: of raw
+	aborted   bool               // it belongs to an aborted transaction
 }
 
 // Refused is the error of offsets that cannot be decoded.
@@ -134,7 +142,35 @@ func New(s Source, raw []byte) (*Set, error) {
 	if n := len(set.batches); n > 0 {
 		set.next = max(s.From, set.batches[n-1].end)
 	}
+	set.abort()
 	return set, nil
+}
+
+// abort marks the batches of aborted transactions.
+func (s *Set) abort() {
+	if len(s.Aborted) == 0 {
+		return
+	}
+	rest := slices.Clone(s.Aborted)
+	slices.SortFunc(rest, func(a, b Aborted) int { return cmp.Compare(a.First, b.First) })
+	open := map[int64]bool{} // producers in an aborted transaction
+	for i := range s.batches {
+		b := &s.batches[i]
+		for len(rest) > 0 && rest[0].First < b.end {
+			open[rest[0].Producer] = true
+			rest = rest[1:]
+		}
+		if len(b.raw) < headerSize || b.raw[magicAt] < 2 {
+			continue
+		}
+		attributes, producer := binary.BigEndian.Uint16(b.raw[21:]), int64(binary.BigEndian.Uint64(b.raw[43:]))
+		switch {
+		case attributes&control != 0:
+			delete(open, producer)
+		case attributes&transactional != 0:
+			b.aborted = open[producer]
+		}
+	}
 }
 
 func tooLarge(size, limit int64) error {
@@ -169,17 +205,50 @@ func (s *Set) Next() int64 { return s.next }
 // Empty reports whether the set has no batch.
 func (s *Set) Empty() bool { return len(s.batches) == 0 }
 
+// First returns the offset of the first batch, or From if that is later or there is none.
+func (s *Set) First() int64 {
+	if s.Empty() {
+		return s.From
+	}
+	return max(s.From, s.batches[0].base)
+}
+
+// Epoch is a leader epoch: the records from the offset From on were written under it, up to the next one.
+type Epoch struct {
+	Epoch int32
+	From  int64
+}
+
+// Epochs returns the leader epochs of the batches, in the order of their offsets. Those of old formats have none.
+func (s *Set) Epochs() (out []Epoch) {
+	for i := range s.batches {
+		b := &s.batches[i]
+		if b.err != nil || len(b.raw) < headerSize || b.raw[magicAt] < 2 {
+			continue
+		}
+		e := int32(binary.BigEndian.Uint32(b.raw[12:]))
+		if n := len(out); n == 0 || out[n-1].Epoch != e {
+			out = append(out, Epoch{Epoch: e, From: b.base})
+		}
+	}
+	return out
+}
+
 // Bytes returns the size of the set.
 func (s *Set) Bytes() int { return len(s.raw) }
 
 // Each yields the messages from the offset From on, in ascending order, and a *[Refused] for what cannot be decoded. It
-// leaves out control records, which are the marks of other programs' transactions. The messages refer to the memory of
-// the set.
+// leaves out the records of aborted transactions, and control records, which mark the ends of transactions. The messages
+// refer to the memory of the set.
 func (s *Set) Each(yield func(transport.Message, error) bool) {
 	at := s.From
 	for i := range s.batches {
 		b := &s.batches[i]
 		if b.end <= at {
+			continue
+		}
+		if b.aborted {
+			at = b.end
 			continue
 		}
 		more, err := s.batch(b, &at, yield)

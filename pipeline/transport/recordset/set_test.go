@@ -245,6 +245,64 @@ func TestOffsets(t *testing.T) {
 	}
 }
 
+// TestAborted checks that the records of aborted transactions are left out, and those of others are not.
+func TestAborted(t *testing.T) {
+	const transactional, control = 0x10, 0x20
+	at := int64(0)
+	var raw []byte
+	add := func(attributes uint16, producer int64) {
+		raw = append(raw, recordtest.Batch{
+			Base: at, Count: 1, Attributes: attributes, Producer: producer,
+			Records: recordtest.Record(0, nil, []byte("v"), []byte{0}),
+		}.Encode()...)
+		at++
+	}
+	add(transactional, 1)         // 0: aborted
+	add(transactional, 2)         // 1: committed
+	add(0, 1)                     // 2: not in the transaction of its producer
+	add(transactional, 1)         // 3: aborted
+	add(transactional|control, 2) // 4
+	add(transactional|control, 1) // 5: the end of the aborted transaction
+	add(transactional, 1)         // 6: of the next one, which is committed
+	add(transactional|control, 1) // 7
+	add(transactional, 2)         // 8: aborted
+	add(transactional|control, 2) // 9
+	set, err := recordset.New(recordset.Source{
+		End: 10, Limit: limit, Aborted: []recordset.Aborted{{Producer: 2, First: 8}, {Producer: 1, First: 0}},
+	}, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []int64
+	for m, err := range set.Each {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m.Offset)
+	}
+	if want := []int64{1, 2, 6}; !slices.Equal(got, want) || set.Next() != 10 {
+		t.Errorf("read %v, next %d, want %v", got, set.Next(), want)
+	}
+}
+
+// TestEpochs checks which leader epochs a set has, and where they begin.
+func TestEpochs(t *testing.T) {
+	var raw []byte
+	for base, epoch := range []int32{3, 3, 5, 9} {
+		raw = append(raw, recordtest.Batch{
+			Base: int64(base), Count: 1, Epoch: epoch, Records: recordtest.Record(0, nil, nil, []byte{0}),
+		}.Encode()...)
+	}
+	set, err := recordset.New(recordset.Source{From: 1, End: 10, Limit: limit}, append(raw, message(1, 4, 0, nil, nil)...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []recordset.Epoch{{Epoch: 3, From: 0}, {Epoch: 5, From: 2}, {Epoch: 9, From: 3}}
+	if got := set.Epochs(); !slices.Equal(got, want) || set.First() != 1 {
+		t.Errorf("found %v from %d on, want %v", got, set.First(), want)
+	}
+}
+
 // TestPart checks that the records before a fault are read, and that only the rest is refused.
 func TestPart(t *testing.T) {
 	raw := recordtest.Batch{Base: 20, Count: 3, Last: 2, Records: slices.Concat(

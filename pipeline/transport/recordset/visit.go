@@ -36,14 +36,18 @@ type Visitor struct {
 	Refused func(*Refused)
 }
 
-// Visit passes the records from the offset From on to v, in ascending order, without building messages. It is for
-// readers that need only headers, and several times as fast as Each.
+// Visit passes the records from the offset From on to v, in ascending order, without building messages. It leaves out
+// those of aborted transactions. It is for readers that need only headers, and several times as fast as Each.
 func (s *Set) Visit(v Visitor) {
 	var scratch []byte
 	at := s.From
 	for i := range s.batches {
 		b := &s.batches[i]
 		if b.end <= at {
+			continue
+		}
+		if b.aborted {
+			at = b.end
 			continue
 		}
 		if err := s.visit(b, &at, &scratch, v); err != nil {

@@ -31,6 +31,8 @@ type Batch struct {
 	Last       int32 // offset of the last record from Base
 	Attributes uint16
 	Records    []byte // as stored
+	Producer   int64  // ID of the producer; 0: none
+	Epoch      int32  // of the leader; 0: none
 }
 
 // Encode returns the batch with a valid length and checksum.
@@ -46,6 +48,12 @@ func (b Batch) Encode() []byte {
 	be.PutUint64(out[27:], 1795880000000) // first and last time
 	be.PutUint64(out[35:], 1795880000000)
 	be.PutUint64(out[43:], ^uint64(0)) // no producer ID, epoch and sequence
+	if b.Producer > 0 {
+		be.PutUint64(out[43:], uint64(b.Producer))
+	}
+	if b.Epoch > 0 {
+		be.PutUint32(out[12:], uint32(b.Epoch))
+	}
 	be.PutUint16(out[51:], 0xffff)
 	be.PutUint32(out[53:], 0xffffffff)
 	be.PutUint32(out[57:], uint32(b.Count))
