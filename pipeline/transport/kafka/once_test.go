@@ -467,7 +467,9 @@ func TestDeadLettersOnce(t *testing.T) {
 		k := &Consumer{client: c, cfg: ConsumerConfig{Group: "g", Topic: "t", DeadLetters: p, DeadLetterTopic: "dead"}}
 		k.ctx, k.observer, k.failed = t.Context(), pipeline.Unobserved, make(chan struct{})
 		k.dead = newDeadLetterWriter(k.cfg)
-		o := &ownership{k: k, tracker: pipeline.NewOffsetTracker(10), settled: make(chan struct{}, 1)}
+		o := &ownership{
+			k: k, tracker: pipeline.NewOffsetTracker(10), log: &lineage{}, settled: make(chan struct{}, 1),
+		}
 		if err := o.tracker.Add(t.Context(), offset); err != nil {
 			t.Fatal(err)
 		}

@@ -84,12 +84,20 @@ func (d *Deduper) ready(ctx context.Context, name string) ([]*partitionQueue, er
 			return c.queues, nil
 		}
 	}
-	// Others may have written to a partition that was added a moment ago.
-	queues, err := d.p.queuesSince(ctx, d.topic, time.Now())
-	if err != nil {
-		return nil, err
+	for failures := 1; ; failures++ {
+		// Others may have written to a partition that was added a moment ago.
+		queues, err := d.p.queuesSince(ctx, d.topic, time.Now())
+		if err == nil {
+			err = d.catchUp(ctx, len(queues))
+		}
+		if !unknownPartition(err) {
+			return queues, err
+		}
+		d.p.client.logRetry("read "+d.topic, failures, err) // not every broker knows a new partition yet
+		if !(pipeline.Retry{}).Wait(ctx, failures) {
+			return nil, ctx.Err()
+		}
 	}
-	return queues, d.catchUp(ctx, len(queues))
 }
 
 // claim returns the claim of a source. If there is none that is valid, or fresh is set, it makes one.
