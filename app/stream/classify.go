@@ -197,7 +197,7 @@ func (c *classifying) Run(ctx context.Context) error {
 // done counts a classification that every required sink has stored.
 func (c *classifying) done(x record.Classification) {
 	repeated := c.repeats.take(x.ID())
-	if len(c.tally.Add([]record.Classification{x})) == 0 {
+	if !c.tally.Count(&x) {
 		return
 	}
 	if repeated {
