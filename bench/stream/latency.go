@@ -75,6 +75,17 @@ func (c *clock) count() int {
 	return len(c.taken)
 }
 
+// wait waits for n classifications.
+func (c *clock) wait(n int) error {
+	for end := time.Now().Add(time.Minute); c.count() < n; {
+		if time.Now().After(end) {
+			return fmt.Errorf("found %d classifications, want %d", c.count(), n)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
 // warm is the number of volumes that are not measured, because topics and connections are new.
 const warm = 50
 
@@ -87,6 +98,12 @@ func (b *bench) send(ctx context.Context, topic string, c *clock, pid int) error
 	begin := time.Now()
 	report := begin.Add(reportEvery)
 	for i := range b.volumes {
+		if i == warm {
+			if err := c.wait(warm); err != nil {
+				return err
+			}
+			begin = time.Now().Add(-time.Duration(warm / b.rate * float64(time.Second)))
+		}
 		time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / b.rate * float64(time.Second)))))
 		m, err := b.message(i)
 		if err != nil {
@@ -112,11 +129,8 @@ func (b *bench) send(ctx context.Context, topic string, c *clock, pid int) error
 				kib/1024, cpu)
 		}
 	}
-	for end := time.Now().Add(30 * time.Second); c.count() < b.volumes; {
-		if time.Now().After(end) {
-			return fmt.Errorf("found %d classifications, want %d", c.count(), b.volumes)
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := c.wait(b.volumes); err != nil {
+		return err
 	}
 	return p.Close(ctx)
 }

@@ -102,6 +102,11 @@ func measure(ctx context.Context) error {
 	}
 	b.binary, b.model, b.archive = flag.Arg(0), flag.Arg(1), flag.Arg(2)
 	var err error
+	for _, path := range []*string{&b.binary, &b.model, &b.archive} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
 	if b.dir, err = os.MkdirTemp("", "voxelstream-bench-"); err != nil {
 		return err
 	}
@@ -153,8 +158,8 @@ func writeIdentity(dir string) (string, error) {
 
 // startBroker starts the embedded broker in a process of its own.
 func (b *bench) startBroker() (stop func(), err error) {
-	cmd := exec.Command(b.binary, "broker", "--json", "--port", "0", "--broker-data-dir", filepath.Join(b.dir, "broker"),
-		"--config", "/dev/null")
+	cmd := exec.Command(b.binary, "broker", "--json", "--port", "0", "--broker-data-dir", filepath.Join(b.dir, "broker"))
+	cmd.Dir = b.dir // without the configuration of the working directory
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
