@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/voxelstream/voxelstream/nn"
@@ -124,7 +124,7 @@ func (c *Classifier) Close() { c.plan.Close() }
 func (c *Classifier) ProcessBatch(ctx context.Context, items []Item) ([]record.Classification, error) {
 	out := make([]record.Classification, len(items))
 	failed := map[int]error{}
-	var batch []int // indices into items
+	batch := make([]int, 0, min(len(items), c.options.Batch)) // indices into items
 	for i := range items {
 		v := &items[i].Volume
 		if err := c.input.Check(v); err != nil {
@@ -180,6 +180,7 @@ func (c *Classifier) pass(
 	logits, _ := c.plan.Logits()
 	k := len(scores) / len(batch)
 	now, unfamiliar := time.Now(), 0
+	room := newRoom(items, batch, min(c.options.TopK, max(k, 2))) // a sigmoid stands for two classes
 	for j, i := range batch {
 		row := Row{Scores: scores[j*k : (j+1)*k]}
 		if logits != nil {
@@ -190,12 +191,12 @@ func (c *Classifier) pass(
 		} else {
 			row.X = c.plan.Input(0)[j*n : (j+1)*n]
 		}
-		top, err := c.top(c.judge.Scores(row))
+		top, err := room.top(c.judge.Scores(row))
 		if err != nil {
 			failed[i] = pipeline.Permanent(fmt.Errorf("volume %s: %w", items[i].ID.String(), err))
 			continue
 		}
-		out[i] = c.classification(&items[i], top, now)
+		out[i] = c.classification(&items[i], top, now, room)
 		out[i].Energy, out[i].Unfamiliar = c.judge.Energy(row)
 		if out[i].Unfamiliar {
 			unfamiliar++
@@ -210,30 +211,66 @@ func (c *Classifier) pass(
 
 func cellsOf(dims [3]int) string { return fmt.Sprintf("%dx%dx%d", dims[0], dims[1], dims[2]) }
 
+// room is memory for what the classifications of a batch refer to.
+type room struct {
+	k      int // scores of a classification, at most
+	scores []record.Score
+	labels []int32
+	ids    strings.Builder
+}
+
+func newRoom(items []Item, batch []int, k int) *room {
+	r := &room{k: k, scores: make([]record.Score, 0, len(batch)*k), labels: make([]int32, 0, len(batch))}
+	size := 0
+	for _, i := range batch {
+		size += len(items[i].Stream) + 24 // digits, and more for objects and views
+	}
+	r.ids.Grow(size)
+	return r
+}
+
+// id returns the text of an ID.
+func (r *room) id(id record.ID) string {
+	var text [64]byte
+	at := r.ids.Len()
+	r.ids.Write(id.Append(text[:0]))
+	return r.ids.String()[at:]
+}
+
+// label returns a pointer to a copy.
+func (r *room) label(label int32) *int32 {
+	r.labels = append(r.labels, label)
+	return &r.labels[len(r.labels)-1]
+}
+
 // top returns the best classes, best first, and among equal scores the lower class first.
-func (c *Classifier) top(scores []float32) ([]record.Score, error) {
-	all := make([]record.Score, len(scores))
-	for i, s := range scores {
+func (r *room) top(scores []float32) ([]record.Score, error) {
+	at := len(r.scores)
+	for class, s := range scores {
 		if s != s {
 			return nil, errors.New("the network's output is NaN")
 		}
-		all[i] = record.Score{Class: i, Score: min(s, 1)} // rounding may exceed 1 slightly
-	}
-	slices.SortStableFunc(all, func(a, b record.Score) int {
+		s = min(s, 1) // rounding may exceed 1 slightly
+		n := len(r.scores)
 		switch {
-		case a.Score > b.Score:
-			return -1
-		case a.Score < b.Score:
-			return 1
+		case n-at < r.k:
+			r.scores = append(r.scores, record.Score{})
+			n++
+		case s <= r.scores[n-1].Score:
+			continue
 		}
-		return 0
-	})
-	return all[:min(c.options.TopK, len(all))], nil
+		place := n - 1
+		for ; place > at && r.scores[place-1].Score < s; place-- {
+			r.scores[place] = r.scores[place-1]
+		}
+		r.scores[place] = record.Score{Class: class, Score: s}
+	}
+	return r.scores[at:len(r.scores):len(r.scores)], nil
 }
 
-func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) record.Classification {
+func (c *Classifier) classification(v *Item, top []record.Score, now time.Time, r *room) record.Classification {
 	out := record.Classification{
-		EventID: v.ID.String(), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time,
+		EventID: r.id(v.ID), Stream: v.Stream, Seq: v.Seq, Object: v.Object, View: v.View, Time: v.Time,
 		Track: v.Track, Origin: v.Origin,
 		Model: c.options.Model, Class: top[0].Class, Score: top[0].Score, TopK: top,
 	}
@@ -251,8 +288,7 @@ func (c *Classifier) classification(v *Item, top []record.Score, now time.Time) 
 	}
 	out.Name = c.model.ClassName(out.Class)
 	if v.Label >= 0 {
-		label := v.Label
-		out.Label = &label
+		out.Label = r.label(v.Label)
 	}
 	if !v.Read.IsZero() {
 		out.LatencyMS = float64(now.Sub(v.Read).Nanoseconds()) / 1e6

@@ -1,7 +1,9 @@
 package classify
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"github.com/voxelstream/voxelstream/internal/vector"
 	"github.com/voxelstream/voxelstream/nn"
@@ -94,9 +96,11 @@ const (
 // indices count as their position in the palette, from 0 to 1.
 func (in *Input) AppendFeatures(dst []float64, r Row) []float64 {
 	if r.Index != nil {
-		dst = appendMoments(dst, r.Index, in.Dims, 1, false, 1./255, laggedBytes)
+		total, occupied := countBytes(r.Index)
+		dst = appendMoments(dst, r.Index, total, occupied, in.Dims, 1, false, 1./255, laggedBytes)
 	} else {
-		dst = appendMoments(dst, r.X, in.Dims, in.Channels, in.first, 1, laggedFloats)
+		total, occupied := countFloats(r.X)
+		dst = appendMoments(dst, r.X, total, occupied, in.Dims, in.Channels, in.first, 1, laggedFloats)
 	}
 	var room [16]float32
 	z := r.AllLogits(room[:0])
@@ -110,18 +114,43 @@ func (in *Input) AppendFeatures(dst []float64, r Row) []float64 {
 	return append(dst, -highest-math.Log(sum))
 }
 
-// appendMoments appends the features of values, which are multiplied by unit. lagged returns the sum of the products of
-// values that are lag apart in lines of a length. Those that are 0 apart are the values themselves.
-func appendMoments[T uint8 | float32](dst []float64, x []T, dims [3]int, channels int, first bool, unit float64,
-	lagged func(x []T, line, lag int) float64,
-) []float64 {
-	total, occupied := 0., 0
+// countBytes returns the sum of bytes, and the number of those that are not 0.
+func countBytes(x []uint8) (total float64, occupied int) {
+	const even, low, high = 0x00ff00ff00ff00ff, 0x7f7f7f7f7f7f7f7f, 0x8080808080808080
+	sum := uint64(0)
+	for ; len(x) >= 8; x = x[8:] {
+		w := binary.LittleEndian.Uint64(x)
+		if w == 0 {
+			continue
+		}
+		pairs := w&even + w>>8&even
+		sum += pairs * 0x0001000100010001 >> 48
+		occupied += bits.OnesCount64((w&low + low | w) & high)
+	}
+	for _, v := range x {
+		if sum += uint64(v); v != 0 {
+			occupied++
+		}
+	}
+	return float64(sum), occupied
+}
+
+func countFloats(x []float32) (total float64, occupied int) {
 	for _, v := range x {
 		if v != 0 {
 			total += float64(v)
 			occupied++
 		}
 	}
+	return total, occupied
+}
+
+// appendMoments appends the features of values, which are multiplied by unit, from their sum and the number of those that
+// are not 0. lagged returns the sum of the products of values that are lag apart in lines of a length. Those that are 0
+// apart are the values themselves.
+func appendMoments[T uint8 | float32](dst []float64, x []T, total float64, occupied int, dims [3]int, channels int,
+	first bool, unit float64, lagged func(x []T, line, lag int) float64,
+) []float64 {
 	n := float64(len(x))
 	squares := lagged(x, len(x), 0)
 	dst = append(dst, logarithmic(total*unit/n), logarithmic(squares*unit*unit/n), logarithmic(float64(occupied)/n))

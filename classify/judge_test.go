@@ -2,6 +2,7 @@ package classify
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -157,6 +158,26 @@ func TestFeatures(t *testing.T) {
 		}
 		if want := -math.Log(math.E + math.E*math.E); len(got) != Features || math.Abs(got[Features-1]-want) > 1e-12 {
 			t.Errorf("%+v: found %v, want the energy %v of the logits last", tt, got, want)
+		}
+	}
+}
+
+// TestCountBytes compares the sum of bytes and the number of those that are not 0 with plain loops.
+func TestCountBytes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	for n := range 200 {
+		x := make([]uint8, n)
+		want, occupied := 0, 0
+		for i := range x {
+			if x[i] = uint8(rng.IntN(256)); rng.IntN(2) == 0 {
+				x[i] = []uint8{0, 1, 127, 128, 255}[rng.IntN(5)]
+			}
+			if want += int(x[i]); x[i] != 0 {
+				occupied++
+			}
+		}
+		if total, found := countBytes(x); total != float64(want) || found != occupied {
+			t.Fatalf("%d bytes: found %g and %d, want %d and %d", n, total, found, want, occupied)
 		}
 	}
 }

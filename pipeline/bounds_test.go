@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,36 +129,95 @@ func TestRetry(t *testing.T) {
 	})
 }
 
+// TestGather checks when batches are complete: when they are full, when nothing else is on its way, when the first value
+// has waited long enough, and at the end.
 func TestGather(t *testing.T) {
+	const ms = time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		in, out := make(chan int), make(chan []int)
-		go gather(Batch{Size: 3, Linger: 50 * time.Millisecond}, in, out)
+		r := &run[int, int, int]{Pipeline: &Pipeline[int, int, int]{Batch: Batch{Size: 3, Linger: 50 * ms}}}
+		order, out := make(chan *task[int, int], 8), make(chan batch[int])
+		go r.gather(order, out)
+		add := func() *task[int, int] {
+			x := &task[int, int]{done: make(chan struct{}, 1)}
+			order <- x
+			return x
+		}
+		end := func(x *task[int, int], vs ...int) {
+			x.out = Split(Delivery[int]{}, vs)
+			x.done <- struct{}{}
+		}
 		start := time.Now()
-		for i := range 3 {
-			in <- i
+		found := func(what string, after time.Duration, want ...int) {
+			t.Helper()
+			if b := <-out; !slices.Equal(b.vs, want) || time.Since(start) != after {
+				t.Errorf("%s: found %v after %v, want %v after %v", what, b.vs, time.Since(start), want, after)
+			}
+			start = time.Now()
 		}
-		if b := <-out; len(b) != 3 || time.Since(start) != 0 {
-			t.Errorf("a full batch: %v after %v", b, time.Since(start))
-		}
-		in <- 3
-		time.Sleep(30 * time.Millisecond)
-		in <- 4
-		if b := <-out; len(b) != 2 || time.Since(start) != 50*time.Millisecond {
-			t.Errorf("a lingering batch: %v after %v", b, time.Since(start))
-		}
-		in <- 5
-		time.Sleep(60 * time.Millisecond) // due, and the sink is busy: it keeps filling
-		in <- 6
-		if b := <-out; len(b) != 2 {
-			t.Errorf("a batch while the sink was busy: %v", b)
-		}
-		in <- 7
-		close(in)
-		if b, ok := <-out; len(b) != 1 || !ok {
-			t.Errorf("the last batch: %v", b)
-		}
+		end(add(), 0)
+		found("nothing follows", 0, 0)
+		a, b := add(), add()
+		end(b, 2)
+		end(a, 1)
+		found("nothing else follows", 0, 1, 2)
+		a, b = add(), add()
+		end(a, 3, 4)
+		time.AfterFunc(30*ms, func() { end(b, 5, 6, 7, 8) })
+		found("full", 30*ms, 3, 4, 5)
+		found("the rest", 0, 6, 7, 8)
+		a, b = add(), add()
+		end(a, 9)
+		found("the next one takes long", 50*ms, 9)
+		end(b)
+		end(add(), 10)
+		time.Sleep(10 * ms) // the next stage is busy: the batch keeps filling
+		end(add(), 11)
+		found("after a busy stage", 10*ms, 10, 11)
+		end(add(), 12, 13, 14, 15)
+		close(order)
+		found("full at the end", 0, 12, 13, 14)
+		found("the last", 0, 15)
 		if _, ok := <-out; ok {
-			t.Error("a batch after the last")
+			t.Error("found a batch after the last")
+		}
+	})
+}
+
+// TestGatherGap checks that a batch waits for the next value to be read, but not longer than its first value may wait.
+func TestGatherGap(t *testing.T) {
+	const ms = time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		b := Batch{Size: 100, Linger: 20 * ms, Gap: 2 * ms}
+		r := &run[int, int, int]{Pipeline: &Pipeline[int, int, int]{Batch: b}}
+		order, out := make(chan *task[int, int], 8), make(chan batch[int])
+		go r.gather(order, out)
+		send := func(v int) {
+			x := &task[int, int]{done: make(chan struct{}, 1), out: Split(Delivery[int]{}, []int{v})}
+			x.done <- struct{}{}
+			order <- x
+		}
+		start := time.Now()
+		send(0)
+		if b := <-out; len(b.vs) != 1 || time.Since(start) != 2*ms {
+			t.Errorf("a single value: found %v after %v", b.vs, time.Since(start))
+		}
+		go func() {
+			for i := range 30 { // one per millisecond
+				send(i)
+				time.Sleep(ms)
+			}
+			close(order)
+		}()
+		start = time.Now()
+		if b := <-out; len(b.vs) < 19 || len(b.vs) > 21 || time.Since(start) != 20*ms {
+			t.Errorf("many values: found %v after %v", b.vs, time.Since(start))
+		}
+		n := 0
+		for b := range out {
+			n += len(b.vs)
+		}
+		if n < 9 || n > 11 {
+			t.Errorf("found %d values in the end", n)
 		}
 	})
 }

@@ -108,49 +108,46 @@ func (c *control) leave(r rules, settle func(error), f *Failure) {
 }
 
 // repeat calls f with the rest of a batch until every value has succeeded or is given up. It calls done for each value
-// that succeeded, with its index in batch and its index in that call. It settles the others.
-func repeat[T any](c *control, r rules, batch []Delivery[T], f func(vs []T) error, done func(at, in int)) {
-	all := make([]int, len(batch))
-	for i := range all {
-		all[i] = i
-	}
-	repeatFrom(c, r, batch, all, 1, f, done)
+// that succeeded, with its index in the batch and its index in that call. It settles the others.
+func repeat[T any](c *control, r rules, b batch[T], f func(vs []T) error, done func(at, in int)) {
+	repeatFrom(c, r, b, nil, 1, f, done)
 }
 
-// repeatFrom is repeat for the values of batch at the indices left. attempts is the number of the next attempt.
-func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, attempts int, f func(vs []T) error,
+// repeatFrom is repeat for the values at the indices left; nil means all. attempts is the number of the next attempt.
+func repeatFrom[T any](c *control, r rules, b batch[T], left []int, attempts int, f func(vs []T) error,
 	done func(at, in int),
 ) {
-	for ; len(left) > 0; attempts++ {
-		vs := make([]T, len(left))
-		for i, at := range left {
-			vs[i] = batch[at].Value
-		}
+	fail := func(at int, err error) {
+		c.fail(r, func(err error) {
+			if r.failed != nil && IsPermanent(err) {
+				r.failed(at, err)
+			}
+			b.duties[at].settle(err)
+		}, attempts, err)
+	}
+	for vs := b.some(left); len(vs) > 0; attempts++ {
 		start := time.Now()
 		err := f(vs)
 		c.observer.Time(r.part, len(vs), time.Since(start), err)
-		var partial *PartialError
-		whole := !errors.As(err, &partial)
-		if whole && IsPermanent(err) && len(left) > 1 {
-			// Some value is at fault, but the error does not say which. Try each alone, so that only that one fails.
-			for _, at := range left {
-				repeatFrom(c, r, batch, []int{at}, attempts, f, done)
+		if err == nil {
+			for i := range vs {
+				done(index(left, i), i)
 			}
 			return
 		}
-		fail := func(at int, err error) {
-			c.fail(r, func(err error) {
-				if r.failed != nil && IsPermanent(err) {
-					r.failed(at, err)
-				}
-				batch[at].Settle(err)
-			}, attempts, err)
+		partial, named := errors.AsType[*PartialError](err)
+		if !named && IsPermanent(err) && len(vs) > 1 {
+			// Some value is at fault, but the error does not say which. Try each alone, so that only that one fails.
+			for i := range vs {
+				repeatFrom(c, r, b, []int{index(left, i)}, attempts, f, done)
+			}
+			return
 		}
 		var again []int
 		last := err
-		for i, at := range left {
-			e := err
-			if !whole {
+		for i := range vs {
+			e, at := err, index(left, i)
+			if named {
 				e = partial.Failed[i]
 			}
 			switch {
@@ -162,11 +159,36 @@ func repeatFrom[T any](c *control, r rules, batch []Delivery[T], left []int, att
 				again, last = append(again, at), e
 			}
 		}
-		if left = again; len(left) > 0 && c.giveUp(r, attempts, last) {
-			for _, at := range left {
+		if len(again) == 0 {
+			return
+		}
+		if c.giveUp(r, attempts, last) {
+			for _, at := range again {
 				fail(at, last)
 			}
 			return
 		}
+		left = again
+		vs = b.some(left)
 	}
+}
+
+// index returns the index in a batch of the value i of those at the indices left; nil means all.
+func index(left []int, i int) int {
+	if left == nil {
+		return i
+	}
+	return left[i]
+}
+
+// some returns the values at some indices; nil means all.
+func (b *batch[T]) some(at []int) []T {
+	if at == nil {
+		return b.vs
+	}
+	vs := make([]T, len(at))
+	for i, k := range at {
+		vs[i] = b.vs[k]
+	}
+	return vs
 }

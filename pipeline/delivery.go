@@ -13,38 +13,68 @@ type Delivery[T any] struct {
 	duty  *duty
 }
 
-// duty runs each of its two functions at most once.
+// duty passes on what it is told to its owner, each at most once. A nil duty has none.
 type duty struct {
 	freed, settled atomic.Bool
-	free           func()
-	settle         func(error)
+	owner          owner
+}
+
+// owner has the functions of one or more duties.
+type owner interface {
+	free()
+	settle(err error)
+}
+
+// free tells the owner, unless it was told already.
+func (d *duty) free() {
+	if d != nil && d.freed.CompareAndSwap(false, true) {
+		d.owner.free()
+	}
+}
+
+// settle frees and tells the owner the outcome, unless it was told one already.
+func (d *duty) settle(err error) {
+	if d == nil || !d.settled.CompareAndSwap(false, true) {
+		return
+	}
+	d.free()
+	d.owner.settle(err)
+}
+
+// functions is a duty with its owner.
+type functions struct {
+	duty
+	onFree   func()
+	onSettle func(error)
+}
+
+func (f *functions) free() {
+	if f.onFree != nil {
+		f.onFree()
+	}
+}
+
+func (f *functions) settle(err error) {
+	if f.onSettle != nil {
+		f.onSettle(err)
+	}
 }
 
 // NewDelivery returns a delivery whose duties call free and settle, each at most once. Either may be nil. Settle calls
 // free first.
 func NewDelivery[T any](v T, free func(), settle func(error)) Delivery[T] {
-	return Delivery[T]{Value: v, duty: &duty{free: free, settle: settle}}
+	f := &functions{onFree: free, onSettle: settle}
+	f.owner = f
+	return Delivery[T]{Value: v, duty: &f.duty}
 }
 
 // Free returns the value's bytes; calling it again has no effect. The value must not be used afterwards, but the
 // delivery must still be settled.
-func (d Delivery[T]) Free() {
-	if d.duty != nil && d.duty.freed.CompareAndSwap(false, true) && d.duty.free != nil {
-		d.duty.free()
-	}
-}
+func (d Delivery[T]) Free() { d.duty.free() }
 
 // Settle reports the outcome: nil for done, a [Permanent] error, or any other error for unfinished. Only the first call
 // has an effect.
-func (d Delivery[T]) Settle(err error) {
-	if d.duty == nil || !d.duty.settled.CompareAndSwap(false, true) {
-		return
-	}
-	d.Free()
-	if d.duty.settle != nil {
-		d.duty.settle(err)
-	}
-}
+func (d Delivery[T]) Settle(err error) { d.duty.settle(err) }
 
 // Carry returns a delivery of v with the duties of d.
 func Carry[T, U any](d Delivery[T], v U) Delivery[U] { return Delivery[U]{Value: v, duty: d.duty} }
@@ -52,90 +82,50 @@ func Carry[T, U any](d Delivery[T], v U) Delivery[U] { return Delivery[U]{Value:
 // Split turns d into one delivery for each value of vs. d is freed when all of them are freed, and settles when all of
 // them have settled, with the worst outcome. Unfinished is worse than permanent, and permanent is worse than nil. If vs
 // is empty, the value was filtered, and d settles at once as done.
-func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] {
+func Split[T, U any](d Delivery[T], vs []U) []Delivery[U] { return appendSplit(nil, d, vs) }
+
+// appendSplit is Split with a slice to append to.
+func appendSplit[T, U any](dst []Delivery[U], d Delivery[T], vs []U) []Delivery[U] {
 	switch len(vs) {
 	case 0:
 		d.Settle(nil)
-		return nil
+		return dst
 	case 1:
-		return []Delivery[U]{Carry(d, vs[0])}
+		return append(dst, Carry(d, vs[0]))
 	}
-	p := parentOf(d)
+	p := &parent{duty: d.duty, unsettled: len(vs)}
 	p.unfreed.Store(int64(len(vs)))
-	p.unsettled = len(vs)
-	out := make([]Delivery[U], len(vs))
+	duties := make([]duty, len(vs))
 	for i, v := range vs {
-		out[i] = NewDelivery(v, p.free, p.settle)
+		duties[i].owner = p
+		dst = append(dst, Delivery[U]{Value: v, duty: &duties[i]})
 	}
-	return out
+	return dst
 }
 
 // Unfold is Split for values that arrive one at a time. add returns a delivery for the next value. end must be called
 // once, after the last value, with the outcome of reading them. d is freed when it settles; the caller may free it
 // earlier.
 func Unfold[T, U any](d Delivery[T]) (add func(U) Delivery[U], end func(error)) {
-	p := parentOf(d)
-	p.unsettled = 1
+	p := &parent{duty: d.duty, unsettled: 1}
 	add = func(v U) Delivery[U] {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.unsettled++
-		return NewDelivery(v, nil, p.settle)
+		return Delivery[U]{Value: v, duty: &duty{owner: onlySettles{p}}}
 	}
 	return add, p.settle
 }
 
-// share returns n deliveries of d's value, one for each output. d settles when the first required ones have settled,
-// with the worst outcome, and is freed when all n are freed. If required is 0, d settles as done when all are freed.
-func share[T any](d Delivery[T], required, n int) []Delivery[T] {
-	switch {
-	case n == 0:
-		d.Settle(nil)
-		return nil
-	case n == 1 && required == 1:
-		return []Delivery[T]{d}
-	}
-	p := parentOf(d)
-	p.unsettled = required
-	p.unfreed.Store(int64(n))
-	out := make([]Delivery[T], n)
-	for i := range out {
-		switch {
-		case i < required:
-			out[i] = NewDelivery(d.Value, p.free, p.settle)
-		case required > 0:
-			out[i] = NewDelivery(d.Value, p.free, nil)
-		default:
-			out[i] = NewDelivery(d.Value, func() {
-				if p.unfreed.Add(-1) == 0 {
-					p.d.Settle(nil)
-				}
-			}, nil)
-		}
-	}
-	return out
-}
+// onlySettles is the owner of duties that cannot be freed early.
+type onlySettles struct{ *parent }
 
-// watched returns d with a call before it settles: of done, or of failed with a permanent error. Either may be nil.
-func (d Delivery[T]) watched(done func(T), failed func(T, error)) Delivery[T] {
-	if done == nil && failed == nil {
-		return d
-	}
-	return NewDelivery(d.Value, d.Free, func(err error) {
-		switch {
-		case err == nil && done != nil:
-			done(d.Value)
-		case IsPermanent(err) && failed != nil:
-			failed(d.Value, err)
-		}
-		d.Settle(err)
-	})
-}
+func (onlySettles) free() {}
 
-// parent collects the duties of the children of a delivery. It holds the delivery without its value, so that the memory
-// of the value can be reclaimed before the last child settles.
+// parent is the owner of the duties of the children of a delivery. It holds the delivery without its value, so that the
+// memory of the value can be reclaimed before the last child settles.
 type parent struct {
-	d       Delivery[struct{}]
+	duty    *duty
 	unfreed atomic.Int64
 
 	mu        sync.Mutex
@@ -143,23 +133,25 @@ type parent struct {
 	worst     error
 }
 
-func parentOf[T any](d Delivery[T]) *parent { return &parent{d: Carry(d, struct{}{})} }
-
 func (p *parent) free() {
 	if p.unfreed.Add(-1) == 0 {
-		p.d.Free()
+		p.duty.free()
 	}
 }
 
 func (p *parent) settle(err error) {
+	if worst, last := p.one(err); last {
+		p.duty.settle(worst)
+	}
+}
+
+// one counts the outcome of a child. It returns the worst one so far, and whether it was the last.
+func (p *parent) one(err error) (worst error, last bool) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.worst = worse(p.worst, err)
 	p.unsettled--
-	last, worst := p.unsettled == 0, p.worst
-	p.mu.Unlock()
-	if last {
-		p.d.Settle(worst)
-	}
+	return p.worst, p.unsettled == 0
 }
 
 // worse returns the worse of two outcomes. If they are equally bad, it returns a.

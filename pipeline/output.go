@@ -28,6 +28,10 @@ type Output[T any] struct {
 	Policy Policy
 	// Queue is the maximum number of batches that wait for the sink. The default is 16.
 	Queue int
+	// Merge is the number of values above which no more batches that wait for the sink are written together. A sink whose
+	// writes take long, whatever their size, then keeps up with more. It has no effect on a [Flusher]. 0 means that each
+	// batch is written by itself.
+	Merge int
 	// Retry and Exhausted, if set, override those of the pipeline. A best-effort output without Retry makes three
 	// attempts.
 	Retry     *Retry
@@ -61,14 +65,15 @@ type output[T any] struct {
 	Output[T]
 	*control
 	rules  rules
-	queue  chan []Delivery[T]
+	queue  chan batch[T]
 	now    chan struct{} // requests a flush
 	closed error         // from closing the sink; set when run returns
 
 	reporting sync.Mutex
 
-	flusher   Flusher       // the sink, or nil if it is not a Flusher
-	held      []Delivery[T] // accepted by the sink since the last flush
+	merged    batch[T] // memory for batches that are written together
+	flusher   Flusher  // the sink, or nil if it is not a Flusher
+	held      batch[T] // accepted by the sink since the last flush
 	heldBytes int64
 	// stale counts the values that were given up after failed flushes but are still in the sink, before those in held.
 	stale int
@@ -98,7 +103,7 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 	if o.Exhausted != nil {
 		r.exhausted = *o.Exhausted
 	}
-	out := &output[T]{Output: o, control: c, queue: make(chan []Delivery[T], o.Queue), now: make(chan struct{}, 1)}
+	out := &output[T]{Output: o, control: c, queue: make(chan batch[T], o.Queue), now: make(chan struct{}, 1)}
 	out.flusher, _ = o.Sink.(Flusher)
 	r.ctx, out.stop = context.WithCancelCause(c.hard)
 	out.rules = r
@@ -107,23 +112,21 @@ func newOutput[T any](o Output[T], retry Retry, exhausted Exhausted, c *control)
 
 // enqueue puts a batch into the queue. If the queue is full, a required output waits and a best-effort output drops the
 // batch.
-func (o *output[T]) enqueue(batch []Delivery[T]) {
+func (o *output[T]) enqueue(b batch[T]) {
 	if o.Policy == Required {
-		o.queue <- batch
+		o.queue <- b
 		o.reportQueue()
 		return
 	}
 	select {
-	case o.queue <- batch:
+	case o.queue <- b:
 		o.reportQueue()
 	default:
-		o.observer.Count(o.rules.part, EventDropped, len(batch))
+		o.observer.Count(o.rules.part, EventDropped, len(b.vs))
 		if o.onDrop != nil {
-			o.onDrop(&Failure{Stage: o.rules.part, Err: errQueueFull}, len(batch))
+			o.onDrop(&Failure{Stage: o.rules.part, Err: errQueueFull}, len(b.vs))
 		}
-		for _, d := range batch {
-			d.Settle(nil)
-		}
+		b.settle(nil)
 	}
 }
 
@@ -140,18 +143,20 @@ func (o *output[T]) run() {
 	due.Stop()
 	for open := true; open; {
 		select {
-		case batch, more := <-o.queue:
+		case b, more := <-o.queue:
 			if open = more; !more {
 				break
 			}
+			b = o.merge(b)
 			o.reportQueue()
-			empty := len(o.held) == 0
-			o.write(batch)
+			empty := len(o.held.vs) == 0
+			o.write(b)
+			o.merged.reset()
 			switch {
-			case len(o.held) >= o.Flush.Rows || o.heldBytes >= o.Flush.Bytes:
+			case len(o.held.vs) >= o.Flush.Rows || o.heldBytes >= o.Flush.Bytes:
 				o.flush()
 				due.Stop()
-			case empty && len(o.held) > 0:
+			case empty && len(o.held.vs) > 0:
 				due.Reset(o.Flush.Every)
 			}
 		case <-due.C:
@@ -173,24 +178,48 @@ func (o *output[T]) run() {
 	}
 }
 
+// merge adds batches that wait in the queue to b, up to the limit.
+func (o *output[T]) merge(b batch[T]) batch[T] {
+	if o.flusher != nil || len(b.vs) >= o.Merge {
+		return b
+	}
+	for {
+		select {
+		case next, more := <-o.queue:
+			if !more {
+				return b // the queue is still closed for the caller
+			}
+			if len(o.merged.vs) == 0 {
+				o.merged.append(b)
+			}
+			o.merged.append(next)
+			if b = o.merged; len(b.vs) >= o.Merge {
+				return b
+			}
+		default:
+			return b
+		}
+	}
+}
+
 // write writes a batch. When it returns, every value is settled or held back until the next flush.
-func (o *output[T]) write(batch []Delivery[T]) {
+func (o *output[T]) write(b batch[T]) {
 	if o.broken {
-		for _, d := range batch {
-			o.fail(o.rules, d.Settle, 1, errBroken)
+		for _, d := range b.duties {
+			o.fail(o.rules, d.settle, 1, errBroken)
 		}
 		return
 	}
 	n := 0
-	repeat(o.control, o.rules, batch, func(vs []T) error { return o.Sink.Write(o.rules.ctx, vs) }, func(at, _ int) {
+	repeat(o.control, o.rules, b, func(vs []T) error { return o.Sink.Write(o.rules.ctx, vs) }, func(at, _ int) {
 		n++
 		if o.flusher == nil {
-			batch[at].Settle(nil)
+			b.duties[at].settle(nil)
 			return
 		}
-		o.held = append(o.held, batch[at])
+		o.held.add(b.vs[at], b.duties[at])
 		if o.Flush.Size != nil {
-			o.heldBytes += o.Flush.Size(&batch[at].Value)
+			o.heldBytes += o.Flush.Size(&b.vs[at])
 		}
 	})
 	if o.flusher == nil && n > 0 {
@@ -201,10 +230,10 @@ func (o *output[T]) write(batch []Delivery[T]) {
 // flush flushes the sink and settles the values that were held back. Values that the sink reports as not durable are
 // settled if they are at fault, else written and flushed again.
 func (o *output[T]) flush() {
-	for attempts := 1; len(o.held) > 0; attempts++ {
+	for attempts := 1; len(o.held.vs) > 0; attempts++ {
 		start := time.Now()
 		err := o.flusher.Flush(o.rules.ctx)
-		o.observer.Time(o.rules.part+" flush", len(o.held), time.Since(start), err)
+		o.observer.Time(o.rules.part+" flush", len(o.held.vs), time.Since(start), err)
 		failed, named := failures(err)
 		if err != nil && !named {
 			if o.giveUp(o.rules, attempts, err) {
@@ -213,9 +242,9 @@ func (o *output[T]) flush() {
 			continue
 		}
 		again, last := o.settleHeld(attempts, failed)
-		if len(again) > 0 && o.giveUp(o.rules, attempts, last) {
-			for _, d := range again {
-				o.fail(o.rules, d.Settle, attempts, last)
+		if len(again.vs) > 0 && o.giveUp(o.rules, attempts, last) {
+			for _, d := range again.duties {
+				o.fail(o.rules, d.settle, attempts, last)
 			}
 			return
 		}
@@ -227,10 +256,10 @@ func (o *output[T]) flush() {
 // required output ends the Run and a best-effort output receives nothing more.
 func (o *output[T]) abandonHeld(attempts int, err error) {
 	held := o.held
-	o.held, o.heldBytes = nil, 0
-	o.stale += len(held)
-	for _, d := range held {
-		o.fail(o.rules, d.Settle, attempts, err)
+	o.held, o.heldBytes = batch[T]{}, 0
+	o.stale += len(held.vs)
+	for _, d := range held.duties {
+		o.fail(o.rules, d.settle, attempts, err)
 	}
 	switch {
 	case o.stale <= maxStale*o.Flush.Rows:
@@ -244,19 +273,20 @@ func (o *output[T]) abandonHeld(attempts int, err error) {
 
 // settleHeld settles the held values after a flush. failed has the errors of the values that are not durable, by their
 // position among the stale and the held values. settleHeld returns those to be written again, and their last error.
-func (o *output[T]) settleHeld(attempts int, failed map[int]error) (again []Delivery[T], last error) {
+func (o *output[T]) settleHeld(attempts int, failed map[int]error) (again batch[T], last error) {
 	held, stale := o.held, o.stale
-	o.held, o.heldBytes, o.stale = nil, 0, 0
+	o.held, o.heldBytes, o.stale = batch[T]{}, 0, 0
 	n := 0
-	for i, d := range held {
+	for i, d := range held.duties {
 		switch e := failed[stale+i]; {
 		case e == nil:
 			n++
-			d.Settle(nil)
+			d.settle(nil)
 		case IsPermanent(e):
-			o.fail(o.rules, d.Settle, attempts, e)
+			o.fail(o.rules, d.settle, attempts, e)
 		default:
-			again, last = append(again, d), e
+			again.add(held.vs[i], d)
+			last = e
 		}
 	}
 	if n > 0 {

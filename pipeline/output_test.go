@@ -91,7 +91,7 @@ func TestOneSinkRefuses(t *testing.T) {
 		src, first, second := &list{n: 4}, newStore(), newStore()
 		first.write = refuse(2)
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Work: Pass[int](), Batch: Batch{Size: 4, Linger: time.Second},
+			Source: src, Stage: identity, Work: Pass[int](), Batch: Batch{Size: 4, Linger: time.Second, Gap: time.Millisecond},
 			Outputs: []Output[int]{{Name: "first", Sink: first}, {Name: "second", Sink: second}},
 		}
 		if err := p.Run(t.Context()); err != nil {
@@ -122,7 +122,7 @@ func TestSinkFailsSixTimes(t *testing.T) {
 			return nil
 		}
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Batch: Batch{Size: 4, Linger: time.Second}, Outputs: to("sink", sink),
+			Source: src, Stage: identity, Batch: Batch{Size: 4, Linger: time.Second, Gap: time.Millisecond}, Outputs: to("sink", sink),
 			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				inferences++
 				return slices.Clone(in), nil
@@ -851,7 +851,7 @@ func TestWorkInPart(t *testing.T) {
 		src, sink := &list{n: 8}, newStore()
 		tries := map[int]int{}
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Batch: Batch{Size: 8, Linger: time.Second}, Outputs: to("sink", sink),
+			Source: src, Stage: identity, Batch: Batch{Size: 8, Linger: time.Second, Gap: time.Millisecond}, Outputs: to("sink", sink),
 			WorkName: "infer",
 			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) {
 				failed := map[int]error{}
@@ -883,7 +883,7 @@ func TestWorkInPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, sink := &list{n: 2}, newStore()
 		p := &Pipeline[int, int, int]{
-			Source: src, Stage: identity, Batch: Batch{Size: 2, Linger: time.Second}, Outputs: to("sink", sink),
+			Source: src, Stage: identity, Batch: Batch{Size: 2, Linger: time.Second, Gap: time.Millisecond}, Outputs: to("sink", sink),
 			Work: batchFunc(func(_ context.Context, in []int) ([]int, error) { return in[1:], nil }),
 		}
 		if err := p.Run(t.Context()); err != nil || !IsPermanent(src.outcomes[0]) ||

@@ -87,7 +87,7 @@ func (p *Pipeline[In, Mid, Out]) Flush() {
 	}
 }
 
-// task is a delivery in the stage. out is set when done closes.
+// task is a delivery in the stage. out is set when done has a token. Tasks are used again.
 type task[In, Mid any] struct {
 	in   Delivery[In]
 	out  []Delivery[Mid]
@@ -98,9 +98,10 @@ type task[In, Mid any] struct {
 type run[In, Mid, Out any] struct {
 	*Pipeline[In, Mid, Out]
 	*control
-	outputs  []*output[Out]
-	required int  // the number of required outputs
-	keeps    bool // results of Work use the memory of its input
+	outputs []*output[Out]
+	keeps   bool // results of Work use the memory of its input
+	tasks   sync.Pool
+	batches sync.Pool // of the values of batches that Work has processed
 }
 
 // Run moves values until the source ends, ctx is cancelled (a soft stop), or something fails for good. Then it drains
@@ -111,13 +112,14 @@ func (p *Pipeline[In, Mid, Out]) Run(ctx context.Context) error {
 	defer r.endSoft(nil)
 	defer r.endHard(nil)
 	_, r.keeps = any(p.Work).(pass[Mid])
+	required := 0
 	for _, o := range p.Outputs {
 		r.outputs = append(r.outputs, newOutput(o, p.Retry, p.Exhausted, r.control))
 		if o.Policy == Required {
-			r.required++
+			required++
 		}
 	}
-	if r.keeps && r.required > 0 && r.required < len(r.outputs) {
+	if r.keeps && required > 0 && required < len(r.outputs) {
 		return errors.Join(errPass, r.closeAll())
 	}
 	p.running.Store(&r.outputs)
@@ -155,8 +157,7 @@ func (r *run[In, Mid, Out]) move() {
 	workers := max(r.Workers, 1)
 	order := make(chan *task[In, Mid], 2*workers)
 	work := make(chan *task[In, Mid])
-	values := make(chan Delivery[Mid])
-	batches := make(chan []Delivery[Mid])
+	batches := make(chan batch[Mid])
 	var wg sync.WaitGroup
 	wg.Go(func() { r.read(order, work) })
 	for range workers {
@@ -166,8 +167,7 @@ func (r *run[In, Mid, Out]) move() {
 			}
 		})
 	}
-	wg.Go(func() { inOrder(order, values) })
-	wg.Go(func() { gather(r.Batch, values, batches) })
+	wg.Go(func() { r.gather(order, batches) })
 	var bestEffort sync.WaitGroup
 	for _, o := range r.outputs {
 		if o.Policy == Required {
@@ -250,14 +250,18 @@ func (r *run[In, Mid, Out]) read(order, work chan<- *task[In, Mid]) {
 			return
 		}
 		r.observer.Count(cmp.Or(r.SourceName, "source"), EventRead, 1)
-		t := &task[In, Mid]{in: d, done: make(chan struct{})}
+		t, again := r.tasks.Get().(*task[In, Mid])
+		if !again {
+			t = &task[In, Mid]{done: make(chan struct{}, 1)}
+		}
+		t.in = d
 		order <- t
 		work <- t
 	}
 }
 
 func (r *run[In, Mid, Out]) process(t *task[In, Mid]) {
-	defer close(t.done)
+	defer func() { t.done <- struct{}{} }()
 	rules := rules{ctx: r.hard, part: cmp.Or(r.StageName, "stage"), retry: r.Retry, exhausted: r.Exhausted}
 	var out []Mid
 	for attempts := 1; ; attempts++ {
@@ -276,24 +280,20 @@ func (r *run[In, Mid, Out]) process(t *task[In, Mid]) {
 	if len(out) == 0 {
 		r.observer.Count(rules.part, EventFiltered, 1)
 	}
-	t.out = Split(t.in, out)
+	t.out = appendSplit(t.out, t.in, out)
 }
 
-// inOrder passes on the results of the workers in the order in which the values were read.
-func inOrder[In, Mid any](order <-chan *task[In, Mid], values chan<- Delivery[Mid]) {
-	defer close(values)
-	for t := range order {
-		<-t.done
-		for _, d := range t.out {
-			values <- d
-		}
-	}
+// recycle makes a task whose results have been taken available to others.
+func (r *run[In, Mid, Out]) recycle(t *task[In, Mid]) {
+	clear(t.out)
+	t.in, t.out = Delivery[In]{}, t.out[:0]
+	r.tasks.Put(t)
 }
 
 // work processes up to Parallel batches at once. For each batch, in order, it sends a channel that yields the results.
-func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []Delivery[Out] {
+func (r *run[In, Mid, Out]) work(batches <-chan batch[Mid]) <-chan chan batch[Out] {
 	parallel := max(r.Parallel, 1)
-	order := make(chan chan []Delivery[Out], parallel)
+	order := make(chan chan batch[Out], parallel)
 	free := make(chan struct{}, parallel)
 	go func() {
 		defer close(order)
@@ -303,7 +303,7 @@ func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []D
 			if !more {
 				return
 			}
-			results := make(chan []Delivery[Out], 1)
+			results := make(chan batch[Out], 1)
 			order <- results
 			go func() {
 				results <- r.processBatch(b)
@@ -315,55 +315,52 @@ func (r *run[In, Mid, Out]) work(batches <-chan []Delivery[Mid]) <-chan chan []D
 }
 
 // processBatch returns the results of a batch, in order. It settles the values that have no result.
-func (r *run[In, Mid, Out]) processBatch(batch []Delivery[Mid]) []Delivery[Out] {
+func (r *run[In, Mid, Out]) processBatch(b batch[Mid]) batch[Out] {
 	rules := rules{ctx: r.hard, part: cmp.Or(r.WorkName, "work"), retry: r.Retry, exhausted: r.Exhausted}
 	if r.OnWorkFailed != nil {
-		rules.failed = func(at int, err error) { r.OnWorkFailed(batch[at].Value, err) }
+		rules.failed = func(at int, err error) { r.OnWorkFailed(b.vs[at], err) }
 	}
-	results := make([]*Delivery[Out], len(batch))
+	results := batch[Out]{make([]Out, len(b.vs)), make([]*duty, len(b.vs))}
 	var out []Out
-	repeat(r.control, rules, batch, func(vs []Mid) (err error) {
+	repeat(r.control, rules, b, func(vs []Mid) (err error) {
 		out, err = r.Work.ProcessBatch(r.hard, vs)
 		if partial := (*PartialError)(nil); len(out) != len(vs) && (err == nil || errors.As(err, &partial)) {
 			return Permanent(fmt.Errorf("a batch of %d values returned %d results, want one per value", len(vs), len(out)))
 		}
 		return err
 	}, func(at, in int) {
-		d := Carry(batch[at], out[in])
-		results[at] = &d
-	})
-	ds := make([]Delivery[Out], 0, len(batch))
-	for _, d := range results {
-		if d == nil {
-			continue
-		}
+		results.vs[at], results.duties[at] = out[in], b.duties[at]
 		if !r.keeps {
-			d.Free()
+			b.duties[at].free()
 		}
-		ds = append(ds, *d)
+	})
+	if !r.keeps {
+		b.reset()
+		r.batches.Put(&b)
 	}
-	return ds
+	results.removeEmpty()
+	return results
+}
+
+// removeEmpty removes the places without a value.
+func (b *batch[T]) removeEmpty() {
+	n := 0
+	for i, d := range b.duties {
+		if d != nil {
+			b.vs[n], b.duties[n] = b.vs[i], d
+			n++
+		}
+	}
+	clear(b.vs[n:])
+	b.vs, b.duties = b.vs[:n], b.duties[:n]
 }
 
 // distribute passes a batch of results to every output.
-func (r *run[In, Mid, Out]) distribute(batch []Delivery[Out]) {
-	if len(batch) == 0 {
+func (r *run[In, Mid, Out]) distribute(b batch[Out]) {
+	if len(b.vs) == 0 {
 		return
 	}
-	each := make([][]Delivery[Out], len(r.outputs))
-	for _, d := range batch {
-		for i, s := range share(d.watched(r.OnDone, r.OnOutputFailed), r.required, len(r.outputs)) {
-			each[i] = append(each[i], s)
-		}
-	}
-	// The shares of required outputs come first.
-	required, bestEffort := 0, r.required
-	for _, o := range r.outputs {
-		i := &bestEffort
-		if o.Policy == Required {
-			i = &required
-		}
-		o.enqueue(each[*i])
-		*i++
+	for i, each := range share(b, r.outputs, r.OnDone, r.OnOutputFailed) {
+		r.outputs[i].enqueue(each)
 	}
 }

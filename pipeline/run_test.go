@@ -240,7 +240,7 @@ func TestRunFindsTheCulprit(t *testing.T) {
 		src, sink := &list{n: 64}, &wholesale{}
 		p := &Pipeline[int, int, int]{
 			Source: src, Stage: identity, Work: Pass[int](), Outputs: to("sink", sink),
-			Batch: Batch{Size: 32, Linger: time.Second},
+			Batch: Batch{Size: 32, Linger: time.Second, Gap: time.Millisecond},
 		}
 		if err := p.Run(t.Context()); err != nil {
 			t.Fatal(err)

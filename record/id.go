@@ -20,8 +20,10 @@ type ID struct {
 }
 
 // String returns stream/seq, followed by #object and ~view if they are not 0: drive-1a2b/17#3~5.
-func (id ID) String() string {
-	b := make([]byte, 0, len(id.Stream)+24)
+func (id ID) String() string { return string(id.Append(make([]byte, 0, len(id.Stream)+24))) }
+
+// Append appends what String returns.
+func (id ID) Append(b []byte) []byte {
 	b = append(b, id.Stream...)
 	b = append(b, '/')
 	b = strconv.AppendUint(b, id.Seq, 10)
@@ -33,7 +35,7 @@ func (id ID) String() string {
 		b = append(b, '~')
 		b = strconv.AppendUint(b, uint64(id.View), 10)
 	}
-	return string(b)
+	return b
 }
 
 // ParseID parses the output of String. It accepts no other form, so every ID has exactly one text. A stream may contain

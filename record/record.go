@@ -57,7 +57,10 @@ type Origin struct {
 }
 
 // String returns PARTITION/OFFSET.
-func (o Origin) String() string { return fmt.Sprintf("%d/%d", o.Partition, o.Offset) }
+func (o Origin) String() string {
+	b := strconv.AppendInt(make([]byte, 0, 24), int64(o.Partition), 10)
+	return string(strconv.AppendInt(append(b, '/'), o.Offset, 10))
+}
 
 // ParseOrigin parses the output of String.
 func ParseOrigin(text string) (Origin, error) {
@@ -128,3 +131,8 @@ func (c *Classification) ID() ID {
 
 // Key identifies the classification. A sink stores the first classification with a key and drops duplicates.
 func (c *Classification) Key() string { return c.EventID + "@" + c.Model.Digest }
+
+// AppendKey appends the key.
+func (c *Classification) AppendKey(dst []byte) []byte {
+	return append(append(append(dst, c.EventID...), '@'), c.Model.Digest...)
+}

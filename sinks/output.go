@@ -215,7 +215,9 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 		err := fmt.Errorf("kind %s: Flush must be set if, and only if, its sinks are flushed", o.Kind.Name)
 		return out, fail(errors.Join(err, sink.Close(ctx)))
 	}
-	out = pipeline.Output[record.Classification]{Name: o.Target.Text, Sink: sink, Queue: o.Delivery.Queue}
+	out = pipeline.Output[record.Classification]{
+		Name: o.Target.Text, Sink: sink, Queue: o.Delivery.Queue, Merge: mergeRows,
+	}
 	if o.Delivery.Policy == PolicyBestEffort {
 		out.Policy = pipeline.BestEffort
 	}
@@ -229,6 +231,10 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 	}
 	return out, nil
 }
+
+// mergeRows is the number of classifications from which on waiting batches are not written together with others. A sync of
+// a file or a round trip takes as long for hundreds as for one.
+const mergeRows = 512
 
 // size estimates the memory that a classification takes, in bytes.
 func size(c *record.Classification) int64 {

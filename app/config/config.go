@@ -189,7 +189,7 @@ func (s *Shape) UnmarshalText(text []byte) error {
 // Pipeline is the section pipeline.
 type Pipeline struct {
 	Batch    int           `yaml:"batch" min:"1" doc:"Maximum number of volumes per message and per forward pass."`
-	Linger   time.Duration `yaml:"linger" doc:"Maximum time to wait for a batch to fill."`
+	Linger   time.Duration `yaml:"linger" doc:"Maximum time that a volume waits for others, to share a message or a batch with them. It waits only while others are on their way."`
 	Budget   option.Bytes  `yaml:"budget" doc:"Maximum size of all data in flight."`
 	InFlight int           `yaml:"in_flight" min:"1" doc:"Maximum number of messages in flight per partition. At most this many are processed again after a crash."`
 	Attempts int           `yaml:"attempts" min:"0" doc:"Maximum number of attempts when an error may be temporary. 0 means no limit."`

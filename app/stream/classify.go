@@ -209,7 +209,7 @@ func (c *classifying) Run(ctx context.Context) error {
 // done counts a classification that every required sink has stored.
 func (c *classifying) done(x record.Classification) {
 	repeated := c.repeats.take(x.ID())
-	if len(c.tally.Add([]record.Classification{x})) == 0 {
+	if !c.tally.Count(&x) {
 		return
 	}
 	if repeated {
@@ -351,8 +351,13 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 	})
 }
 
-// settledPoll is how often the lag is checked.
-const settledPoll = 20 * time.Millisecond
+// The lag is checked every settledPoll when at most settledNear messages are left, and less often before that, because
+// each look costs the broker several requests.
+const (
+	settledPoll = 20 * time.Millisecond
+	settledFar  = 200 * time.Millisecond
+	settledNear = 1000
+)
 
 // stall is how long the lag may stay unchanged before the sinks are flushed.
 const stall = 500 * time.Millisecond
@@ -360,10 +365,9 @@ const stall = 500 * time.Millisecond
 // whenSettled waits until the group has settled everything on the topic, or ctx ends. If the lag does not change for a
 // while, sinks that store many rows at once may hold everything back, so it calls flush.
 func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush func()) error {
-	t := time.NewTicker(settledPoll)
-	defer t.Stop()
 	last, since := int64(-1), time.Now()
 	for {
+		pause := settledPoll
 		lag, err := cl.client.Lag(ctx, group, topic)
 		if err == nil {
 			behind := int64(0)
@@ -379,9 +383,12 @@ func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush f
 				flush()
 				since = time.Now()
 			}
+			if behind > settledNear {
+				pause = settledFar
+			}
 		}
 		select {
-		case <-t.C:
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -116,7 +116,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 		WorkName: "pass",
 		Outputs:  []pipeline.Output[voxelize.Volume]{{Name: "produce", Sink: out, Queue: 1}},
 		Retry:    pipeline.Retry{Attempts: 1}, // the producer retries by itself
-		Batch:    pipeline.Batch{Size: messageVolumes(a, o.options), Linger: a.Config.Pipeline.Linger},
+		Batch:    pipeline.Batch{Size: messageVolumes(a, o.options), Linger: a.Config.Pipeline.Linger, Gap: nextSample},
 		Drain:    a.Config.Pipeline.Drain, Abort: a.Abort, Observer: a.Observer,
 	}
 	err = p.Run(ctx)
@@ -137,6 +137,10 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	}
 	return s, err
 }
+
+// nextSample is how long a message waits for the next sample. Those of an archive follow each other faster, those of a
+// sensor do not.
+const nextSample = time.Millisecond
 
 // voxelizing returns the stage that makes a volume of each sample.
 func voxelizing(a *app.Env, v *voxelize.Voxelizer) pipeline.Stage[ingest.Sample, voxelize.Volume] {
@@ -242,7 +246,8 @@ func volumeMessage(vs []voxelize.Volume) (transport.Message, error) {
 	if last := vs[len(vs)-1].ID; len(vs) > 1 {
 		id += "-" + strings.TrimPrefix(last.String(), last.Stream+"/")
 	}
-	m := transport.New(vs[0].Stream, id, transport.ContentArrow, value)
-	m.SetHeader(transport.HeaderSchema, transport.SchemaOfVolumes(volarrow.Version(vs)))
-	return m, nil
+	schema := transport.Header{
+		Key: transport.HeaderSchema, Value: []byte(transport.SchemaOfVolumes(volarrow.Version(vs))),
+	}
+	return transport.New(vs[0].Stream, id, transport.ContentArrow, value, schema), nil
 }

@@ -66,29 +66,37 @@ func New() *Tally {
 
 // Add counts cs and returns those that are not duplicates.
 func (t *Tally) Add(cs []record.Classification) []record.Classification {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	var fresh []record.Classification
 	for i := range cs {
-		c := &cs[i]
-		if !t.known.Add(dedupe.Of(c.Key())) {
-			t.repeats++
-			continue
+		if t.Count(&cs[i]) {
+			fresh = append(fresh, cs[i])
 		}
-		fresh = append(fresh, *c)
-		t.recent[t.count.Classified%latencies] = c.LatencyMS
-		t.count.add(c)
-		// With labels, the table is by true class, which shows which classes are hard.
-		class := c.Class
-		if c.Label != nil {
-			class = int(*c.Label)
-		}
-		if t.classes[class] == nil {
-			t.classes[class] = &Count{}
-		}
-		t.classes[class].add(c)
 	}
 	return fresh
+}
+
+// Count counts a classification. It reports false for a duplicate.
+func (t *Tally) Count(c *record.Classification) bool {
+	var room [256]byte
+	key := dedupe.Of(c.AppendKey(room[:0]))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.known.Add(key) {
+		t.repeats++
+		return false
+	}
+	t.recent[t.count.Classified%latencies] = c.LatencyMS
+	t.count.add(c)
+	// With labels, the table is by true class, which shows which classes are hard.
+	class := c.Class
+	if c.Label != nil {
+		class = int(*c.Label)
+	}
+	if t.classes[class] == nil {
+		t.classes[class] = &Count{}
+	}
+	t.classes[class].add(c)
+	return true
 }
 
 // Total returns the count of all classifications.

@@ -4,6 +4,9 @@
 package transport
 
 import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -76,23 +79,27 @@ type Message struct {
 	Appended  time.Time
 }
 
-// New returns a message with an event ID, a content type and a checksum.
-func New(key, eventID, contentType string, value []byte) Message {
-	return Message{Key: []byte(key), Value: value, Headers: []Header{
-		{HeaderEventID, []byte(eventID)},
-		{headerContentType, []byte(contentType)},
-		{headerChecksum, checksum(value)},
-	}}
+// New returns a message with an event ID, a content type and a checksum, and with more headers.
+func New(key, eventID, contentType string, value []byte, more ...Header) Message {
+	headers := make([]Header, 0, 3+len(more))
+	headers = append(headers, Header{HeaderEventID, []byte(eventID)}, Header{headerContentType, []byte(contentType)},
+		Header{headerChecksum, checksum(value)})
+	return Message{Key: []byte(key), Value: value, Headers: append(headers, more...)}
 }
 
 // Header returns the value of the first header with that name.
 func (m *Message) Header(name string) (string, bool) {
-	for _, h := range m.Headers {
-		if h.Key == name {
-			return string(h.Value), true
+	value, ok := m.header(name)
+	return string(value), ok
+}
+
+func (m *Message) header(name string) ([]byte, bool) {
+	for i := range m.Headers {
+		if h := &m.Headers[i]; h.Key == name {
+			return h.Value, true
 		}
 	}
-	return "", false
+	return nil, false
 }
 
 // SetHeader replaces the headers with that name by one.
@@ -126,16 +133,17 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // checksum returns "crc32c:" and the CRC-32C (Castagnoli, as used by Kafka) of the value in hexadecimal.
 func checksum(value []byte) []byte {
-	return fmt.Appendf(nil, "crc32c:%08x", crc32.Checksum(value, castagnoli))
+	sum := binary.BigEndian.AppendUint32(nil, crc32.Checksum(value, castagnoli))
+	return hex.AppendEncode([]byte("crc32c:"), sum)
 }
 
 // Verify compares the value with its checksum. It accepts messages without one, which come from other programs.
 func (m *Message) Verify() error {
-	want, ok := m.Header(headerChecksum)
+	want, ok := m.header(headerChecksum)
 	if !ok {
 		return nil
 	}
-	if got := checksum(m.Value); string(got) != want {
+	if got := checksum(m.Value); !bytes.Equal(got, want) {
 		return fmt.Errorf("damaged message %s at %s/%d offset %d: value of %d bytes has checksum %s, header says %s",
 			m.EventID(), m.Topic, m.Partition, m.Offset, len(m.Value), got, want)
 	}

@@ -29,6 +29,9 @@ func New(topic pipeline.Sink[transport.Message], o Options) *Sink {
 	return &Sink{topic, o.Encoding, uint32(o.SchemaID)}
 }
 
+// schema is the header of all messages.
+var schema = []byte(transport.SchemaOfClassification(record.SchemaVersion))
+
 // Write stores cs. The event ID of a message is the key of the classification, so a volume classified by two models
 // is two events.
 func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
@@ -36,20 +39,20 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		return err
 	}
 	failed := map[int]error{}
-	var ms []transport.Message
-	var back []int // index in cs of each message
+	ms := make([]transport.Message, 0, len(cs))
+	back := make([]int, 0, len(cs)) // index in cs of each message
 	for i := range cs {
 		value, err := s.encoding.Encode(&cs[i], s.schemaID)
 		if err != nil {
 			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err))
 			continue
 		}
-		m := transport.New(cs[i].Stream, cs[i].Key(), s.encoding.ContentType(), value)
-		m.SetHeader(transport.HeaderSchema, transport.SchemaOfClassification(record.SchemaVersion))
+		more := append(make([]transport.Header, 0, 2), transport.Header{Key: transport.HeaderSchema, Value: schema})
 		if o := cs[i].Origin; o != nil {
-			m.SetHeader(transport.HeaderVolume, o.String())
+			more = append(more, transport.Header{Key: transport.HeaderVolume, Value: []byte(o.String())})
 		}
-		ms, back = append(ms, m), append(back, i)
+		ms = append(ms, transport.New(cs[i].Stream, cs[i].Key(), s.encoding.ContentType(), value, more...))
+		back = append(back, i)
 	}
 	if len(ms) > 0 {
 		err := s.topic.Write(ctx, ms)

@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"fmt"
 	"math"
 	"time"
@@ -52,8 +51,7 @@ func (e Encoding) Encode(c *record.Classification, schemaID uint32) ([]byte, err
 		}
 		return appendProto(b, classification, c, record.SchemaVersion), nil
 	}
-	text, err := json.Marshal(c)
-	return append(b, text...), err
+	return c.AppendJSON(b)
 }
 
 // check returns an error for values that would be cut off or that consumers could not decode.

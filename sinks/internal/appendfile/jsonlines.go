@@ -14,7 +14,6 @@ func JSONLines() Layout { return &jsonLines{} }
 
 type jsonLines struct {
 	keys reader
-	buf  bytes.Buffer
 }
 
 func (*jsonLines) Header() []byte    { return nil }
@@ -23,11 +22,11 @@ func (*jsonLines) Newer() Layout     { return nil }
 func (*jsonLines) Quotes() bool      { return false }
 
 func (l *jsonLines) Append(dst []byte, c *record.Classification) ([]byte, error) {
-	l.buf.Reset()
-	if err := json.NewEncoder(&l.buf).Encode(c); err != nil { // NaN has no JSON
+	b, err := c.AppendJSON(dst)
+	if err != nil { // NaN has no JSON
 		return dst, fmt.Errorf("%.200s: %w", c.EventID, err)
 	}
-	return append(dst, l.buf.Bytes()...), nil
+	return append(b, '\n'), nil
 }
 
 func (l *jsonLines) Key(row []byte) (dedupe.Key, bool) { return l.keys.keyOf(row) }
