@@ -239,3 +239,13 @@ func TestManyConnections(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// commit commits an offset of partition 0 for group "g".
+func commit(t *testing.T, b *embedded.Broker, topic string, offset int64) {
+	t.Helper()
+	res := exchange(t, b, request(8, 2, text("g"), ints(-1), text(""), binary.BigEndian.AppendUint64(nil, ^uint64(0)),
+		ints(1), text(topic), ints(1, 0), binary.BigEndian.AppendUint64(nil, uint64(offset)), text("")))
+	if len(res) < 2 || res[len(res)-1] != 0 || res[len(res)-2] != 0 {
+		t.Fatalf("cannot commit: %x", res)
+	}
+}
