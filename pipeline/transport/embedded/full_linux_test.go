@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
@@ -117,16 +116,6 @@ func TestFullDisk(t *testing.T) {
 	defer c.Close()
 	check(t, c, confirmed.Load())
 	t.Logf("%d messages were confirmed", confirmed.Load())
-}
-
-// await waits for a condition.
-func await(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(testenv.Patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited too long for %s", what)
-		}
-	}
 }
 
 // produceUntilStopped produces messages whose IDs count the confirmed ones.
