@@ -153,65 +153,6 @@ type loaded struct {
 	torn   bool
 }
 
-// scan reads the first size bytes of a file, and adds the keys of all rows that are not torn.
-func (f *File) scan(file io.ReaderAt, size int64, how *compression) (loaded, error) {
-	src := newSource(file, size, how)
-	if p, ok := src.(*pieces); ok {
-		defer p.close()
-	}
-	l := loaded{layout: f.c.Layout()}
-	s := newScanner(src, l.layout)
-	header := len(l.layout.Header()) > 0
-	// keys are those behind good. They are added when it is certain that the rows stay.
-	var keys []dedupe.Key
-	begun := int64(0) // offset of good in the text
-	add := func() error {
-		err := f.keys.Reserve(len(keys))
-		if err == nil {
-			for _, k := range keys {
-				f.keys.Add(k)
-			}
-			l.rows += len(keys)
-			keys = keys[:0]
-		}
-		return err
-	}
-	s.fill() // passes pieces without text
-	for {
-		if end, ok := s.end(s.at); ok {
-			l.good, begun = end, s.at
-		}
-		at := s.at
-		if at == begun || at-begun > maxPiece { // a longer piece is none of ours, and is not cut off
-			if err := add(); err != nil {
-				return l, err
-			}
-		}
-		row, err := s.next()
-		if err != nil {
-			l.torn, err = l.tear(s, row, err, tail{file, size, how, s.at - begun})
-			if err == nil && header && s.n == 0 && size > 0 { // pieces without text
-				l.good, l.torn = 0, true
-			}
-			return l, err
-		}
-		switch key, ok := l.layout.Key(row); {
-		case header && s.n == 1:
-			ok = l.layout.Begin(row)
-			if !ok {
-				return l, place(1, 0, fmt.Errorf("found %.60q, want the header %.60q", row, l.layout.Header()))
-			}
-		case ok:
-			keys = append(keys, key)
-		case how == plain && s.last() && (s.n > 1 || mayBegin(l.layout, row)):
-			l.torn = true
-			return l, nil
-		default:
-			return l, place(s.n, at, fmt.Errorf("found %.60q, want a classification", bytes.TrimSpace(row)))
-		}
-	}
-}
-
 // tail is the end of a file behind its last complete piece.
 type tail struct {
 	file io.ReaderAt

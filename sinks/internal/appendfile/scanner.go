@@ -2,9 +2,7 @@ package appendfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 )
 
 // scanner splits a text into rows.
@@ -63,17 +61,6 @@ func (s *scanner) fill() {
 	n := copy(s.buf, s.rest)
 	more, err := s.Read(s.buf[n:])
 	s.rest, s.err = s.buf[:n+more], err
-}
-
-// last reports whether nothing comes after the row that was returned.
-func (s *scanner) last() bool {
-	for len(s.rest) == 0 && s.err == nil {
-		// The row is in the buffer before rest, so the buffer must not be overwritten.
-		var one [1]byte
-		n, err := s.Read(one[:])
-		s.rest, s.err = append([]byte(nil), one[:n]...), err
-	}
-	return len(s.rest) == 0 && errors.Is(s.err, io.EOF)
 }
 
 // errorf returns an error for the row after those that were returned.
