@@ -56,6 +56,9 @@ type File struct {
 	// write has failed. That is cut off before the next write.
 	good int64
 	torn bool
+	// holes and headless are what is wrong with the file, until it is opened the next time.
+	holes    []hole
+	headless bool
 	// written is when the file was last written to.
 	written time.Time
 }
@@ -109,6 +112,9 @@ func (f *File) reopen() error {
 	if err = f.load(); err == nil {
 		err = f.cut()
 	}
+	if err == nil && len(f.holes) > 0 {
+		err = f.closeHoles()
+	}
 	if err == nil {
 		if l := f.layout.Newer(); l != nil {
 			err = f.upgrade(l)
@@ -142,6 +148,7 @@ func (f *File) load() error {
 		return err
 	}
 	f.layout, f.good, f.rows, f.torn, f.written = l.layout, l.good, l.rows, l.torn, info.ModTime()
+	f.holes, f.headless = l.holes, l.headless
 	return nil
 }
 
@@ -151,7 +158,13 @@ type loaded struct {
 	good   int64
 	rows   int
 	torn   bool
+	// holes are the zeros between rows, and headless is set if the header was in one.
+	holes    []hole
+	headless bool
 }
+
+// hole is a range of offsets.
+type hole struct{ from, to int64 }
 
 // tail is the end of a file behind its last complete piece.
 type tail struct {
@@ -166,7 +179,7 @@ type tail struct {
 func (l *loaded) tear(s *scanner, part []byte, err error, t tail) (bool, error) {
 	if errors.Is(err, io.EOF) {
 		if len(part) == 0 {
-			return false, nil
+			return s.hole > 0, nil
 		}
 		if t.how == plain && (s.n > 0 || mayBegin(l.layout, part)) && !l.holdsRow(part) {
 			return true, nil

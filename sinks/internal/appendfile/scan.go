@@ -22,9 +22,10 @@ const maxFinders = 8
 type stretch struct {
 	text []byte
 	rows []scannedRow
-	// part is what is left behind the last row of the text, and err is the error that ended it. Both are set in the last
-	// stretch only.
+	// part is what is left behind the last row of the text, end is the place of it, and err is the error that ended the
+	// text. They are set in the last stretch only.
 	part []byte
+	end  scannedRow
 	err  error
 
 	found chan struct{} // is closed when the rows have their keys
@@ -35,6 +36,7 @@ type scannedRow struct {
 	at  int64 // offset in the text of the file
 	// good is the offset in the file before the row, where the file can be cut, or -1.
 	good int64
+	hole int64 // number of zeros before it
 	key  dedupe.Key
 	ok   bool // the row is a classification
 }
@@ -87,11 +89,9 @@ func (f *File) scan(file io.ReaderAt, size int64, how *compression) (loaded, err
 		if err != nil {
 			return s.ended(row, err)
 		}
-		if !layout.Begin(row) {
-			return s.loaded, place(1, 0, fmt.Errorf("found %.60q, want the header %.60q", row, layout.Header()))
+		if first, err = s.begin(row); err != nil {
+			return s.loaded, err
 		}
-		first = bytes.Clone(row)
-		s.n = 1
 	}
 	finders := min(runtime.GOMAXPROCS(0), maxFinders)
 	s.layouts, s.order = make(chan Layout, finders), make(chan *stretch, finders)
@@ -107,6 +107,33 @@ func (f *File) scan(file io.ReaderAt, size int64, how *compression) (loaded, err
 	close(s.stop)
 	s.work.Wait()
 	return s.loaded, err
+}
+
+// begin handles the first row of a file that has a header, and returns the header. A file that begins with zeros has lost
+// it.
+func (s *scan) begin(row []byte) ([]byte, error) {
+	s.n = 1
+	hole := s.source.hole
+	if s.layout.Begin(row) {
+		s.addHole(0, hole)
+		return bytes.Clone(row), nil
+	}
+	header := s.layout.Header()
+	if hole > 0 && s.layout.Begin(header) {
+		if key, ok := s.layout.Key(row); ok {
+			s.keys, s.headless = append(s.keys, key), true
+			s.addHole(0, hole)
+			return header, nil
+		}
+	}
+	return nil, place(1, 0, fmt.Errorf("found %.60q, want the header %.60q", row, header))
+}
+
+// addHole notes zeros before a row.
+func (s *scan) addHole(at, n int64) {
+	if n > 0 {
+		s.holes = append(s.holes, hole{at, at + n})
+	}
 }
 
 // goodHere returns the offset in the file of the present place in the text, if the file can be cut there, or -1.
@@ -129,11 +156,11 @@ func (s *scan) split() {
 			r := scannedRow{at: s.source.at, good: s.goodHere()}
 			row, err := s.source.next()
 			if err != nil {
-				t.part, t.err, more = row, err, false
+				t.part, t.end, t.err, more = row, r, err, false
 				break
 			}
 			t.text = append(t.text, row...)
-			r.end = len(t.text)
+			r.end, r.hole = len(t.text), s.source.hole
 			t.rows = append(t.rows, r)
 		}
 		s.work.Go(func() {
@@ -164,6 +191,7 @@ func (s *scan) collect() error {
 			s.n++
 			if r.ok {
 				s.keys = append(s.keys, r.key)
+				s.addHole(r.at, r.hole)
 				continue
 			}
 			if s.tail.how == plain && (s.n > 1 || mayBegin(s.layout, t.row(i))) && s.last(t, i) {
@@ -173,7 +201,7 @@ func (s *scan) collect() error {
 			return place(s.n, r.at, notClassification(t.row(i)))
 		}
 		if t.err != nil {
-			if err := s.before(s.goodHere(), s.source.at); err != nil {
+			if err := s.before(t.end.good, t.end.at); err != nil {
 				return err
 			}
 			_, err := s.ended(t.part, t.err)

@@ -14,6 +14,7 @@ type scanner struct {
 	rest   []byte // what was read and not yet returned
 	at     int64  // offset of rest in the text
 	n      int    // number of rows returned
+	hole   int64  // number of zeros before the last row
 	err    error  // that ended the text
 }
 
@@ -22,8 +23,10 @@ func newScanner(s source, l Layout) *scanner {
 }
 
 // next returns the next row with its line end. At the end of the text it returns what is left, which is no whole row,
-// with [io.EOF], or with another error if the text ends because of that. A row is valid until the next call.
+// with [io.EOF], or with another error if the text ends because of that. A row is valid until the next call. Zeros before
+// a row are passed over.
 func (s *scanner) next() ([]byte, error) {
+	s.skipHole()
 	from, open := 0, false
 	for {
 		i := bytes.IndexByte(s.rest[from:], '\n')
@@ -50,6 +53,22 @@ func (s *scanner) next() ([]byte, error) {
 			s.n++
 			return row, nil
 		}
+	}
+}
+
+// skipHole passes over zeros. A program that truncates a file leaves them if another one goes on writing where it was.
+func (s *scanner) skipHole() {
+	s.hole = 0
+	for {
+		n := 0
+		for n < len(s.rest) && s.rest[n] == 0 {
+			n++
+		}
+		s.rest, s.at, s.hole = s.rest[n:], s.at+int64(n), s.hole+int64(n)
+		if len(s.rest) > 0 || s.err != nil {
+			return
+		}
+		s.fill()
 	}
 }
 
