@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -221,8 +222,59 @@ func frame(out []byte, b *Batch) []byte {
 	return out
 }
 
+// follow looks at what others have done to the journal since the last write. If it was renamed or removed, its rows are
+// in no file that the next start finds, so they are written to a new one.
+func (j *journal) follow() error {
+	info, err := j.file.Stat()
+	if err != nil {
+		return err
+	}
+	if size := info.Size(); size < j.end {
+		return fmt.Errorf("found %d bytes in %s, want %d: another program has truncated it, and %d rows are lost unless "+
+			"the bytes come back", size, j.path, j.end, j.rows)
+	}
+	there, err := os.Lstat(j.path)
+	if err == nil && os.SameFile(info, there) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := durable.OpenLocked(j.path, durable.NoFollow)
+	if err != nil {
+		return fmt.Errorf("cannot make a new journal in place of one that was renamed or removed: %w", err)
+	}
+	if err := j.copyTo(file); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	old := j.file
+	j.file = file
+	return old.Close()
+}
+
+// copyTo copies the complete frames to an empty file and makes them durable.
+func (j *journal) copyTo(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > 0 {
+		return fmt.Errorf("found %d bytes in %s, which another program has put in the place of the journal; move the file "+
+			"elsewhere", info.Size(), j.path)
+	}
+	return j.disk.try("copy the journal", func() error {
+		if _, err := io.Copy(file, io.NewSectionReader(j.file, 0, j.end)); err != nil {
+			return errors.Join(err, file.Truncate(0))
+		}
+		return errors.Join(file.Sync(), durable.Sync(filepath.Dir(j.path)))
+	})
+}
+
 // append writes a frame with a number of rows and makes it durable. If that fails, the journal is as before.
 func (j *journal) append(frame []byte, rows int) error {
+	if err := j.follow(); err != nil {
+		return err
+	}
 	if err := j.cut(); err != nil {
 		return err
 	}

@@ -333,14 +333,19 @@ func (s *staged) writeAll(ctx context.Context, path string) (rows int, err error
 	}); err != nil {
 		return 0, err
 	}
+	was := s.rows
+	if _, gone := old.(emptyFile); gone && was > 0 {
+		s.services.Log.Warn("the file was renamed or removed by another program; writing a new one", "file", s.path)
+		was = 0
+	}
 	write := func(cs []record.Classification) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		return s.disk.try("write the new file", func() error { return w.Write(cs) })
 	}
-	if rows, err = Each(old, write); err == nil && rows != s.rows {
-		err = fmt.Errorf("found %d rows in the file, want %d: another program has changed it", rows, s.rows)
+	if rows, err = Each(old, write); err == nil && rows != was {
+		err = fmt.Errorf("found %d rows in the file, want %d: another program has changed it", rows, was)
 	}
 	if err == nil {
 		n := 0

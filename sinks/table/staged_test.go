@@ -373,6 +373,60 @@ func TestChangedFile(t *testing.T) {
 	}
 }
 
+// TestRemovedJournal: when the journal was removed or renamed, its rows are in a new one with the rows that follow, so a
+// crash loses none of them. A journal that was truncated is an error.
+func TestRemovedJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.plain")
+	journal := filepath.Join(filepath.Dir(path), ".c.plain.journal")
+	s, err := table.OpenWithFaults(&plain, path, time.Hour, sinks.Services{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // the journal is damaged at the end
+	flush := func(i int) error {
+		return errors.Join(s.Write(t.Context(), batch(i)), s.(pipeline.Flusher).Flush(t.Context()))
+	}
+	if err := errors.Join(flush(0), os.Remove(journal), flush(1), os.Rename(journal, path+".old"), flush(2)); err != nil {
+		t.Fatal(err)
+	}
+	crashed := filepath.Join(t.TempDir(), "c.plain")
+	data, err := os.ReadFile(journal)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(filepath.Dir(crashed), ".c.plain.journal"), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows := tabletest.Stored(t, &plain, crashed); len(rows) != 3*perFlush {
+		t.Errorf("found %d rows after a crash, want %d", len(rows), 3*perFlush)
+	}
+	if err := os.Truncate(journal, 20); err != nil {
+		t.Fatal(err)
+	}
+	if err := flush(3); err == nil || !strings.Contains(err.Error(), "another program has truncated it") {
+		t.Errorf("found %v after the journal was truncated", err)
+	}
+}
+
+// TestRenamedFile: when the file was renamed, rows go to a new one.
+func TestRenamedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.plain")
+	s, err := table.OpenWithFaults(&plain, path, time.Nanosecond, sinks.Services{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Write(t.Context(), batch(0)), s.(pipeline.Flusher).Flush(t.Context()),
+		os.Rename(path, path+".old"), s.Write(t.Context(), batch(1)), s.(pipeline.Flusher).Flush(t.Context()),
+		s.Close(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, path + ".old"} {
+		if rows, err := tabletest.Read(&plain, p); err != nil || len(rows) != perFlush {
+			t.Errorf("found %d rows in %s, %v; want %d", len(rows), filepath.Base(p), err, perFlush)
+		}
+	}
+}
+
 // TestRepeated checks that exactly the classifications that are stored already are reported.
 func TestRepeated(t *testing.T) {
 	var repeated []string

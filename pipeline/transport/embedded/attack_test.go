@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
+	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/pipeline/transport/recordset/recordtest"
@@ -236,6 +238,108 @@ func TestManyConnections(t *testing.T) {
 		}
 	}
 	if err := c.Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// commit commits an offset of partition 0 for group "g".
+func commit(t *testing.T, b *embedded.Broker, topic string, offset int64) {
+	t.Helper()
+	res := exchange(t, b, request(8, 2, text("g"), ints(-1), text(""), binary.BigEndian.AppendUint64(nil, ^uint64(0)),
+		ints(1), text(topic), ints(1, 0), binary.BigEndian.AppendUint64(nil, uint64(offset)), text("")))
+	if len(res) < 2 || res[len(res)-1] != 0 || res[len(res)-2] != 0 {
+		t.Fatalf("cannot commit: %x", res)
+	}
+}
+
+// descriptors returns the number of open files of this process, or 0 if the system does not tell.
+func descriptors() int {
+	files, _ := os.ReadDir("/proc/self/fd")
+	return len(files)
+}
+
+// TestNothingLeaks sends 2,000 bad requests, and opens connections that send nothing, a part of a request, or a byte at
+// a time. When they are closed, the broker must hold as many goroutines and open files as before.
+func TestNothingLeaks(t *testing.T) {
+	b := start(t, embedded.Config{})
+	c := client(t, b)
+	if err := c.EnsureTopics(t.Context(), kafka.Topic{Name: "t", Partitions: 1}); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	await(t, "the client to be gone", func() bool { return b.Connections() == 0 })
+	goroutines, files := runtime.NumGoroutine(), descriptors()
+	good := request(18, 3, []byte{0, 2, 'a', 2, 'b', 0})
+	rng := rand.New(rand.NewPCG(22, 5))
+	var open []net.Conn
+	for i := range 2000 {
+		conn, err := net.Dial("tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad := bytes.Clone(good)
+		bad[rng.IntN(len(bad))] ^= byte(rng.IntN(255) + 1)
+		switch i % 4 {
+		case 0:
+			_, _ = conn.Write(bad) // the broker may close the connection meanwhile
+		case 1:
+			_, _ = conn.Write(bad[:rng.IntN(len(bad))])
+		case 2:
+			for _, one := range bad[:3] {
+				_, _ = conn.Write([]byte{one})
+			}
+		}
+		if i%8 < 4 { // the others stay open
+			_ = conn.Close()
+			continue
+		}
+		open = append(open, conn)
+	}
+	if n := b.Connections(); n > 256 {
+		t.Errorf("%d connections are open, limit 256", n)
+	}
+	if res := exchange(t, b, good); len(res) < 100 {
+		t.Errorf("an answer of %d bytes", len(res))
+	}
+	for _, conn := range open {
+		_ = conn.Close()
+	}
+	await(t, "goroutines and files to be as before", func() bool {
+		return runtime.NumGoroutine() <= goroutines && descriptors() <= files
+	})
+}
+
+// TestMemory stores far more than retention keeps. The broker must not remember what it has deleted.
+func TestMemory(t *testing.T) {
+	b := start(t, embedded.Config{
+		DataDir: t.TempDir(), RetentionBytes: 2 << 20, SegmentBytes: 256 << 10, RetentionEvery: 10 * time.Millisecond,
+	})
+	c := client(t, b)
+	if err := c.EnsureTopics(t.Context(), kafka.Topic{Name: "t", Partitions: 2}); err != nil {
+		t.Fatal(err)
+	}
+	p, err := kafka.NewProducer(c, kafka.ProducerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := make([]byte, 32<<10)
+	produce := func(n int) uint64 {
+		for i := range n {
+			key := fmt.Sprint(i)
+			if _, err := p.Produce(t.Context(), "t", transport.New(key, key, "text/plain", value)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := produce(200)
+	if after := produce(3000); after > before+8<<20 {
+		t.Errorf("%d KiB in use after 6 MiB, %d KiB after 100 MiB", before>>10, after>>10)
+	}
+	if err := p.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

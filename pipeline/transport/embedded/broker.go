@@ -52,35 +52,24 @@ type Config struct {
 // part is the broker's name for the observer.
 const part = "embedded broker"
 
-// warnings passes on kfake's warnings and errors. Its other messages are about the protocol.
-type warnings struct {
-	log      *slog.Logger
-	observer pipeline.Observer
-}
-
-// Logf implements kfake.Logger.
-func (w warnings) Logf(level kfake.LogLevel, format string, args ...any) {
-	switch level {
-	case kfake.LogLevelError:
-		w.observer.Count(part, pipeline.EventFailed, 1)
-		w.log.Error("embedded broker: " + fmt.Sprintf(format, args...))
-	case kfake.LogLevelWarn:
-		w.log.Warn("embedded broker: " + fmt.Sprintf(format, args...))
-	}
-}
-
 // frameSlack is the maximum size of a request beyond the largest batch: its header, topic names and further batches.
 const frameSlack = 12 << 20
 
 // Broker is a running broker.
 type Broker struct {
-	cluster *kfake.Cluster
-	addr    string
-	lock    *os.File
-	remove  func() error // removes the temporary directory
+	addr   string
+	lock   *os.File
+	remove func() error // removes the temporary directory
 
 	data     string // directory of the log
+	log      *slog.Logger
 	observer pipeline.Observer
+	storage  *storage
+	guard    *guard
+	opts     []kfake.Opt
+
+	mu      sync.Mutex
+	cluster *kfake.Cluster // nil if the log cannot be opened again after a failed write
 
 	stop chan struct{}
 	done sync.WaitGroup
@@ -90,7 +79,10 @@ type Broker struct {
 
 // Start starts a broker. It accepts connections when Start returns. The error names a directory or port that is in use.
 func Start(c Config) (*Broker, error) {
-	b := &Broker{stop: make(chan struct{}), observer: pipeline.Observed(c.Observer)}
+	b := &Broker{
+		stop: make(chan struct{}), observer: pipeline.Observed(c.Observer),
+		log: cmp.Or(c.Log, slog.New(slog.DiscardHandler)),
+	}
 	dir := c.DataDir
 	if dir == "" {
 		temp, remove, err := durable.TempDir("", "broker")
@@ -115,17 +107,18 @@ func (b *Broker) start(c Config, dir string) error {
 	}
 	b.lock, b.data = lock, filepath.Join(dir, "log")
 	batch := cmp.Or(c.MaxMessageBytes, 20<<20)
-	g := &guard{
+	b.storage = newStorage(b.data, b.log, b.observer)
+	b.guard = &guard{
 		maxFrame: batch + frameSlack, maxBatch: 4 * int64(batch), defaultPartitions: cmp.Or(c.Partitions, 4),
 		maxPartitions: cmp.Or(c.MaxPartitions, 4096),
-		data:          b.data, observer: b.observer, conns: map[*guardConn]struct{}{},
+		data:          b.data, observer: b.observer, storage: b.storage, conns: map[*guardConn]struct{}{},
 	}
-	opts := []kfake.Opt{
+	b.opts = []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.Ports(c.Port),
 		// The log has its own directory, so that kfake does not scan the lock file.
 		kfake.DataDir(b.data),
-		g.listen(),
+		kfake.ListenFn(b.guard.listen),
 		kfake.MaxVersions(versions()),
 		kfake.DefaultNumPartitions(cmp.Or(c.Partitions, 4)),
 		kfake.BrokerConfigs(map[string]string{
@@ -134,18 +127,35 @@ func (b *Broker) start(c Config, dir string) error {
 			"log.retention.bytes": strconv.FormatInt(cmp.Or(c.RetentionBytes, 256<<20), 10),
 			"log.retention.ms":    strconv.FormatInt(cmp.Or(c.Retention, 24*time.Hour).Milliseconds(), 10),
 		}),
-	}
-	if c.Log != nil || c.Observer != nil {
-		opts = append(opts, kfake.WithLogger(warnings{cmp.Or(c.Log, slog.New(slog.DiscardHandler)), b.observer}))
+		kfake.WithLogger(b.storage),
 	}
 	if c.SyncWrites {
-		opts = append(opts, kfake.SyncWrites())
+		b.opts = append(b.opts, kfake.SyncWrites())
 	}
-	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
+	if err := b.open(); err != nil {
 		return fmt.Errorf("data in %s, port %d: %w", dir, c.Port, err)
 	}
-	b.addr = b.cluster.ListenAddrs()[0]
+	b.addr = b.guard.port.Addr().String()
 	b.done.Go(func() { b.retain(cmp.Or(c.RetentionEvery, 30*time.Second)) })
+	b.done.Go(b.mend)
+	return nil
+}
+
+// open checks the log and starts kfake with it.
+func (b *Broker) open() error {
+	check := &logCheck{
+		dir: b.data, log: b.log, observer: b.observer, maxPartitions: b.guard.maxPartitions,
+	}
+	if err := check.run(); err != nil {
+		return err
+	}
+	cluster, err := kfake.NewCluster(b.opts...)
+	if err != nil {
+		return err
+	}
+	cluster.Fault(b.storage.faults()...)
+	b.cluster = cluster
+	close(b.guard.listener.ready)
 	return nil
 }
 
@@ -160,10 +170,18 @@ func (b *Broker) retain(every time.Duration) {
 		}
 		select {
 		case <-t.C:
-			b.cluster.ApplyRetention()
+			b.applyRetention()
 		case <-b.stop:
 			return
 		}
+	}
+}
+
+func (b *Broker) applyRetention() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.cluster != nil {
+		b.cluster.ApplyRetention()
 	}
 }
 
@@ -189,7 +207,9 @@ func (b *Broker) Close() error {
 	b.once.Do(func() {
 		close(b.stop)
 		b.done.Wait()
-		b.cluster.Close()
+		if b.cluster != nil {
+			b.cluster.Close()
+		}
 		b.err = b.release()
 	})
 	return b.err
@@ -198,6 +218,9 @@ func (b *Broker) Close() error {
 // release releases the lock and removes the temporary directory.
 func (b *Broker) release() error {
 	var errs []error
+	if b.guard != nil && b.guard.port != nil {
+		errs = append(errs, b.guard.port.Close())
+	}
 	if b.lock != nil {
 		errs = append(errs, b.lock.Close())
 	}

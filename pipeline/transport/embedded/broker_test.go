@@ -207,6 +207,16 @@ func TestRetention(t *testing.T) {
 	t.Errorf("%d messages after retention, want about 16", count(t, c, "log"))
 }
 
+// await waits for a condition.
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testenv.Patience); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited too long for %s", what)
+		}
+	}
+}
+
 func count(t *testing.T, c *kafka.Client, topic string) (n int) {
 	t.Helper()
 	for _, err := range c.Records(t.Context(), topic, false) {

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/voxelstream/voxelstream/internal/regular"
@@ -49,6 +48,10 @@ type guard struct {
 	maxPartitions     int    // of all topics
 	data              string // directory of the log
 	observer          pipeline.Observer
+	storage           *storage
+
+	port     *net.TCPListener
+	listener *guardListener // the present one
 
 	mu     sync.Mutex
 	conns  map[*guardConn]struct{}
@@ -57,30 +60,67 @@ type guard struct {
 	last   int // what stored returned
 }
 
-// listen makes kfake listen on guarded connections.
-func (g *guard) listen() kfake.Opt {
-	return kfake.ListenFn(func(network, addr string) (net.Listener, error) {
+// listen returns a listener for kfake, for as long as it runs. The port stays open when kfake is closed and opened again.
+func (g *guard) listen(network, addr string) (net.Listener, error) {
+	if g.port == nil {
 		l, err := net.Listen(network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return guardListener{l, g}, nil
-	})
-}
-
-type guardListener struct {
-	net.Listener
-	guard *guard
-}
-
-func (l guardListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+		g.port = l.(*net.TCPListener)
 	}
-	conn := &guardConn{Conn: c, guard: l.guard, active: time.Now()}
-	l.guard.add(conn)
-	return conn, nil
+	g.listener = &guardListener{TCPListener: g.port, guard: g, ready: make(chan struct{}), closed: make(chan struct{})}
+	return g.listener, nil
+}
+
+// guardListener accepts connections from when it is ready until it is closed.
+type guardListener struct {
+	*net.TCPListener
+
+	guard         *guard
+	ready, closed chan struct{}
+	once          sync.Once
+}
+
+// Accept waits for the next connection.
+func (l *guardListener) Accept() (net.Conn, error) {
+	select {
+	case <-l.ready:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	for {
+		c, err := l.TCPListener.Accept()
+		select {
+		case <-l.closed:
+			if err == nil {
+				err = c.Close() // the client connects again
+			}
+			return nil, errors.Join(net.ErrClosed, err)
+		default:
+		}
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() { // for the listener before
+			if err := l.SetDeadline(time.Time{}); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		conn := &guardConn{Conn: c, guard: l.guard, active: time.Now(), failures: l.guard.storage.failures.Load()}
+		l.guard.add(conn)
+		return conn, nil
+	}
+}
+
+// Close ends Accept, and leaves the port open.
+func (l *guardListener) Close() error {
+	l.once.Do(func() {
+		close(l.closed)
+		_ = l.SetDeadline(time.Now()) // fails if the port is closed
+	})
+	return nil
 }
 
 // add adds a connection. If there are too many, it closes the one that has been idle for longest.
@@ -222,6 +262,8 @@ type guardConn struct {
 	whole   []byte      // a checked request
 	frame   []byte      // the part of it that has not been read
 	granted atomic.Bool // it has grants
+	// failures is the number of failed writes when the connection was opened.
+	failures int64
 
 	// What follows is protected by guard.mu.
 	active time.Time // of the last complete request
@@ -328,8 +370,15 @@ func (c *guardConn) next() error {
 	return nil
 }
 
-// Write sends a response.
+// errStorage closes a connection whose response may confirm what was not written.
+var errStorage = errors.New("a write to the disk has failed")
+
+// Write sends a response. After a failed write to the disk, it closes the connection instead: kfake does not know which
+// of its responses are wrong, and clients repeat a request that is not answered.
 func (c *guardConn) Write(p []byte) (int, error) {
+	if c.guard.storage.failures.Load() != c.failures {
+		return 0, errors.Join(errStorage, c.Close())
+	}
 	if c.granted.Swap(false) {
 		c.guard.answered(c)
 	}

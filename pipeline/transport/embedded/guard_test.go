@@ -24,6 +24,7 @@ func TestTimes(t *testing.T) {
 	}{
 		{"nothing", nil, firstTime, 0},
 		{"a part of a request", [][]byte{metadata[:10]}, frameTime, 0},
+		{"a byte every 20 s", [][]byte{metadata[:1], metadata[1:2], metadata[2:3], metadata[3:4]}, frameTime, 0},
 		{"a request in two parts", [][]byte{metadata[:10], metadata[10:]}, 20*time.Second + idleTime, len(metadata)},
 		{"a request and a half", [][]byte{metadata, metadata[:3]}, 20*time.Second + frameTime, len(metadata)},
 	} {
@@ -34,7 +35,10 @@ func TestTimes(t *testing.T) {
 				g := &guard{maxFrame: 1 << 20, observer: pipeline.Unobserved, conns: map[*guardConn]struct{}{}}
 				conn := &guardConn{Conn: server, guard: g, active: time.Now()}
 				g.add(conn)
+				sent := make(chan struct{})
+				defer func() { <-sent }()
 				go func() {
+					defer close(sent)
 					for i, b := range c.send {
 						if i > 0 {
 							time.Sleep(20 * time.Second)

@@ -56,6 +56,9 @@ type File struct {
 	// write has failed. That is cut off before the next write.
 	good int64
 	torn bool
+	// holes and headless are what is wrong with the file, until it is opened the next time.
+	holes    []hole
+	headless bool
 	// written is when the file was last written to.
 	written time.Time
 }
@@ -109,6 +112,9 @@ func (f *File) reopen() error {
 	if err = f.load(); err == nil {
 		err = f.cut()
 	}
+	if err == nil && len(f.holes) > 0 {
+		err = f.closeHoles()
+	}
 	if err == nil {
 		if l := f.layout.Newer(); l != nil {
 			err = f.upgrade(l)
@@ -142,6 +148,7 @@ func (f *File) load() error {
 		return err
 	}
 	f.layout, f.good, f.rows, f.torn, f.written = l.layout, l.good, l.rows, l.torn, info.ModTime()
+	f.holes, f.headless = l.holes, l.headless
 	return nil
 }
 
@@ -151,66 +158,13 @@ type loaded struct {
 	good   int64
 	rows   int
 	torn   bool
+	// holes are the zeros between rows, and headless is set if the header was in one.
+	holes    []hole
+	headless bool
 }
 
-// scan reads the first size bytes of a file, and adds the keys of all rows that are not torn.
-func (f *File) scan(file io.ReaderAt, size int64, how *compression) (loaded, error) {
-	src := newSource(file, size, how)
-	if p, ok := src.(*pieces); ok {
-		defer p.close()
-	}
-	l := loaded{layout: f.c.Layout()}
-	s := newScanner(src, l.layout)
-	header := len(l.layout.Header()) > 0
-	// keys are those behind good. They are added when it is certain that the rows stay.
-	var keys []dedupe.Key
-	begun := int64(0) // offset of good in the text
-	add := func() error {
-		err := f.keys.Reserve(len(keys))
-		if err == nil {
-			for _, k := range keys {
-				f.keys.Add(k)
-			}
-			l.rows += len(keys)
-			keys = keys[:0]
-		}
-		return err
-	}
-	s.fill() // passes pieces without text
-	for {
-		if end, ok := s.end(s.at); ok {
-			l.good, begun = end, s.at
-		}
-		at := s.at
-		if at == begun || at-begun > maxPiece { // a longer piece is none of ours, and is not cut off
-			if err := add(); err != nil {
-				return l, err
-			}
-		}
-		row, err := s.next()
-		if err != nil {
-			l.torn, err = l.tear(s, row, err, tail{file, size, how, s.at - begun})
-			if err == nil && header && s.n == 0 && size > 0 { // pieces without text
-				l.good, l.torn = 0, true
-			}
-			return l, err
-		}
-		switch key, ok := l.layout.Key(row); {
-		case header && s.n == 1:
-			ok = l.layout.Begin(row)
-			if !ok {
-				return l, place(1, 0, fmt.Errorf("found %.60q, want the header %.60q", row, l.layout.Header()))
-			}
-		case ok:
-			keys = append(keys, key)
-		case how == plain && s.last() && (s.n > 1 || mayBegin(l.layout, row)):
-			l.torn = true
-			return l, nil
-		default:
-			return l, place(s.n, at, fmt.Errorf("found %.60q, want a classification", bytes.TrimSpace(row)))
-		}
-	}
-}
+// hole is a range of offsets.
+type hole struct{ from, to int64 }
 
 // tail is the end of a file behind its last complete piece.
 type tail struct {
@@ -225,7 +179,7 @@ type tail struct {
 func (l *loaded) tear(s *scanner, part []byte, err error, t tail) (bool, error) {
 	if errors.Is(err, io.EOF) {
 		if len(part) == 0 {
-			return false, nil
+			return s.hole > 0, nil
 		}
 		if t.how == plain && (s.n > 0 || mayBegin(l.layout, part)) && !l.holdsRow(part) {
 			return true, nil

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/sinks/internal/appendfile/appendtest"
@@ -108,4 +109,46 @@ func TestAppended(t *testing.T) {
 	write(t, s, 2, 6)
 	closed(t, s)
 	expect(t, 0, 6, path)
+}
+
+// TestHole: zeros between rows, which a program has left that went on writing after the file was truncated, are removed
+// when the file is opened. All rows stay, and are known.
+func TestHole(t *testing.T) {
+	for _, name := range []string{"c.jsonl", "c.csv"} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, name)
+		s := open(t, path, "")
+		write(t, s, 0, 3)
+		closed(t, s)
+		first := read(t, path)
+		s = open(t, path, "")
+		write(t, s, 3, 5)
+		closed(t, s)
+		whole := read(t, path)
+		more := whole[len(first):]
+		for place, content := range map[string][]byte{
+			"at the beginning": slices.Concat(make([]byte, len(first)), more),
+			"in the middle":    slices.Concat(first, make([]byte, 3<<20), more),
+			"in two places":    slices.Concat(make([]byte, 7), first, make([]byte, 1), more, make([]byte, 9)),
+		} {
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s, err := tryOpen(t, path)
+			if err != nil {
+				t.Errorf("%s, zeros %s: %v", name, place, err)
+				continue
+			}
+			write(t, s, 3, 6)
+			closed(t, s)
+			from := 0
+			if place == "at the beginning" {
+				from = 3
+			}
+			expect(t, from, 6, path)
+			if bytes.IndexByte(read(t, path), 0) >= 0 {
+				t.Errorf("%s, zeros %s: found zeros in the file", name, place)
+			}
+		}
+	}
 }

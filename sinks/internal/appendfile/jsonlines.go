@@ -47,8 +47,9 @@ func (*jsonLines) MayBegin(text []byte) bool {
 	return string(text[:n]) == begin[:n]
 }
 
-// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines made by Append are
-// read by a scanner that does not allocate. All others are read by encoding/json.
+// reader extracts the keys from lines. Its speed determines how long opening a file takes. Lines that Append makes of
+// names in ASCII are not decoded. Most others are read by a scanner that does not allocate, and the rest by
+// encoding/json.
 type reader struct {
 	line []byte
 	at   int
@@ -57,7 +58,11 @@ type reader struct {
 
 // keyOf returns the key of the classification in a line, or false if the line is not a classification.
 func (r *reader) keyOf(line []byte) (dedupe.Key, bool) {
-	if event, digest, ok := r.scan(line); ok {
+	event, digest, ok := ours(line)
+	if !ok {
+		event, digest, ok = r.scan(line)
+	}
+	if ok {
 		r.key = append(append(append(r.key[:0], event...), '@'), digest...)
 		return dedupe.Of(r.key), true
 	}
@@ -66,6 +71,55 @@ func (r *reader) keyOf(line []byte) (dedupe.Key, bool) {
 		return dedupe.Key{}, false
 	}
 	return dedupe.Of(c.Key()), true
+}
+
+// The fields that a line of Append begins with, and what is before the digest.
+var (
+	eventBegin  = []byte(`{"event_id":"`)
+	streamBegin = []byte(`","stream":"`)
+	modelBegin  = []byte(`,"model":{`)
+	digestBegin = []byte(`"digest":"`)
+)
+
+// ours returns event_id and model.digest of a line as Append makes it. It returns false for lines with escapes, and for
+// what can be damage or two lines without a line end between them: zeros, a second event_id, and brackets or quotation
+// marks that do not match.
+func ours(line []byte) (event, digest []byte, ok bool) {
+	if !bytes.HasPrefix(line, eventBegin) || !bytes.HasSuffix(line, []byte("}\n")) {
+		return nil, nil, false
+	}
+	event, rest, ok := bytes.Cut(line[len(eventBegin):], streamBegin)
+	if !ok || len(event) == 0 || bytes.IndexByte(event, '"') >= 0 {
+		return nil, nil, false
+	}
+	model := bytes.Index(rest, modelBegin)
+	if model < 0 {
+		return nil, nil, false
+	}
+	inModel := rest[model:]
+	if end := bytes.IndexByte(inModel, '}'); end >= 0 {
+		inModel = inModel[:end]
+	}
+	_, digest, ok = bytes.Cut(inModel, digestBegin)
+	end := bytes.IndexByte(digest, '"')
+	if !ok || end < 0 || bytes.IndexByte(rest, '\\') >= 0 || bytes.IndexByte(line, 0) >= 0 ||
+		bytes.Contains(rest, eventBegin) || bytes.Count(line, []byte{'"'})%2 != 0 ||
+		bytes.Count(line, []byte{'{'}) != bytes.Count(line, []byte{'}'}) ||
+		bytes.Count(line, []byte{'['}) != bytes.Count(line, []byte{']'}) {
+		return nil, nil, false
+	}
+	digest = digest[:end]
+	return event, digest, isASCII(event) && isASCII(digest) && bytes.IndexByte(event, '\\') < 0
+}
+
+// isASCII reports whether a text has only printable ASCII characters.
+func isASCII(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // maxDepth is the maximum nesting depth for scan. A classification has three levels.

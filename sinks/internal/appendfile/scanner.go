@@ -2,9 +2,7 @@ package appendfile
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
 )
 
 // scanner splits a text into rows.
@@ -16,6 +14,7 @@ type scanner struct {
 	rest   []byte // what was read and not yet returned
 	at     int64  // offset of rest in the text
 	n      int    // number of rows returned
+	hole   int64  // number of zeros before the last row
 	err    error  // that ended the text
 }
 
@@ -24,8 +23,10 @@ func newScanner(s source, l Layout) *scanner {
 }
 
 // next returns the next row with its line end. At the end of the text it returns what is left, which is no whole row,
-// with [io.EOF], or with another error if the text ends because of that. A row is valid until the next call.
+// with [io.EOF], or with another error if the text ends because of that. A row is valid until the next call. Zeros before
+// a row are passed over.
 func (s *scanner) next() ([]byte, error) {
+	s.skipHole()
 	from, open := 0, false
 	for {
 		i := bytes.IndexByte(s.rest[from:], '\n')
@@ -55,6 +56,22 @@ func (s *scanner) next() ([]byte, error) {
 	}
 }
 
+// skipHole passes over zeros. A program that truncates a file leaves them if another one goes on writing where it was.
+func (s *scanner) skipHole() {
+	s.hole = 0
+	for {
+		n := 0
+		for n < len(s.rest) && s.rest[n] == 0 {
+			n++
+		}
+		s.rest, s.at, s.hole = s.rest[n:], s.at+int64(n), s.hole+int64(n)
+		if len(s.rest) > 0 || s.err != nil {
+			return
+		}
+		s.fill()
+	}
+}
+
 // fill reads more. A row that the buffer has no room for makes it grow.
 func (s *scanner) fill() {
 	if len(s.rest) == len(s.buf) {
@@ -63,17 +80,6 @@ func (s *scanner) fill() {
 	n := copy(s.buf, s.rest)
 	more, err := s.Read(s.buf[n:])
 	s.rest, s.err = s.buf[:n+more], err
-}
-
-// last reports whether nothing comes after the row that was returned.
-func (s *scanner) last() bool {
-	for len(s.rest) == 0 && s.err == nil {
-		// The row is in the buffer before rest, so the buffer must not be overwritten.
-		var one [1]byte
-		n, err := s.Read(one[:])
-		s.rest, s.err = append([]byte(nil), one[:n]...), err
-	}
-	return len(s.rest) == 0 && errors.Is(s.err, io.EOF)
 }
 
 // errorf returns an error for the row after those that were returned.
