@@ -200,6 +200,7 @@ func (k *Consumer) generations() {
 			return
 		}
 		if err != nil {
+			err = k.client.explainGroup(err, k.cfg.Group, k.cfg.Topic)
 			k.joined(err, 0)
 			k.observer.Count(k.part, pipeline.EventRetried, 1)
 			k.client.logRetry("join group "+k.cfg.Group, failures, err)

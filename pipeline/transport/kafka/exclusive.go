@@ -74,7 +74,8 @@ func (e *ExclusiveConsumer) join(ctx context.Context) (err error) {
 		if err == nil {
 			break
 		}
-		e.client.log.Warn("cannot join the group, retrying", "group", e.id, "error", err)
+		e.client.log.Warn("cannot join the group, retrying", "group", e.id,
+			"error", e.client.explainGroup(err, e.id, e.topic))
 	}
 	over := make(chan struct{})
 	e.over = over
