@@ -47,7 +47,7 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	err := service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(),
 		service.Part{Run: func(ctx context.Context) error {
 			env.Line("The page is on " + env.HTTP.URL())
-			env.Live.Describe("authenticated", func() any { return env.HTTP.Token() != "" })
+			env.Live.Describe("authenticated", func() any { return env.HTTP.Authenticated() })
 			result <- work(ctx, &env)
 			return nil
 		}})

@@ -15,6 +15,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/try"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/internal/conns"
+	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/serve/choice"
@@ -119,6 +120,20 @@ func Serve(ctx context.Context, a *app.Env) error {
 	return errors.Join(err, rpc(drain), repository.Close(drain))
 }
 
+// allow checks the tokens of gRPC clients, which have the same roles as those of HTTP.
+func allow(l *service.Listener) func(token string, n grpc.Need) (valid, permitted bool) {
+	if !l.Authenticated() {
+		return nil
+	}
+	roles := map[grpc.Need][]service.Role{
+		grpc.Look: {service.Read, service.Ingest}, grpc.Infer: {service.Ingest}, grpc.Control: {},
+	}
+	return func(token string, n grpc.Need) (valid, permitted bool) {
+		err := l.Allow(token, roles[n]...)
+		return !errors.Is(err, service.ErrToken), err == nil
+	}
+}
+
 // listenGRPC serves gRPC if an address is configured. It returns a function that ends it.
 func listenGRPC(
 	ctx context.Context, a *app.Env, repository *served.Repository,
@@ -137,12 +152,12 @@ func listenGRPC(
 		return nil, fmt.Errorf("serve.grpc: %w", err)
 	}
 	at, ok := l.Addr().(*net.TCPAddr)
-	if a.HTTP.Token() == "" && !(ok && at.IP.IsLoopback()) {
+	if !a.HTTP.Authenticated() && !(ok && at.IP.IsLoopback()) {
 		return nil, errors.Join(app.Usage(fmt.Errorf("serve.grpc: %s is open to other machines and needs a token: set "+
-			"http.token_file or http.token", l.Addr())), l.Close())
+			"http.token_file, http.token or http.tokens", l.Addr())), l.Close())
 	}
 	s := grpc.New(grpc.Options{
-		Token: a.HTTP.Token(), Models: repository, Version: app.ReadBuild().Version, MaxMessage: int(c.MaxBody),
+		Allow: allow(a.HTTP), Models: repository, Version: app.ReadBuild().Version, MaxMessage: int(c.MaxBody),
 		Control: c.Control,
 	})
 	a.Log.Info("listening for gRPC", "address", l.Addr().String())

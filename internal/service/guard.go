@@ -1,8 +1,6 @@
 package service
 
 import (
-	"bytes"
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -17,8 +15,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/voxelstream/voxelstream/internal/tlsfile"
 )
 
 // Limits of logins.
@@ -34,15 +30,15 @@ const (
 	maxAddresses = 1024
 )
 
-// guard decides which requests are answered. With a token, requests must carry it, as a bearer token or as the cookie
-// that the login page sets. Without one, only requests that name this machine are answered, so that no other site can
+// guard decides which requests are answered. With tokens, requests must carry one whose role admits them (see routes), as
+// a bearer token or as the cookie that the login page sets. Without one, only requests that name this machine are answered, so that no other site can
 // reach the listener under a name of its own (DNS rebinding). Requests that change something are refused if another
 // site makes them.
 type guard struct {
 	next   http.Handler
-	token  string // empty: none is required
-	cookie string // name of the cookie
-	secure bool   // the listener uses TLS
+	tokens *tokens // none: none is required
+	cookie string  // name of the cookie
+	secure bool    // the listener uses TLS
 	hosts  map[string]bool
 	cross  *http.CrossOriginProtection
 
@@ -56,23 +52,6 @@ type tries struct {
 	since time.Time
 }
 
-// loadToken returns the configured token, or an empty string.
-func (o Options) loadToken() (string, error) {
-	token, from := o.Token, "token"
-	if o.TokenFile != "" {
-		text, err := tlsfile.Read(o.TokenFile)
-		if err != nil {
-			return "", fmt.Errorf("http.token_file: %w", err)
-		}
-		line, _, _ := bytes.Cut(text, []byte("\n"))
-		token, from = strings.TrimSuffix(string(line), "\r"), "token_file: "+o.TokenFile
-	}
-	if (token != "" || o.TokenFile != "") && len(token) < minToken {
-		return "", fmt.Errorf("http.%s: found a token of %d characters, want %d or more", from, len(token), minToken)
-	}
-	return token, nil
-}
-
 // newToken returns a random token of 128 bits.
 func newToken() string {
 	var b [16]byte
@@ -81,9 +60,9 @@ func newToken() string {
 }
 
 // newGuard protects a handler. hosts are the names of this machine that requests may use without a token.
-func newGuard(next http.Handler, token, port string, secure bool, hosts ...string) *guard {
+func newGuard(next http.Handler, tokens *tokens, port string, secure bool, hosts ...string) *guard {
 	g := &guard{
-		next: next, token: token, cookie: "voxelstream-" + port, secure: secure,
+		next: next, tokens: tokens, cookie: "voxelstream-" + port, secure: secure,
 		hosts: map[string]bool{"localhost": true},
 		cross: http.NewCrossOriginProtection(), tries: map[string]*tries{},
 	}
@@ -91,13 +70,6 @@ func newGuard(next http.Handler, token, port string, secure bool, hosts ...strin
 		g.hosts[strings.ToLower(h)] = true
 	}
 	return g
-}
-
-// session returns the value of the cookie, from which the token cannot be computed.
-func (g *guard) session() string {
-	m := hmac.New(sha256.New, []byte(g.token))
-	m.Write([]byte("voxelstream session"))
-	return hex.EncodeToString(m.Sum(nil))
 }
 
 // equal compares two texts in a time that does not depend on where they differ.
@@ -120,7 +92,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "a connection of another site is refused")
 		return
 	}
-	if g.token == "" {
+	if !g.tokens.any() {
 		if !g.local(r.Host) {
 			refuse(w, http.StatusForbidden, fmt.Sprintf(
 				"host %.100q is not this machine: set http.token to allow access under other names", r.Host))
@@ -134,20 +106,22 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		if g.check(w, r, bearer, false) {
-			g.next.ServeHTTP(w, r)
+		if t := g.check(w, r, bearer, false); t != nil {
+			g.pass(w, r, t)
 		}
 		return
 	}
-	if c, err := r.Cookie(g.cookie); err == nil && equal(c.Value, g.session()) {
-		g.next.ServeHTTP(w, r)
-		return
+	if c, err := r.Cookie(g.cookie); err == nil {
+		if t := g.tokens.ofSession(c.Value); t != nil {
+			g.pass(w, r, t)
+			return
+		}
 	}
 	browser := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html")
 	if q := r.URL.Query(); browser && q.Has("token") {
-		if g.check(w, r, q.Get("token"), true) {
+		if t := g.check(w, r, q.Get("token"), true); t != nil {
 			q.Del("token")
-			g.admit(w, r, (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).RequestURI())
+			g.admit(w, t, (&url.URL{Path: r.URL.Path, RawQuery: q.Encode()}).RequestURI())
 		}
 		return
 	}
@@ -157,6 +131,15 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("WWW-Authenticate", "Bearer")
 	refuse(w, http.StatusUnauthorized, "want a token: Authorization: Bearer TOKEN, or log in on /login")
+}
+
+// pass answers a request if the role of its token admits it.
+func (g *guard) pass(w http.ResponseWriter, r *http.Request, t *token) {
+	if roles := rolesOf(r); !t.may(roles...) {
+		refuse(w, http.StatusForbidden, denied(t, roles))
+		return
+	}
+	g.next.ServeHTTP(w, r)
 }
 
 // sameOrigin reports whether a request comes from a page of this server or from a program.
@@ -180,26 +163,27 @@ func (g *guard) local(host string) bool {
 	return g.hosts[name] || ip != nil && ip.IsLoopback()
 }
 
-// check reports whether a token is right. Otherwise, or after too many tries, it answers.
-func (g *guard) check(w http.ResponseWriter, r *http.Request, token string, browser bool) bool {
+// check returns the token with a text. If there is none, or after too many tries, it answers and returns nil.
+func (g *guard) check(w http.ResponseWriter, r *http.Request, text string, browser bool) *token {
 	address, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		address = r.RemoteAddr
 	}
-	status, text := http.StatusUnauthorized, "The token is wrong."
-	switch err := g.try(address, equal(token, g.token), time.Now()); {
+	found := g.tokens.find(text)
+	status, answer := http.StatusUnauthorized, "The token is wrong."
+	switch err := g.try(address, found != nil, time.Now()); {
 	case err == nil:
-		return true
+		return found
 	case errors.Is(err, errTries):
-		status, text = http.StatusTooManyRequests, "There were too many wrong tokens. Try again in a minute."
+		status, answer = http.StatusTooManyRequests, "There were too many wrong tokens. Try again in a minute."
 		w.Header().Set("Retry-After", fmt.Sprint(int(tryTime.Seconds())))
 	}
 	if browser {
-		loginPage(w, status, text)
+		loginPage(w, status, answer)
 	} else {
-		refuse(w, status, text)
+		refuse(w, status, answer)
 	}
-	return false
+	return nil
 }
 
 // Errors of try.
@@ -253,8 +237,8 @@ func (g *guard) login(w http.ResponseWriter, r *http.Request) {
 			loginPage(w, http.StatusBadRequest, "The form could not be read.")
 			return
 		}
-		if g.check(w, r, r.PostForm.Get("token"), true) {
-			g.admit(w, r, "/")
+		if t := g.check(w, r, r.PostForm.Get("token"), true); t != nil {
+			g.admit(w, t, "/")
 		}
 	default:
 		w.Header().Set("Allow", "GET, POST")
@@ -263,12 +247,12 @@ func (g *guard) login(w http.ResponseWriter, r *http.Request) {
 }
 
 // admit sets the cookie and sends the browser to a path of this server.
-func (g *guard) admit(w http.ResponseWriter, _ *http.Request, path string) {
+func (g *guard) admit(w http.ResponseWriter, t *token, path string) {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.HasPrefix(path, "/\\") {
 		path = "/"
 	}
 	http.SetCookie(w, &http.Cookie{ //nolint:gosec // not Secure where the page is served without TLS
-		Name: g.cookie, Value: g.session(), Path: "/", HttpOnly: true, Secure: g.secure,
+		Name: g.cookie, Value: t.session(), Path: "/", HttpOnly: true, Secure: g.secure,
 		SameSite: http.SameSiteStrictMode,
 	})
 	w.Header().Set("Cache-Control", "no-store")
@@ -308,7 +292,7 @@ var loginTemplate = sync.OnceValue(func() *template.Template {
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 {{if .Text}}<p class="wrong" role="alert">{{.Text}}</p>
 {{end}}<button>Log in</button>
-<p>The program prints the token when it starts, or its configuration has it as <code>http.token</code>.</p>
+<p>The program prints the token when it starts, or its configuration has it as <code>http.token</code> or <code>http.tokens</code>.</p>
 </form>
 </body>
 </html>

@@ -7,24 +7,30 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
 const testToken = "a token of the tests"
 
-func guarded(token string) *guard {
+func guarded(list ...*token) *guard {
 	return newGuard(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "inside")
-	}), token, "80", false, "127.0.0.1")
+	}), &tokens{list: list, log: slog.New(slog.DiscardHandler)}, "80", false, "127.0.0.1")
 }
+
+func admin() *token { return &token{name: "http.token", roles: []Role{Admin}, text: testToken} }
 
 func ask(t *testing.T, g *guard, method, target string, header ...string) *httptest.ResponseRecorder {
 	t.Helper()
@@ -40,7 +46,7 @@ func ask(t *testing.T, g *guard, method, target string, header ...string) *httpt
 // TestWithoutToken: on a loopback address, only requests that name this machine are answered, and no other site changes
 // anything.
 func TestWithoutToken(t *testing.T) {
-	g := guarded("")
+	g := guarded()
 	for _, c := range []struct {
 		method, target string
 		header         []string
@@ -68,7 +74,7 @@ func TestWithoutToken(t *testing.T) {
 
 // TestToken: with a token, nothing but the health checks and the login is answered without it.
 func TestToken(t *testing.T) {
-	g := guarded(testToken)
+	g := guarded(admin())
 	for _, c := range []struct {
 		method, target string
 		header         []string
@@ -85,7 +91,7 @@ func TestToken(t *testing.T) {
 		{"GET", "/metrics", []string{"Authorization", "Bearer " + testToken}, 200},
 		{"GET", "/metrics", []string{"Authorization", "Bearer wrong"}, 401},
 		{"GET", "/metrics", []string{"Authorization", "Basic " + testToken}, 401},
-		{"GET", "/", []string{"Cookie", "voxelstream-80=" + g.session()}, 200},
+		{"GET", "/", []string{"Cookie", "voxelstream-80=" + admin().session()}, 200},
 		{"GET", "/", []string{"Cookie", "voxelstream-80=" + testToken}, 401},
 		{"GET", "/?token=wrong", []string{"Accept", "text/html"}, 401},
 	} {
@@ -106,7 +112,7 @@ func TestToken(t *testing.T) {
 
 // TestTries: after too many wrong tokens, an address has to wait; others do not.
 func TestTries(t *testing.T) {
-	g := guarded(testToken)
+	g := guarded(admin())
 	now := time.Now()
 	for range maxTries {
 		if err := g.try("a", false, now); !errors.Is(err, errToken) {
@@ -133,11 +139,11 @@ func TestTries(t *testing.T) {
 // TestLogin: a browser that logs in gets in, over a real listener on all addresses, which makes its own token.
 func TestLogin(t *testing.T) {
 	l, _ := serve(t, Options{Listen: "0.0.0.0:0"}, func(l *Listener) {
-		l.Handle("GET /", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		l.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "inside")
 		}))
 	})
-	if len(l.Token()) < minToken || !strings.Contains(l.URL(), "token="+l.Token()) {
+	if len(l.random) < minToken || !strings.Contains(l.URL(), "token="+l.random) {
 		t.Fatalf("found %s", l.URL())
 	}
 	jar, _ := cookiejar.New(nil)
@@ -151,7 +157,7 @@ func TestLogin(t *testing.T) {
 		token  string
 		status int
 		want   string
-	}{{"wrong", 401, "The token is wrong."}, {l.Token(), 200, "inside"}} {
+	}{{"wrong", 401, "The token is wrong."}, {l.random, 200, "inside"}} {
 		res, err := c.PostForm(address+"/login", url.Values{"token": {step.token}})
 		if err != nil {
 			t.Fatal(err)
@@ -173,22 +179,198 @@ func TestTokenFile(t *testing.T) {
 		}
 		return path
 	}
-	if token, err := (Options{TokenFile: write("t", testToken+"\r\nmore")}).loadToken(); err != nil ||
-		token != testToken {
-		t.Errorf("found %q, %v", token, err)
+	file := write("t", testToken+"\r\nmore")
+	all, err := Options{TokenFile: file, Tokens: []string{"grafana:read:" + write("g", "a token of a dashboard\n")}}.load()
+	if err != nil || len(all.list) != 2 || all.list[0].text != testToken || all.list[1].text != "a token of a dashboard" {
+		t.Errorf("found %+v, %v", all, err)
 	}
-	for _, o := range []Options{{Token: "short"}, {TokenFile: write("empty", "")}, {TokenFile: "missing"}} {
-		if token, err := o.loadToken(); err == nil {
-			t.Errorf("%+v: found %q, want an error", o, token)
+	for _, o := range []Options{
+		{Token: "short"},
+		{TokenFile: write("empty", "")},
+		{TokenFile: "missing"},
+		{Tokens: []string{"a:read:missing"}},
+		{Token: testToken, Tokens: []string{"a:read:" + file}}, // the same
+	} {
+		if found, err := o.load(); err == nil {
+			t.Errorf("%+v: found %+v, want an error", o, found)
+		} else if strings.Contains(err.Error(), testToken) {
+			t.Errorf("the error shows the token: %v", err)
 		}
 	}
 	for _, o := range []Options{
 		{Listen: ":0", Token: testToken, TokenFile: "x"},
 		{Listen: ":0", CertFile: "x"},
+		{Listen: ":0", Tokens: []string{"a:read"}},
+		{Listen: ":0", Tokens: []string{"a:write:file"}},
+		{Listen: ":0", Tokens: []string{":read:file"}},
 	} {
 		if o.Validate() == nil {
 			t.Errorf("%+v: want an error", o)
 		}
+	}
+	if err := (Options{Listen: ":0", Tokens: []string{"a:read+ingest:C:/file"}}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTokenReload changes the token of a file. A file that cannot be used keeps the token that it had.
+func TestTokenReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("the first token of all")
+	all, err := Options{Tokens: []string{"a:read:" + file}}.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	all.log = slog.New(slog.NewTextHandler(&log, nil))
+	g := newGuard(http.NotFoundHandler(), all, "80", false)
+	status := func(text string) int {
+		all.read = time.Time{} // as if time had passed
+		return ask(t, g, "GET", "/metrics", "Authorization", "Bearer "+text).Code
+	}
+	cookie := all.list[0].session()
+	for _, step := range []struct {
+		file, text string
+		status     int
+	}{
+		{"the first token of all", "the first token of all", 404},
+		{"short", "the first token of all", 404},
+		{"short", "short", 401},
+		{"the second token of all", "the second token of all", 404},
+		{"the second token of all", "the first token of all", 401},
+	} {
+		write(step.file)
+		if got := status(step.text); got != step.status {
+			t.Errorf("%+v: found %d", step, got)
+		}
+	}
+	if n := strings.Count(log.String(), "the previous token stays valid"); n != 1 || strings.Contains(log.String(), "of all") {
+		t.Errorf("found %s", &log)
+	}
+	if w := ask(t, g, "GET", "/metrics", "Cookie", "voxelstream-80="+cookie); w.Code != 401 {
+		t.Errorf("the session of a token that is gone: found %d", w.Code)
+	}
+}
+
+// TestRoles walks every route with every role. The table says the same as the list of routes, so that a route or a role
+// that is added or changed must be added here too.
+func TestRoles(t *testing.T) {
+	const read, ingest, both, none = "read", "ingest", "read ingest", ""
+	want := map[string]string{
+		"/": both, "GET /metrics": read, "GET /live": read, "GET /api/status": read, "GET /api/run": read,
+		"GET /api/timeline": read, "GET /api/frame": read, "GET /api/find": read, "GET /api/train": read,
+		"GET /api/graph": read, "GET /api/models": read, "POST /api/models/switch": none,
+		"POST /api/models/rollback": none, "GET /api/dead-letters": read,
+		"GET /api/dead-letters/{partition}/{offset}": read, "POST /api/dead-letters/replay": none,
+		"POST /api/digit": ingest, "POST /api/explain": ingest, "/v1/": both, "/v1/classify": ingest, "/v2": both,
+		"/v2/": both, "/v2/models/{model}/infer": ingest, "/v2/models/{model}/versions/{version}/infer": ingest,
+		"/v2/repository/": none, "/v2/repository/index": both,
+		"GET /debug/pprof/": none, "GET /debug/pprof/cmdline": none, "GET /debug/pprof/profile": none,
+		"GET /debug/pprof/symbol": none, "POST /debug/pprof/symbol": none, "GET /debug/pprof/trace": none,
+	}
+	list := []*token{admin()}
+	for _, r := range []Role{Read, Ingest} {
+		list = append(list, &token{name: string(r), roles: []Role{r}, text: "a token that may " + string(r)})
+	}
+	list = append(list, &token{name: "both", roles: []Role{Read, Ingest}, text: "a token that may do both"})
+	g := guarded(list...)
+	for pattern := range routes {
+		roles, ok := want[pattern]
+		if !ok {
+			t.Errorf("route %q is not in the table of this test", pattern)
+			continue
+		}
+		method, path, found := strings.Cut(pattern, " ")
+		if !found {
+			method, path = "PUT", pattern // a route for all methods
+		}
+		path = strings.NewReplacer("{model}", "m", "{version}", "1", "{partition}", "0", "{offset}", "17").Replace(path)
+		for _, p := range list {
+			w := ask(t, g, method, path, "Authorization", "Bearer "+p.text)
+			status := http.StatusForbidden
+			if p.roles[0] == Admin || strings.Contains(roles, string(p.roles[0])) ||
+				p.name == "both" && roles != none {
+				status = http.StatusOK
+			}
+			if w.Code != status {
+				t.Errorf("%s with %s: found %d, want %d", pattern, p.name, w.Code, status)
+			}
+			if status == http.StatusForbidden && !strings.Contains(w.Body.String(), `"error":"token \"`+p.name+`\" has the role `) {
+				t.Errorf("%s with %s: found %s", pattern, p.name, w.Body)
+			}
+		}
+		if w := ask(t, g, method, path); w.Code != http.StatusUnauthorized || w.Header().Get("WWW-Authenticate") != "Bearer" {
+			t.Errorf("%s without a token: found %d", pattern, w.Code)
+		}
+	}
+	if len(want) != len(routes) {
+		t.Errorf("found %d routes, want %d", len(routes), len(want))
+	}
+	w := ask(t, g, "POST", "/v2/repository/models/m/load", "Authorization", "Bearer a token that may do both")
+	if got := strings.TrimSpace(w.Body.String()); got !=
+		`{"error":"token \"both\" has the role read and ingest, this request needs admin"}` {
+		t.Errorf("found %s", got)
+	}
+	for _, path := range []string{"//v2/repository/models/m/load", "/v2/../v2/repository/models/m/load", "/v2/repository/x%2fy"} {
+		if w := ask(t, g, "POST", path, "Authorization", "Bearer a token that may read"); w.Code == http.StatusOK {
+			t.Errorf("%s: found %d", path, w.Code)
+		}
+	}
+}
+
+// TestRouteWithoutRoles: a route that is not in the list cannot be added.
+func TestRouteWithoutRoles(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("the route was added")
+		}
+	}()
+	NewListener(Options{}, nil).Handle("GET /new", http.NotFoundHandler())
+}
+
+// TestCertificateReload: the listener uses a renewed certificate for the next connection.
+func TestCertificateReload(t *testing.T) {
+	ours := testenv.NewAuthority(t)
+	dir := t.TempDir()
+	o := Options{Listen: ":0", CertFile: filepath.Join(dir, "cert.pem"), KeyFile: filepath.Join(dir, "key.pem")}
+	renew := func(name string) {
+		t.Helper()
+		cert, key := ours.Issue(name)
+		for to, from := range map[string]string{o.CertFile: cert, o.KeyFile: key} {
+			text, err := os.ReadFile(from)
+			if err == nil {
+				err = os.WriteFile(to, text, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	renew("one")
+	l, _ := serve(t, o, nil)
+	name := func() string {
+		t.Helper()
+		c, err := tls.Dial("tcp", l.Addr(), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() //nolint:errcheck // nothing was sent
+		return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	first := name()
+	if err := os.WriteFile(o.KeyFile, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	half := name()
+	renew("two")
+	if got := []string{first, half, name()}; !slices.Equal(got, []string{"one", "one", "two"}) {
+		t.Errorf("found %q", got)
 	}
 }
 

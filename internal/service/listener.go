@@ -21,12 +21,13 @@ import (
 
 // Options are the settings of the HTTP listener.
 type Options struct {
-	Listen    string `yaml:"listen" flag:"http" doc:"HOST:PORT to serve the page, its API, /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
-	Token     string `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. Empty: a random one, printed at the start, if listen is not a loopback address; otherwise none."`
-	TokenFile string `yaml:"token_file" doc:"File whose first line is the token."`
-	CertFile  string `yaml:"cert_file" doc:"PEM file with the certificate of the listener, which then uses HTTPS."`
-	KeyFile   string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
-	PProf     bool   `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
+	Listen    string   `yaml:"listen" flag:"http" doc:"HOST:PORT to serve the page, its API, /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
+	Token     string   `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. Empty, and without tokens: a random one, printed at the start, if listen is not a loopback address; otherwise none."`
+	TokenFile string   `yaml:"token_file" doc:"File whose first line is the token. It is read again when it changes."`
+	Tokens    []string `yaml:"tokens" doc:"Further tokens, as NAME:ROLES:FILE. ROLES is read, ingest, admin, or several with + between them; the first line of FILE is the token. The files are read again when they change. token and token_file have the role admin."`
+	CertFile  string   `yaml:"cert_file" doc:"PEM file with the certificate of the listener, which then uses HTTPS. It is read again for each connection."`
+	KeyFile   string   `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
+	PProf     bool     `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
 }
 
 // Limits for clients. A handler that needs more time extends its deadlines with [http.ResponseController].
@@ -51,6 +52,11 @@ func (o Options) Validate() error {
 	}
 	if o.Token != "" && o.TokenFile != "" {
 		problems = append(problems, errors.New("token, token_file: found both, want at most one of them"))
+	}
+	for _, s := range o.Tokens {
+		if _, err := parseToken(s); err != nil {
+			problems = append(problems, fmt.Errorf("tokens: %w", err))
+		}
 	}
 	if err := o.tls().Validate(); err != nil {
 		problems = append(problems, err)
@@ -86,8 +92,8 @@ type Listener struct {
 	server *http.Server
 	socket net.Listener
 	cancel context.CancelFunc // ends the contexts of all requests
-	token  string             // that requests must carry; empty if none is required
-	random bool               // the token was made by start
+	tokens *tokens            // one of which requests must carry, if there are any
+	random string             // the token that was made by start
 }
 
 // NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to
@@ -102,18 +108,48 @@ func NewListener(o Options, log *slog.Logger) *Listener {
 	return l
 }
 
-// Handle adds a handler like [http.ServeMux.Handle]. It may be called while requests are served. The context of a
-// request ends when the listener stops.
-func (l *Listener) Handle(pattern string, h http.Handler) { l.mux.Handle(pattern, h) }
+// Handle adds a handler like [http.ServeMux.Handle]. The pattern must be in the list of routes with their roles, or
+// Handle panics. It may be called while requests are served. The context of a request ends when the listener stops.
+func (l *Listener) Handle(pattern string, h http.Handler) {
+	if _, ok := routes[pattern]; !ok {
+		panic(fmt.Sprintf("service: route %q has no roles", pattern))
+	}
+	l.mux.Handle(pattern, h)
+}
 
 // Addr returns HOST:PORT. The part must have started.
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
-// Token returns the token that requests must carry. It is empty if none is required. The part must have started.
-func (l *Listener) Token() string { return l.token }
+// Authenticated reports whether requests must carry a token. The part must have started.
+func (l *Listener) Authenticated() bool { return l.tokens.any() }
+
+// Allow returns nil if a token may do what the roles may do, for listeners of other protocols. Otherwise the error wraps
+// ErrToken or ErrRole. The part must have started.
+func (l *Listener) Allow(text string, roles ...Role) error {
+	if !l.tokens.any() {
+		return nil
+	}
+	t := l.tokens.find(text)
+	if t == nil {
+		return ErrToken
+	}
+	if !t.may(roles...) {
+		return fmt.Errorf("%w: %s", ErrRole, denied(t, roles))
+	}
+	return nil
+}
 
 // URL returns the address of the page for a browser, with the token if it is a random one. The part must have started.
 func (l *Listener) URL() string {
+	u := l.base()
+	if l.random != "" {
+		u.RawQuery = url.Values{"token": {l.random}}.Encode()
+	}
+	return u.String()
+}
+
+// base returns the address of the page, without a token.
+func (l *Listener) base() *url.URL {
 	host, port, err := net.SplitHostPort(l.Addr())
 	if err != nil {
 		host = l.Addr()
@@ -124,14 +160,11 @@ func (l *Listener) URL() string {
 			host = name
 		}
 	}
-	u := url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: "/"}
+	u := &url.URL{Scheme: "http", Host: net.JoinHostPort(host, port), Path: "/"}
 	if l.o.CertFile != "" {
 		u.Scheme = "https"
 	}
-	if l.random {
-		u.RawQuery = url.Values{"token": {l.token}}.Encode()
-	}
-	return u.String()
+	return u
 }
 
 // Part returns the listener as a part of a service. It should be the first part, so that /readyz is available while the
@@ -145,14 +178,17 @@ func (l *Listener) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if l.token, err = l.o.loadToken(); err != nil {
+	if l.tokens, err = l.o.load(); err != nil {
 		return err
 	}
+	l.tokens.log = l.log
 	var encryption *tls.Config
 	if l.o.CertFile != "" {
-		if encryption, err = l.o.tls().Load(); err != nil {
+		files, err := l.o.tls().Open()
+		if err != nil {
 			return fmt.Errorf("http.%w", err)
 		}
+		encryption = files.Server(l.log)
 	}
 	var lc net.ListenConfig
 	if l.socket, err = lc.Listen(ctx, "tcp", address); err != nil {
@@ -161,15 +197,16 @@ func (l *Listener) start(ctx context.Context) error {
 	at, ok := l.socket.Addr().(*net.TCPAddr)
 	loopback := ok && at.IP.IsLoopback()
 	if loopback || l.o.PProf {
-		l.mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		l.mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
-		l.mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		l.mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		l.mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
-		l.mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		l.Handle("GET /debug/pprof/", http.HandlerFunc(pprof.Index))
+		l.Handle("GET /debug/pprof/cmdline", http.HandlerFunc(pprof.Cmdline))
+		l.Handle("GET /debug/pprof/profile", http.HandlerFunc(pprof.Profile))
+		l.Handle("GET /debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+		l.Handle("POST /debug/pprof/symbol", http.HandlerFunc(pprof.Symbol))
+		l.Handle("GET /debug/pprof/trace", http.HandlerFunc(pprof.Trace))
 	}
-	if !loopback && l.token == "" {
-		l.token, l.random = newToken(), true
+	if !loopback && !l.tokens.any() {
+		l.random = newToken()
+		l.tokens.list = []*token{{name: "printed at the start", roles: []Role{Admin}, text: l.random}}
 	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -181,13 +218,13 @@ func (l *Listener) start(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	l.server = &http.Server{
-		Handler: newGuard(l.mux, l.token, port, encryption != nil, host), TLSConfig: encryption,
+		Handler: newGuard(l.mux, l.tokens, port, encryption != nil, host), TLSConfig: encryption,
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
-	l.log.Info("listening for HTTP", "address", l.URL())
+	l.log.Info("listening for HTTP", "address", l.base().String())
 	return nil
 }
 

@@ -58,8 +58,8 @@ func get(t *testing.T, l *Listener, path string) (status int, body string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.Token() != "" {
-		r.Header.Set("Authorization", "Bearer "+l.Token())
+	if l.Authenticated() {
+		r.Header.Set("Authorization", "Bearer "+l.tokens.list[0].text)
 	}
 	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := c.Do(r)
@@ -194,7 +194,7 @@ func TestPortIsTaken(t *testing.T) {
 func TestGracefulStop(t *testing.T) {
 	working := make(chan struct{})
 	l, stop := serve(t, Options{Listen: ":0"}, func(l *Listener) {
-		l.Handle("GET /work", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.Handle("GET /api/run", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(working)
 			time.Sleep(200 * time.Millisecond)
 			if r.Context().Err() != nil {
@@ -205,7 +205,7 @@ func TestGracefulStop(t *testing.T) {
 	})
 	answer := make(chan string, 1)
 	go func() {
-		_, body := get(t, l, "/work")
+		_, body := get(t, l, "/api/run")
 		answer <- body
 	}()
 	<-working
@@ -221,7 +221,7 @@ func TestGracefulStop(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	streaming := make(chan struct{})
 	l, stop := serve(t, Options{Listen: ":0"}, func(l *Listener) {
-		l.Handle("GET /stream", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.Handle("GET /live", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			close(streaming)
 			for r.Context().Err() == nil {
 				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
@@ -232,7 +232,7 @@ func TestSlowClients(t *testing.T) {
 	})
 	for _, send := range []string{
 		"", "GET /metrics HTTP/1.1\r\nHost:",
-		"GET /stream HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n",
 	} {
 		var d net.Dialer
 		c, err := d.DialContext(t.Context(), "tcp", l.Addr())

@@ -53,7 +53,7 @@ const (
 type Client struct {
 	cfg       Config
 	kafka     *kafkago.Client
-	transport *kafkago.Transport
+	transport *explainingTransport
 	cancel    context.CancelFunc
 	log       *slog.Logger
 	observer  pipeline.Observer
@@ -101,10 +101,10 @@ func Open(c Config) (*Client, error) {
 	// The goroutines of the transport must live until Close, so they need a context of their own.
 	ctx, cancel := context.WithCancel(context.Background())
 	client := &Client{cfg: c, cancel: cancel, log: log, observer: pipeline.Observed(c.Observer), handshakes: shakes}
-	client.transport = &kafkago.Transport{
+	client.transport = &explainingTransport{client: client, Transport: &kafkago.Transport{
 		Dial: client.dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, SASL: mech,
 		Context: ctx,
-	}
+	}}
 	client.kafka = &kafkago.Client{
 		Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: client.transport,
 	}

@@ -353,7 +353,8 @@ func (c *Client) fetchOnce(
 	defer cancel()
 	r := &fetchRequest{location: from, client: c, size: size, wait: wait, limit: c.batchLimit()}
 	m, err := c.transport.RoundTrip(ctx, c.kafka.Addr, &request{
-		client: c, route: toLeader(from.topic, from.partition), key: kmsg.Fetch, exchange: r.exchange,
+		Topic: from.topic, client: c, route: toLeader(from.topic, from.partition), key: kmsg.Fetch,
+		exchange: r.exchange,
 	})
 	if err != nil {
 		return p, 0, err

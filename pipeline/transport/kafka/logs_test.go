@@ -137,7 +137,12 @@ func TestRecreated(t *testing.T) {
 				if err != nil || res.Topics["t"][0].Error != nil {
 					t.Fatal(err, res)
 				}
-				if lag, err := c.Lag(t.Context(), "g", "t"); err != nil || lag[0] == 0 {
+				lag, err := c.Lag(t.Context(), "g", "t")
+				for begin := time.Now(); is(err, kafkago.UnknownTopicOrPartition) && time.Since(begin) < testenv.Patience; {
+					time.Sleep(metadataTTL / 10) // the client has not noticed the new topic
+					lag, err = c.Lag(t.Context(), "g", "t")
+				}
+				if err != nil || lag[0] == 0 {
 					t.Errorf("lag %v, %v", lag, err)
 				}
 				k = consume(t, c, ConsumerConfig{Observer: seen})

@@ -2,9 +2,12 @@ package kafka
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -24,13 +27,13 @@ func (s *SASL) mechanism(log *slog.Logger) (*handshakes, error) {
 		return nil, nil //nolint:nilnil // no SASL is a valid configuration
 	}
 	inScram := func(context.Context) (scram.Auth, error) {
-		return scram.Auth{User: s.User, Pass: s.password.Get(log)}, nil
+		return scram.Auth{User: s.user, Pass: s.password.Get(log)}, nil
 	}
 	var m sasl.Mechanism
-	switch s.Mechanism {
+	switch s.name {
 	case "plain":
 		m = plain.Plain(func(context.Context) (plain.Auth, error) {
-			return plain.Auth{User: s.User, Pass: s.password.Get(log)}, nil
+			return plain.Auth{User: s.user, Pass: s.password.Get(log)}, nil
 		})
 	case "scram-sha-256":
 		m = scram.Sha256(inScram)
@@ -39,11 +42,12 @@ func (s *SASL) mechanism(log *slog.Logger) (*handshakes, error) {
 	case oauthBearer:
 		m = bearer{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
 			token, err := s.tokens.token(ctx, log)
+			s.subject.Store(subject(token))
 			return oauth.Auth{Token: token, Extensions: s.extensions}, err
 		})}
 	default:
 		return nil, fmt.Errorf("kafka: SASL mechanism: found %q, want plain, scram-sha-256, scram-sha-512 or oauthbearer",
-			s.Mechanism)
+			s.name)
 	}
 	return &handshakes{Mechanism: m}, nil
 }
@@ -128,4 +132,24 @@ func codeOf(err error) (kafkago.Error, bool) {
 		return kafkago.Error(k.Code), true
 	}
 	return 0, false
+}
+
+// subject returns the claim sub of a JSON Web Token, from which brokers derive the principal, or nil. The token is not
+// verified: that is the task of the brokers.
+func subject(token string) *string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil
+	}
+	claims, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	if err != nil {
+		return nil
+	}
+	var c struct {
+		Subject string `json:"sub"`
+	}
+	if json.Unmarshal(claims, &c) != nil || c.Subject == "" {
+		return nil
+	}
+	return &c.Subject
 }

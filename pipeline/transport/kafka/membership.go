@@ -48,6 +48,7 @@ type memberConfig struct {
 // back at once. Members of earlier releases share the group by the "range" protocol until the last one has left.
 type member struct {
 	cfg    memberConfig
+	on     *Client
 	client *kgo.Client
 	wg     sync.WaitGroup
 	cancel context.CancelFunc
@@ -55,7 +56,7 @@ type member struct {
 
 // join starts a member that joins the group in the background.
 func (c *Client) join(cfg memberConfig) (*member, error) {
-	m := &member{cfg: cfg}
+	m := &member{cfg: cfg, on: c}
 	report := func(f func([]int)) func(context.Context, *kgo.Client, map[string][]int32) {
 		return func(_ context.Context, _ *kgo.Client, by map[string][]int32) {
 			var ps []int
@@ -112,7 +113,7 @@ func (m *member) OnGroupManageError(err error) {
 	case errors.Is(err, kerr.InconsistentGroupProtocol):
 		err = fmt.Errorf("the other members have neither the protocol cooperative-sticky nor range: %w", err)
 	}
-	m.cfg.failed(err)
+	m.cfg.failed(m.on.explainGroup(err, m.cfg.group, m.cfg.topic))
 }
 
 var _ kgo.HookGroupManageError = (*member)(nil)
@@ -144,12 +145,12 @@ func (m *member) commit(ctx context.Context, g generation, partition int, offset
 	req.Topics = append(req.Topics, t)
 	res, err := req.RequestWith(ctx, m.client)
 	if err != nil {
-		return err
+		return m.on.explainGroup(err, m.cfg.group, m.cfg.topic)
 	}
 	if len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
 		return errors.New("commit: the response has another partition")
 	}
-	return kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode)
+	return m.on.explainGroup(kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode), m.cfg.group, m.cfg.topic)
 }
 
 // leave hands over all partitions and leaves the group. A static member stays in the group until its session times out,

@@ -38,6 +38,7 @@ func toLeader(topic string, partition int) route {
 // request is a request in a version that kafka-go does not know. As a protocol.RawExchanger, it gets the connection
 // itself. kafka-go still chooses, opens and authenticates it, and closes it after an error.
 type request struct {
+	Topic  string // that the request is about, for errors about missing rights; it may be empty
 	client *Client
 	route  route
 	key    kmsg.Key

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -163,7 +164,7 @@ func (o SASLOptions) Load() (*SASL, error) {
 	if o.Mechanism == noSASL || o.Mechanism == "" {
 		return nil, nil //nolint:nilnil // no SASL is a valid configuration
 	}
-	s := &SASL{Mechanism: o.Mechanism, User: o.User}
+	s := &SASL{name: o.Mechanism, user: o.User, subject: new(atomic.Pointer[string])}
 	var err error
 	if o.Mechanism != oauthBearer {
 		if s.password, err = tlsfile.NewSecret(o.Password, o.PasswordFile); err != nil {
@@ -190,25 +191,25 @@ func (o SASLOptions) Load() (*SASL, error) {
 	return s, nil
 }
 
-// SASL holds the credentials for SASL.
+// SASL holds the credentials for SASL. [SASLOptions.Load] makes it.
 type SASL struct {
-	// Mechanism is "plain", "scram-sha-256", "scram-sha-512" or "oauthbearer". User is the user of the others.
-	Mechanism, User string
-
-	password   *tlsfile.Secret
-	tokens     tokens
+	name       string          // of the mechanism, as in the options
+	user       string          // except for oauthbearer
+	password   *tlsfile.Secret // except for oauthbearer
+	tokens     tokens          // for oauthbearer
 	extensions map[string]string
+	subject    *atomic.Pointer[string] // of the last token, if it is a JSON Web Token
 }
 
 // Unencrypted reports whether the mechanism sends the password or token as it is.
-func (s *SASL) Unencrypted() bool { return s.Mechanism == "plain" || s.Mechanism == oauthBearer }
+func (s *SASL) Unencrypted() bool { return s.name == "plain" || s.name == oauthBearer }
 
 // String returns the mechanism and the user, without the password.
 func (s SASL) String() string {
-	if s.User == "" {
-		return s.Mechanism
+	if s.user == "" {
+		return s.name
 	}
-	return s.Mechanism + " as " + s.User
+	return s.name + " as " + s.user
 }
 
 // GoString is the same as String.
@@ -233,8 +234,11 @@ func (e *closedError) Unwrap() error { return e.err }
 // explain adds an explanation to a connection error that is probably caused by the TLS or SASL settings. It has no
 // effect on an error that it has already explained.
 func (c *Client) explain(err error) error {
-	if err == nil || errors.Is(err, ErrAccess) {
+	if err == nil || errors.Is(err, ErrAccess) || isDenied(err) {
 		return err
+	}
+	if code, ok := codeOf(err); ok && resources[code].name != "" {
+		return c.denied([]right{{code: code, operation: "All"}})
 	}
 	if _, ok := errors.AsType[*closedError](err); ok {
 		return err
@@ -255,7 +259,7 @@ func (c *Client) explain(err error) error {
 	case user != nil && (coded(err, kafkago.SASLAuthenticationFailed) || ended && c.handshakes.open.Load()):
 		return refused(fmt.Sprintf("authentication failed (SASL %v); check %s", user, user.settings()))
 	case user != nil && coded(err, kafkago.UnsupportedSASLMechanism):
-		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.Mechanism))
+		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.name))
 	case coded(err, kafkago.IllegalSASLState):
 		return refused("the broker does not use SASL at this address")
 	case ended && c.cfg.TLS != nil && !c.answered.Load():
@@ -268,7 +272,7 @@ func (c *Client) explain(err error) error {
 
 // settings names what to check after a failed authentication.
 func (s *SASL) settings() string {
-	if s.Mechanism == oauthBearer {
+	if s.name == oauthBearer {
 		return "the token, its audience and its expiry"
 	}
 	return "user and password"

@@ -4,12 +4,12 @@ package grpc
 
 import (
 	"context"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -48,9 +48,9 @@ type Options struct {
 	Version string
 	// MaxMessage is the maximum size of a request in bytes.
 	MaxMessage int
-	// Token is required from clients as the metadata "authorization: Bearer TOKEN". Empty: none is required. Health
-	// checks and ServerLive need none.
-	Token string
+	// Allow, if set, reports whether a token is valid and whether it permits what a method does. Clients send it as the
+	// metadata "authorization: Bearer TOKEN". Health checks and ServerLive need none.
+	Allow func(token string, n Need) (valid, permitted bool)
 	// Control allows clients to load and unload models.
 	Control bool
 }
@@ -94,23 +94,59 @@ func (s *Server) Stop(ctx context.Context) {
 	s.grpc.GracefulStop()
 }
 
-// open are the methods that need no token.
-var open = map[string]bool{
-	inference.GRPCInferenceService_ServerLive_FullMethodName: true,
-	grpc_health_v1.Health_Check_FullMethodName:               true,
+// Need is what a method does, and therefore needs permission for.
+type Need int
+
+// The needs of methods.
+const (
+	// Nothing needs no token.
+	Nothing Need = iota + 1
+	// Look reads the state of the server and of its models.
+	Look
+	// Infer runs a model.
+	Infer
+	// Control loads or unloads models.
+	Control
+)
+
+// needs are those of all methods. A method that is missing here is refused.
+var needs = map[string]Need{
+	grpc_health_v1.Health_Check_FullMethodName:                          Nothing,
+	grpc_health_v1.Health_List_FullMethodName:                           Look,
+	grpc_health_v1.Health_Watch_FullMethodName:                          Look,
+	inference.GRPCInferenceService_ServerLive_FullMethodName:            Nothing,
+	inference.GRPCInferenceService_ServerReady_FullMethodName:           Look,
+	inference.GRPCInferenceService_ModelReady_FullMethodName:            Look,
+	inference.GRPCInferenceService_ServerMetadata_FullMethodName:        Look,
+	inference.GRPCInferenceService_ModelMetadata_FullMethodName:         Look,
+	inference.GRPCInferenceService_ModelConfig_FullMethodName:           Look,
+	inference.GRPCInferenceService_ModelStatistics_FullMethodName:       Look,
+	inference.GRPCInferenceService_RepositoryIndex_FullMethodName:       Look,
+	inference.GRPCInferenceService_ModelInfer_FullMethodName:            Infer,
+	inference.GRPCInferenceService_ModelStreamInfer_FullMethodName:      Infer,
+	inference.GRPCInferenceService_RepositoryModelLoad_FullMethodName:   Control,
+	inference.GRPCInferenceService_RepositoryModelUnload_FullMethodName: Control,
 }
 
-// allowed returns an error if a call lacks the token.
+// allowed returns an error if a call lacks a token that permits it.
 func (s *Server) allowed(ctx context.Context, method string) error {
-	if s.o.Token == "" || open[method] {
+	need := needs[method]
+	if s.o.Allow == nil || need == Nothing {
 		return nil
 	}
-	for _, found := range metadata.ValueFromIncomingContext(ctx, "authorization") {
-		if subtle.ConstantTimeCompare([]byte(found), []byte("Bearer "+s.o.Token)) == 1 {
-			return nil
+	token := ""
+	if found := metadata.ValueFromIncomingContext(ctx, "authorization"); len(found) == 1 {
+		if after, ok := strings.CutPrefix(found[0], "Bearer "); ok {
+			token = after
 		}
 	}
-	return status.Error(codes.Unauthenticated, "missing or wrong token: want the metadata authorization: Bearer TOKEN")
+	switch valid, permitted := s.o.Allow(token, need); {
+	case !valid:
+		return status.Error(codes.Unauthenticated, "missing or wrong token: want the metadata authorization: Bearer TOKEN")
+	case !permitted || need == 0:
+		return status.Error(codes.PermissionDenied, "the role of the token does not permit "+method)
+	}
+	return nil
 }
 
 func (s *Server) unary(

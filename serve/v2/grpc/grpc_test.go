@@ -403,9 +403,34 @@ func TestPushback(t *testing.T) {
 	}
 }
 
+// TestNeeds: every method of the services has an entry in the list of needs.
+func TestNeeds(t *testing.T) {
+	n := 0
+	for _, d := range []grpc.ServiceDesc{inference.GRPCInferenceService_ServiceDesc, grpc_health_v1.Health_ServiceDesc} {
+		var names []string
+		for _, m := range d.Methods {
+			names = append(names, m.MethodName)
+		}
+		for _, s := range d.Streams {
+			names = append(names, s.StreamName)
+		}
+		for _, name := range names {
+			n++
+			if needs["/"+d.ServiceName+"/"+name] == 0 {
+				t.Errorf("%s/%s has no entry", d.ServiceName, name)
+			}
+		}
+	}
+	if n != len(needs) {
+		t.Errorf("found %d methods and %d entries", n, len(needs))
+	}
+}
+
 func TestToken(t *testing.T) {
 	m := network(t)
-	c, _ := start(t, m, Options{Token: "secret"})
+	c, _ := start(t, m, Options{Control: true, Allow: func(token string, n Need) (valid, permitted bool) {
+		return token == "secret" || token == "reader", token == "secret" && n != Control || n == Look
+	}})
 	ask := func(token string) codes.Code {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", token)
 		_, err := c.ModelInfer(ctx, infer(m, row(m, 1)))
@@ -424,7 +449,7 @@ func TestToken(t *testing.T) {
 		return status.Code(err)
 	}
 	for token, want := range map[string]codes.Code{
-		"Bearer secret": codes.OK, "Bearer other": codes.Unauthenticated, "secret": codes.Unauthenticated,
+		"Bearer secret": codes.OK, "Bearer reader": codes.PermissionDenied, "Bearer other": codes.Unauthenticated, "secret": codes.Unauthenticated,
 		"": codes.Unauthenticated,
 	} {
 		if got := ask(token); got != want {
@@ -433,5 +458,10 @@ func TestToken(t *testing.T) {
 	}
 	if _, err := c.ServerLive(t.Context(), &inference.ServerLiveRequest{}); err != nil {
 		t.Error(err)
+	}
+	ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer secret")
+	if _, err := c.RepositoryModelUnload(ctx, &inference.RepositoryModelUnloadRequest{}); status.Code(err) !=
+		codes.PermissionDenied {
+		t.Errorf("found %v", err)
 	}
 }
