@@ -237,17 +237,3 @@ func replay(ctx context.Context, a *app.Env, cl *cluster, ids []string) (r *Repl
 
 // deadLetterID returns the ID of a message on the dead letter topic.
 func deadLetterID(m transport.Message) string { return fmt.Sprintf("%d:%d", m.Partition, m.Offset) }
-
-// WithClient runs f with a connection to Kafka.
-func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
-	return withCluster(ctx, a, func(cl *cluster) error { return f(cl.client) })
-}
-
-// withCluster runs f with a connection to Kafka.
-func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
-	cl, err := connect(ctx, a)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(cl), cl.close(ctx))
-}
