@@ -19,8 +19,8 @@ func (a *Env) KafkaConfig() (kafka.Config, error) {
 	if c.SASL, err = k.SASL.Load(); err != nil {
 		return c, fmt.Errorf("kafka.%w", err)
 	}
-	if c.SASL != nil && c.TLS == nil && c.SASL.Mechanism == "plain" {
-		a.Log.Warn("the password is sent to the brokers unencrypted; enable kafka.tls or use a SCRAM mechanism")
+	if c.SASL != nil && c.TLS == nil && c.SASL.Unencrypted() {
+		a.Log.Warn("the password or token is sent to the brokers unencrypted; enable kafka.tls or use a SCRAM mechanism")
 	}
 	return c, nil
 }

@@ -192,7 +192,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may not speak TLS") {
 			t.Errorf("found %v", err)
 		}
-		s := &kafka.SASL{Mechanism: "plain", User: user, Password: password}
+		s := must(kafka.SASLOptions{Mechanism: "plain", User: user, Password: password}.Load())(t)
 		c = must(kafka.Open(kafka.Config{Brokers: []string{addr}, SASL: s, Log: slog.New(slog.DiscardHandler)}))(t)
 		defer c.Close()
 		if err := c.Ping(t.Context()); !errors.Is(err, kafka.ErrAccess) ||

@@ -115,7 +115,7 @@ func (s *spread) put(ctx context.Context, shards []*reprocess.Shard) error {
 func (s *spread) work(ctx context.Context) error {
 	consumer, err := kafka.NewConsumer(s.client, kafka.ConsumerConfig{
 		Group: s.topic, Topic: s.topic, Budget: pipeline.NewBudget(int64(s.app.Config.Pipeline.Budget)), MaxInFlight: 1,
-		SessionTimeout: s.app.Config.Kafka.SessionTimeout,
+		SessionTimeout: s.app.Config.Kafka.SessionTimeout, InstanceID: s.app.Config.Kafka.InstanceID,
 	})
 	if err != nil {
 		return err

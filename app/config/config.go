@@ -90,6 +90,7 @@ type Kafka struct {
 	Replication     int               `yaml:"replication" min:"1" doc:"Replication factor of new topics on a cluster."`
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of the classify and run commands."`
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"Time without a heartbeat after which a group member's partitions are reassigned. Brokers accept 6s or more by default."`
+	InstanceID      string            `yaml:"instance_id" flag:"instance-id" doc:"Name of this process among the members of the group, such as the name of its pod. A process with a name that is restarted within the session timeout has its partitions back at once, and no other member is disturbed. It must be unique in the group."`
 	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Maximum message size."`
 	ClientID        string            `yaml:"client_id" doc:"Client name in the brokers' logs and quotas."`
 	Compression     kafka.Compression `yaml:"compression" doc:"Compression codec for messages sent."`

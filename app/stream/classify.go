@@ -117,8 +117,8 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)),
 		MaxInFlight: inFlight(cfg.InFlight, out),
 		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters,
-		SessionTimeout: a.Config.Kafka.SessionTimeout,
-		OnHandover:     c.Flush,
+		SessionTimeout: a.Config.Kafka.SessionTimeout, InstanceID: a.Config.Kafka.InstanceID,
+		OnHandover: c.Flush,
 	})
 	if err != nil {
 		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))

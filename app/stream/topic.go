@@ -64,6 +64,7 @@ func newTopicSource(
 		Group: group, Topic: t.Name,
 		Budget: pipeline.NewBudget(int64(a.Config.Pipeline.Budget)), MaxInFlight: a.Config.Pipeline.InFlight,
 		DeadLetters: cl.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout,
+		InstanceID: k.InstanceID,
 	})
 	if err != nil {
 		return nil, errors.Join(err, remove())

@@ -2,8 +2,11 @@
 package tlsfile
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/internal/regular"
@@ -24,36 +27,71 @@ func (o *Options) Validate() error {
 	return nil
 }
 
-// Load reads the files. The error names the option and the file.
+// Load reads the files once. The error names the option and the file.
 func (o *Options) Load() (*tls.Config, error) {
+	content, err := o.read()
+	if err != nil {
+		return nil, err
+	}
+	return o.config(content)
+}
+
+// read returns the contents of the files: CA, certificate, key.
+func (o *Options) read() (content [3][]byte, err error) {
+	for i, f := range []struct{ option, path string }{
+		{"ca_file", o.CAFile}, {"cert_file", o.CertFile}, {"key_file", o.KeyFile},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if content[i], err = Read(f.path); err != nil {
+			return content, fmt.Errorf("%s: %w", f.option, err)
+		}
+	}
+	return content, nil
+}
+
+// config makes the settings from the contents of the files.
+func (o *Options) config(content [3][]byte) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if o.CAFile != "" {
-		text, err := Read(o.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
+		if err := whole(content[0]); err != nil {
+			return nil, fmt.Errorf("ca_file: %s: %w", o.CAFile, err)
 		}
 		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
+		if !c.RootCAs.AppendCertsFromPEM(content[0]) {
 			return nil, fmt.Errorf("ca_file: %s: found no certificate in PEM", o.CAFile)
 		}
 	}
 	if o.CertFile == "" {
 		return c, nil
 	}
-	cert, err := Read(o.CertFile)
-	if err != nil {
-		return nil, fmt.Errorf("cert_file: %w", err)
+	if err := whole(content[1]); err != nil {
+		return nil, fmt.Errorf("cert_file: %s: %w", o.CertFile, err)
 	}
-	key, err := Read(o.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("key_file: %w", err)
-	}
-	pair, err := tls.X509KeyPair(cert, key)
+	pair, err := tls.X509KeyPair(content[1], content[2])
 	if err != nil {
 		return nil, fmt.Errorf("cert_file %s with key_file %s: %w", o.CertFile, o.KeyFile, err)
 	}
 	c.Certificates = []tls.Certificate{pair}
 	return c, nil
+}
+
+// whole returns an error for PEM blocks that do not end or are damaged: the PEM decoder leaves them out silently.
+func whole(text []byte) error {
+	begun := bytes.Count(text, []byte("-----BEGIN "))
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			break
+		}
+		text = rest
+		begun--
+	}
+	if begun > 0 {
+		return errors.New("found a PEM block that does not end or is damaged")
+	}
+	return nil
 }
 
 // maxSize limits the size of a file in bytes.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,7 +23,7 @@ type Config struct {
 	// ClientID identifies this process to the brokers. The default is "voxelstream".
 	ClientID string
 	// TLS, if set, encrypts all connections.
-	TLS *tls.Config
+	TLS *TLS
 	// SASL, if set, authenticates all connections.
 	SASL *SASL
 	// MaxMessageBytes is the size in bytes of the largest message that is expected. A batch of more than four times as
@@ -54,7 +53,6 @@ const (
 type Client struct {
 	cfg       Config
 	kafka     *kafkago.Client
-	dialer    *kafkago.Dialer
 	transport *kafkago.Transport
 	cancel    context.CancelFunc
 	log       *slog.Logger
@@ -77,7 +75,11 @@ func Open(c Config) (*Client, error) {
 			return nil, fmt.Errorf("kafka: broker %q: want host:port: %w", b, err)
 		}
 	}
-	shakes, err := c.SASL.mechanism()
+	log := c.Log
+	if log == nil {
+		log = slog.Default()
+	}
+	shakes, err := c.SASL.mechanism(log)
 	if err != nil {
 		return nil, err
 	}
@@ -91,33 +93,20 @@ func Open(c Config) (*Client, error) {
 	if c.MaxMessageBytes <= 0 {
 		c.MaxMessageBytes = defaultMaxMessageBytes
 	}
-	log := c.Log
-	if log == nil {
-		log = slog.Default()
-	}
 	if c.Observer != nil {
 		c.Dial = observedDial(c.Dial, c.Observer)
 	}
 	// The goroutines of the transport must live until Close, so they need a context of their own.
 	ctx, cancel := context.WithCancel(context.Background())
-	tr := &kafkago.Transport{
-		Dial: c.Dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, TLS: c.TLS,
-		SASL: mech, Context: ctx,
+	client := &Client{cfg: c, cancel: cancel, log: log, observer: pipeline.Observed(c.Observer), handshakes: shakes}
+	client.transport = &kafkago.Transport{
+		Dial: client.dial, DialTimeout: dialTimeout, MetadataTTL: metadataTTL, ClientID: c.ClientID, SASL: mech,
+		Context: ctx,
 	}
-	return &Client{
-		cfg:   c,
-		kafka: &kafkago.Client{Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: tr},
-		dialer: &kafkago.Dialer{
-			ClientID: c.ClientID, Timeout: dialTimeout, DualStack: true, DialFunc: c.Dial,
-			TLS: c.TLS, SASLMechanism: mech,
-		},
-		transport: tr,
-		cancel:    cancel,
-		log:       log,
-		observer:  pipeline.Observed(c.Observer),
-
-		handshakes: shakes,
-	}, nil
+	client.kafka = &kafkago.Client{
+		Addr: kafkago.TCP(c.Brokers...), Timeout: requestTimeout, Transport: client.transport,
+	}
+	return client, nil
 }
 
 // Close closes all connections. Close consumers and producers first.

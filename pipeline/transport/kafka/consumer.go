@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
-
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
@@ -34,6 +32,12 @@ type ConsumerConfig struct {
 	// SessionTimeout is how long a dead member keeps its partitions. The default is 6 s, the minimum that brokers
 	// allow.
 	SessionTimeout time.Duration
+	// InstanceID, if set, makes the consumer a static member of the group, and must be unique in it. A static member
+	// keeps its partitions when it is closed, and has them back at once if it is restarted within the session timeout.
+	InstanceID string
+	// OnAssigned, if set, is called when a partition was assigned, before its first message is delivered. It is called
+	// for several partitions at the same time, and again after an error. ctx ends when the partition is revoked.
+	OnAssigned func(ctx context.Context, partition int) error
 	// Handover is how long a rebalance waits for messages in flight. After that, the next owner of the partition
 	// processes them again. The default is 3 s. It must be well below the broker's rebalance timeout of 10 s.
 	Handover time.Duration
@@ -46,12 +50,6 @@ type ConsumerConfig struct {
 }
 
 const (
-	rebalanceTimeout  = 10 * time.Second
-	heartbeatInterval = time.Second
-	// joinBackoff is the wait before joining again after an error.
-	joinBackoff = 500 * time.Millisecond
-	// partitionWatch is how often the group looks for new partitions.
-	partitionWatch = 5 * time.Second
 	// lagEvery is how often the lag is reported.
 	lagEvery = 2 * time.Second
 	// minFetchBytes and maxFetchBytes limit what is fetched of a partition at once. While there is a backlog, a fetch
@@ -71,8 +69,12 @@ const (
 type Consumer struct {
 	client *Client
 	cfg    ConsumerConfig
-	group  *kafkago.ConsumerGroup
 	stats  ConsumerStats
+
+	mu       sync.Mutex
+	member   *member
+	owned    map[int]*tenure // by partition
+	failures int             // to join, since the last success
 
 	values allowance // of dead letters
 
@@ -111,19 +113,8 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, 256)
 	cfg.CommitEvery = cmp.Or(cfg.CommitEvery, 200*time.Millisecond)
 	cfg.Handover = cmp.Or(cfg.Handover, 3*time.Second)
-	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: cfg.Group, Brokers: c.cfg.Brokers, Topics: []string{cfg.Topic}, Dialer: c.dialer,
-		// Never LastOffset: kafka-go treats a coordinator's error as "no offset", which would skip the whole backlog.
-		StartOffset:       kafkago.FirstOffset,
-		HeartbeatInterval: heartbeatInterval, SessionTimeout: cmp.Or(cfg.SessionTimeout, 6*time.Second),
-		RebalanceTimeout: rebalanceTimeout,
-		JoinGroupBackoff: joinBackoff, WatchPartitionChanges: true, PartitionWatchInterval: partitionWatch,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("kafka: group %s: %w", cfg.Group, err)
-	}
 	k := &Consumer{
-		client: c, cfg: cfg, group: group,
+		client: c, cfg: cfg, owned: map[int]*tenure{},
 		out: make(chan pipeline.Delivery[transport.Message]), closing: make(chan struct{}), failed: make(chan struct{}),
 	}
 	k.part, k.observer = "consumer "+cfg.Topic, cfg.Observer
@@ -133,11 +124,26 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	watching, end := context.WithCancel(k.ctx)
 	k.watched = watched{notJoined: errJoining, changed: make(chan struct{}, 1), cancel: end}
-	k.wg.Go(k.generations)
+	if err := k.join(); err != nil {
+		end()
+		k.cancel()
+		return nil, err
+	}
 	if k.observer != pipeline.Unobserved {
 		k.wg.Go(func() { k.watch(watching) })
 	}
 	return k, nil
+}
+
+// join joins the group in the background.
+func (k *Consumer) join() (err error) {
+	k.mu.Lock() // the callbacks need k.member
+	defer k.mu.Unlock()
+	k.member, err = k.client.join(memberConfig{
+		group: k.cfg.Group, topic: k.cfg.Topic, instance: k.cfg.InstanceID, session: k.cfg.SessionTimeout,
+		assigned: k.assigned, revoked: func(ps []int) { k.disown(ps, true) }, lost: k.lostMembership, failed: k.notJoined,
+	})
+	return err
 }
 
 // Stats returns the live counters.
@@ -173,11 +179,17 @@ func (k *Consumer) Close(ctx context.Context) error {
 		close(k.closing)
 		k.watched.cancel()
 	})
+	k.mu.Lock()
+	m := k.member
+	k.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
-		_ = k.group.Close() // hands over all partitions, then leaves the group; the error is always nil
+		defer close(done)
+		if err := m.leave(k.ctx); err != nil {
+			k.client.log.Warn("kafka: the group keeps this member until its session times out", "error", err)
+		}
+		k.joined(errLeft, 0)
 		k.wg.Wait()
-		close(done)
 	}()
 	select {
 	case <-done:
@@ -190,36 +202,74 @@ func (k *Consumer) Close(ctx context.Context) error {
 	}
 }
 
-// generations starts the consumption of each assignment of partitions. An error of Next is not fatal: the next call
-// joins again, and the first attempt after the first start of a cluster always fails.
-func (k *Consumer) generations() {
-	for failures := 1; ; failures++ {
-		gen, err := k.group.Next(k.ctx)
-		if errors.Is(err, kafkago.ErrGroupClosed) || k.ctx.Err() != nil {
-			k.joined(errors.New("left the group"), 0)
-			return
-		}
-		if err != nil {
-			k.joined(err, 0)
-			k.observer.Count(k.part, pipeline.EventRetried, 1)
-			k.client.logRetry("join group "+k.cfg.Group, failures, err)
-			continue
-		}
-		failures = 0
-		mine := gen.Assignments[k.cfg.Topic]
-		k.observer.Count(k.part, pipeline.EventRebalance, 1)
-		k.joined(nil, len(mine))
-		k.client.log.Info("kafka: assigned", "group", k.cfg.Group, "generation", gen.ID, "partitions", len(mine))
-		for _, a := range mine {
-			gen.Start(func(ctx context.Context) { k.own(ctx, gen, a) })
+// assigned starts the consumption of partitions.
+func (k *Consumer) assigned(partitions []int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, p := range partitions {
+		ctx, end := context.WithCancel(k.ctx)
+		t := &tenure{end: end, over: make(chan struct{})}
+		k.owned[p] = t
+		k.wg.Go(func() { k.own(ctx, t, p) })
+	}
+	k.failures = 0
+	k.observer.Count(k.part, pipeline.EventRebalance, 1)
+	k.joined(nil, len(k.owned))
+	k.client.log.Info("kafka: assigned", "group", k.cfg.Group, "generation", k.member.generation().number,
+		"partitions", len(k.owned), "new", len(partitions))
+}
+
+// lostMembership ends the consumption of partitions that others may own already.
+func (k *Consumer) lostMembership(partitions []int) {
+	if len(partitions) > 0 {
+		k.client.log.Warn("kafka: no longer a member of the group; messages in flight will be processed again",
+			"group", k.cfg.Group, "partitions", len(partitions))
+	}
+	k.disown(partitions, false)
+}
+
+// disown ends the consumption of partitions. With handover, it waits for their messages in flight and commits.
+func (k *Consumer) disown(partitions []int, handover bool) {
+	k.mu.Lock()
+	var over []*tenure
+	for _, p := range partitions {
+		if t := k.owned[p]; t != nil {
+			delete(k.owned, p)
+			over = append(over, t)
+			t.stop(handover)
 		}
 	}
+	k.joined(nil, len(k.owned))
+	k.mu.Unlock()
+	for _, t := range over {
+		<-t.over
+	}
+}
+
+// notJoined reports that the consumer is not a member.
+func (k *Consumer) notJoined(err error) {
+	k.joined(err, 0)
+	if pipeline.IsPermanent(err) {
+		k.fail(fmt.Errorf("kafka: join group %s: %w", k.cfg.Group, err))
+		return
+	}
+	k.mu.Lock()
+	k.failures++
+	failures := k.failures
+	k.mu.Unlock()
+	k.observer.Count(k.part, pipeline.EventRetried, 1)
+	k.client.logRetry("join group "+k.cfg.Group, failures, err)
 }
 
 // abandon ends the consumer because a message was left unfinished.
 func (k *Consumer) abandon(err error) {
+	k.fail(fmt.Errorf("kafka: a message of %s was left unfinished: %w", k.cfg.Topic, err))
+}
+
+// fail makes every Read return an error.
+func (k *Consumer) fail(err error) {
 	k.failOnce.Do(func() {
-		k.err = fmt.Errorf("kafka: a message of %s was left unfinished: %w", k.cfg.Topic, err)
+		k.err = err
 		close(k.failed)
 	})
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -17,11 +19,15 @@ import (
 // together with its results; the committed offsets of the group are only for monitoring. It is not safe for concurrent
 // use.
 type ExclusiveConsumer struct {
-	client     *Client
-	group      *kafkago.ConsumerGroup
-	generation *kafkago.Generation
-	over       chan struct{} // closed when the generation ends
-	id, topic  string
+	client    *Client
+	member    *member
+	id, topic string
+
+	mu      sync.Mutex
+	joined  bool
+	owned   map[int]bool
+	failed  error         // permanent
+	changed chan struct{} // has a token when one of these fields has changed
 
 	next  []int64               // the next offset to fetch, by partition
 	ends  []int64               // the last known end offsets, by partition
@@ -36,62 +42,94 @@ var errNotExclusive = errors.New("the group has another member")
 // expires. sessionTimeout is the timeout of the new session. 0 means 6 s.
 func (c *Client) JoinExclusive(ctx context.Context, group, topic string,
 	sessionTimeout time.Duration,
-) (e *ExclusiveConsumer, err error) {
+) (*ExclusiveConsumer, error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
-	e = &ExclusiveConsumer{
+	e := &ExclusiveConsumer{
 		client: c, id: group, topic: topic, next: make([]int64, n), ends: make([]int64, n),
-		ahead: make([][]transport.Message, n),
+		ahead: make([][]transport.Message, n), owned: map[int]bool{}, changed: make(chan struct{}, 1),
 	}
-	e.group, err = kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: group, Brokers: c.cfg.Brokers, Topics: []string{topic}, Dialer: c.dialer,
-		StartOffset: kafkago.FirstOffset, HeartbeatInterval: heartbeatInterval,
-		SessionTimeout: cmp.Or(sessionTimeout, 6*time.Second), RebalanceTimeout: rebalanceTimeout,
-		JoinGroupBackoff: joinBackoff,
+	failures := 0
+	e.member, err = c.join(memberConfig{
+		group: group, topic: topic, session: sessionTimeout,
+		assigned: func(ps []int) { e.set(ps, true) },
+		revoked:  func(ps []int) { e.set(ps, false) },
+		lost:     func(ps []int) { e.set(ps, false) },
+		failed: func(err error) {
+			if pipeline.IsPermanent(err) {
+				e.fail(err)
+				return
+			}
+			failures++
+			c.logRetry("join group "+group, failures, err)
+		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("kafka: group %s: %w", group, err)
+		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			e, err = nil, errors.Join(err, e.Close())
-		}
-	}()
-	if err = e.join(ctx); err == nil {
-		err = e.ownsAll()
+	if err = e.wait(ctx, func() bool { return e.joined }); err == nil && !e.owns() {
+		err = fmt.Errorf("kafka: group %s: topic %s: %w", group, topic, errNotExclusive)
 	}
-	return e, err
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
 }
 
-// join waits for the next generation of the group.
-func (e *ExclusiveConsumer) join(ctx context.Context) (err error) {
+// set records that partitions were assigned to this member, or revoked.
+func (e *ExclusiveConsumer) set(partitions []int, owned bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joined = true
+	for _, p := range partitions {
+		if owned {
+			e.owned[p] = true
+		} else {
+			delete(e.owned, p)
+		}
+	}
+	e.notify()
+}
+
+// fail records that the member cannot join.
+func (e *ExclusiveConsumer) fail(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failed = fmt.Errorf("kafka: join group %s: %w", e.id, err)
+	e.notify()
+}
+
+func (e *ExclusiveConsumer) notify() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// wait waits until a condition of the fields that mu protects holds.
+func (e *ExclusiveConsumer) wait(ctx context.Context, done func() bool) error {
 	for {
-		if e.generation, err = e.group.Next(ctx); ctx.Err() != nil {
+		e.mu.Lock()
+		ok, failed := done(), e.failed
+		e.mu.Unlock()
+		if ok || failed != nil {
+			return failed
+		}
+		select {
+		case <-e.changed:
+		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err == nil {
-			break
-		}
-		e.client.log.Warn("cannot join the group, retrying", "group", e.id, "error", err)
 	}
-	over := make(chan struct{})
-	e.over = over
-	e.generation.Start(func(ctx context.Context) {
-		<-ctx.Done()
-		close(over)
-	})
-	return nil
 }
 
-// ownsAll returns an error unless this generation owns all partitions.
-func (e *ExclusiveConsumer) ownsAll() error {
-	if got := len(e.generation.Assignments[e.topic]); got != len(e.next) {
-		return fmt.Errorf("kafka: group %s: got %d of the %d partitions of %s: %w", e.id, got, len(e.next), e.topic,
-			errNotExclusive)
-	}
-	return nil
+// owns reports whether this member owns all partitions.
+func (e *ExclusiveConsumer) owns() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.owned) == len(e.next)
 }
 
 // Partitions returns the number of partitions of the topic.
@@ -177,38 +215,44 @@ const leaveTimeout = 5 * time.Second
 // Commit commits offsets for monitoring. If the broker cannot accept them, it only logs a warning. It returns an error
 // if another member joined the group and stays; the caller must stop then, because the other member does the work.
 func (e *ExclusiveConsumer) Commit(ctx context.Context, next []int64) error {
-	offsets := map[int]int64{}
-	for p, offset := range next {
-		offsets[p] = offset
-	}
-	commit := func() error {
-		select {
-		case <-e.over:
-			return kafkago.IllegalGeneration
-		default:
-			return e.generation.CommitOffsets(map[string]map[int]int64{e.topic: offsets})
-		}
-	}
-	err := commit()
-	if !is(err, kafkago.IllegalGeneration, kafkago.UnknownMemberId, kafkago.RebalanceInProgress) {
-		if err != nil {
-			e.client.log.Warn("cannot commit offsets", "group", e.id, "error", err)
-		}
-		return nil
-	}
 	waiting, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	for {
-		if err := e.join(waiting); err != nil {
+		err := e.wait(waiting, func() bool { return len(e.owned) == len(e.next) })
+		if err != nil {
 			return cmp.Or(ctx.Err(), fmt.Errorf("kafka: group %s: %w", e.id, errNotExclusive))
 		}
-		if e.ownsAll() == nil {
-			if err := commit(); err == nil {
-				return nil
-			}
+		err = e.commit(ctx, next)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, kerr.IllegalGeneration) && !errors.Is(err, kerr.UnknownMemberID) &&
+			!errors.Is(err, kerr.RebalanceInProgress):
+			e.client.log.Warn("cannot commit offsets", "group", e.id, "error", err)
+			return nil
+		}
+		select {
+		case <-time.After(heartbeatInterval / 10): // the member learns soon that its generation is over
+		case <-waiting.Done():
 		}
 	}
 }
 
+func (e *ExclusiveConsumer) commit(ctx context.Context, next []int64) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
+	defer cancel()
+	g := e.member.generation()
+	for p, offset := range next {
+		if err := e.member.commit(ctx, g, p, offset, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close leaves the group.
-func (e *ExclusiveConsumer) Close() error { return e.group.Close() }
+func (e *ExclusiveConsumer) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	return e.member.leave(ctx)
+}

@@ -17,11 +17,28 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/recordset"
 )
 
-// ownership is the state of a partition during one generation. A rebalance starts a new one, so a late settlement of an
-// old generation cannot move the offset that the new one commits.
+// tenure is the time from the assignment of a partition until it is revoked or lost.
+type tenure struct {
+	end  context.CancelFunc
+	over chan struct{} // closed when the consumption has ended
+
+	mu   sync.Mutex
+	lost bool // others may own the partition already
+}
+
+// stop ends the consumption. With handover, it first waits for messages in flight, and commits.
+func (t *tenure) stop(handover bool) {
+	t.mu.Lock()
+	t.lost = !handover
+	t.mu.Unlock()
+	t.end()
+}
+
+// ownership is the state of a partition during a tenure, or since its log was replaced by another one. A late settlement
+// of an old ownership cannot move the offset that a new one commits.
 type ownership struct {
+	*tenure
 	k         *Consumer
-	gen       *kafkago.Generation
 	partition int
 	tracker   *pipeline.OffsetTracker
 	expect    int64 // the offset after the last one taken
@@ -30,17 +47,21 @@ type ownership struct {
 	settled   chan struct{} // has a token when inFlight may have become 0
 }
 
-// own consumes a partition until the generation ends. The generation ends when it returns.
-func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.PartitionAssignment) {
-	k.watched.begin(a.ID)
-	defer k.watched.end(k, a.ID)
-	for offset := a.Offset; ; offset = fromFirst {
-		start, err := k.start(ctx, a.ID, offset)
+// own consumes a partition until ctx ends.
+func (k *Consumer) own(ctx context.Context, t *tenure, partition int) {
+	defer close(t.over)
+	k.watched.begin(partition)
+	defer k.watched.end(k, partition)
+	if err := k.takeOver(ctx, partition); err != nil {
+		return
+	}
+	for offset := int64(-1); ; offset = fromFirst {
+		start, err := k.start(ctx, partition, offset)
 		if err != nil {
 			return
 		}
 		o := &ownership{
-			k: k, gen: gen, partition: a.ID, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), expect: start,
+			tenure: t, k: k, partition: partition, tracker: pipeline.NewOffsetTracker(k.cfg.MaxInFlight), expect: start,
 			committed: start,
 			settled:   make(chan struct{}, 1),
 		}
@@ -49,8 +70,21 @@ func (k *Consumer) own(ctx context.Context, gen *kafkago.Generation, a kafkago.P
 		}
 		// The topic was recreated, or the log was truncated, so every message in it may be new.
 		k.client.log.Error("kafka: committed offset is beyond the end of the log; starting from the first message",
-			"topic", k.cfg.Topic, "partition", a.ID, "offset", start)
+			"topic", k.cfg.Topic, "partition", partition, "offset", start)
 	}
+}
+
+// takeOver calls OnAssigned until it succeeds. A permanent error ends the consumer.
+func (k *Consumer) takeOver(ctx context.Context, partition int) error {
+	if k.cfg.OnAssigned == nil {
+		return nil
+	}
+	err := k.client.retry(ctx, fmt.Sprintf("take over %s/%d", k.cfg.Topic, partition),
+		func(ctx context.Context) error { return k.cfg.OnAssigned(ctx, partition) })
+	if err != nil && ctx.Err() == nil {
+		k.fail(err)
+	}
+	return err
 }
 
 // fromFirst makes start return the first offset of the log, whatever is committed.
@@ -113,6 +147,16 @@ func (o *ownership) work(ctx context.Context) error {
 	defer tick.Stop()
 	var err error
 	var last time.Time
+	failures := 0
+	commit := func() {
+		// An error does not end the ownership: the broker may be away, or the group is being rebalanced.
+		if err := o.commit(ctx); err != nil && ctx.Err() == nil {
+			failures++
+			o.k.client.logRetry(fmt.Sprintf("commit of %s/%d", o.k.cfg.Topic, o.partition), failures, err)
+			return
+		}
+		failures = 0
+	}
 	for running := true; running; {
 		select {
 		case <-ctx.Done():
@@ -126,35 +170,60 @@ func (o *ownership) work(ctx context.Context) error {
 				continue
 			}
 			last = time.Now()
-			if err = o.commit(); err != nil {
-				running = false
-			}
+			commit()
 		case <-tick.C:
-			if err = o.commit(); err != nil {
-				running = false // the generation is over or the broker is away; the next one continues from the commit
-			}
+			commit()
 		}
 	}
 	stop()
 	if e := <-ended; err == nil {
 		err = e
 	}
+	if o.mayCommit() != nil {
+		return err
+	}
 	o.drain()
-	if e := o.commit(); e != nil {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.k.cfg.Handover)
+	defer cancel()
+	if e := o.commit(ctx); e != nil {
 		o.k.client.log.Warn("kafka: last commit before a rebalance failed; its messages will be processed again",
 			"topic", o.k.cfg.Topic, "partition", o.partition, "error", e)
 	}
 	return err
 }
 
-// commit commits the tracked offset if it moved. The broker refuses it once the generation is over.
-func (o *ownership) commit() error {
+// errLost is the error of a commit when other members may own the partition already.
+var errLost = errors.New("the partition was lost")
+
+// mayCommit returns an error if the partition is lost.
+func (o *ownership) mayCommit() error {
+	_, err := o.generation()
+	return err
+}
+
+// generation returns the generation in which to commit. It is read while the partition is known to be owned, so that a
+// commit on its way when the partition is lost is one of an old generation, which the broker refuses.
+func (o *ownership) generation() (g generation, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lost {
+		return g, errLost
+	}
+	return o.k.member.generation(), nil
+}
+
+// commit commits the tracked offset if it moved.
+func (o *ownership) commit(ctx context.Context) error {
 	next, ok := o.tracker.Next()
 	if !ok || next == o.committed {
 		return nil
 	}
+	g, err := o.generation()
+	if err != nil {
+		return err
+	}
 	begin := time.Now()
-	err := o.gen.CommitOffsets(map[string]map[int]int64{o.k.cfg.Topic: {o.partition: next}})
+	err = o.k.member.commit(ctx, g, o.partition, next, "")
 	o.k.observer.Time("commit "+o.k.cfg.Topic, int(next-o.committed), time.Since(begin), err)
 	if err != nil {
 		return err

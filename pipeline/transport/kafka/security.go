@@ -1,20 +1,18 @@
 package kafka
 
 import (
-	"bytes"
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
-	"sync/atomic"
+	"net/url"
+	"slices"
+	"strings"
 	"syscall"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/sasl"
-	"github.com/segmentio/kafka-go/sasl/plain"
-	"github.com/segmentio/kafka-go/sasl/scram"
 
 	"github.com/voxelstream/voxelstream/internal/tlsfile"
 )
@@ -22,7 +20,7 @@ import (
 // TLSOptions are the settings for TLS.
 type TLSOptions struct {
 	Enabled    bool   `yaml:"enabled" doc:"Encrypt connections to the brokers and verify their certificates."`
-	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system."`
+	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system. The files are read again for each connection."`
 	CertFile   string `yaml:"cert_file" doc:"PEM file with the client certificate, for brokers that require one."`
 	KeyFile    string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
 	ServerName string `yaml:"server_name" doc:"Name that the brokers' certificates must have. Empty: the host of each broker's address."`
@@ -42,25 +40,59 @@ func (o TLSOptions) Validate() error {
 }
 
 // Load reads the certificates. It returns nil if TLS is disabled. The error names the file.
-func (o TLSOptions) Load() (*tls.Config, error) {
+func (o TLSOptions) Load() (*TLS, error) {
 	if !o.Enabled {
 		return nil, nil //nolint:nilnil // no TLS is a valid configuration
 	}
-	files := tlsfile.Options{CAFile: o.CAFile, CertFile: o.CertFile, KeyFile: o.KeyFile}
-	c, err := files.Load()
+	files, err := (&tlsfile.Options{CAFile: o.CAFile, CertFile: o.CertFile, KeyFile: o.KeyFile}).Open()
 	if err != nil {
 		return nil, fmt.Errorf("tls.%w", err)
 	}
-	c.ServerName = o.ServerName
-	return c, nil
+	return &TLS{files: files, serverName: o.ServerName}, nil
+}
+
+// TLS encrypts connections. Each connection uses the certificates that the files have then.
+type TLS struct {
+	files      *tlsfile.Files
+	serverName string
+}
+
+// client returns the settings of a connection to an address.
+func (t *TLS) client(address string, log *slog.Logger) *tls.Config {
+	c := t.files.Config(log).Clone()
+	if c.ServerName = t.serverName; c.ServerName == "" {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			c.ServerName = host
+		}
+	}
+	return c
+}
+
+// principal returns the principal that Kafka derives from the client certificate, or an empty text if there is none.
+func (t *TLS) principal(log *slog.Logger) string {
+	c := t.files.Config(log)
+	if len(c.Certificates) == 0 || c.Certificates[0].Leaf == nil {
+		return ""
+	}
+	return "User:" + c.Certificates[0].Leaf.Subject.String()
 }
 
 // SASLOptions are the settings for SASL authentication.
 type SASLOptions struct {
-	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512" doc:"SASL mechanism. none: no authentication."`
-	User         string `yaml:"user" doc:"User name."`
+	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512,oauthbearer" doc:"SASL mechanism. none: no authentication."`
+	User         string `yaml:"user" doc:"User name for plain and scram."`
 	Password     string `yaml:"password" secret:"true" doc:"Password. Prefer password_file, or the environment."`
-	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored."`
+	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored. It is read again for each connection."`
+
+	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer, which another program renews. It is read again for each connection."`
+	TokenEndpoint    string   `yaml:"token_endpoint" doc:"URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0. They are renewed before they expire."`
+	TokenCAFile      string   `yaml:"token_ca_file" doc:"PEM file with the CA certificates that the certificate of token_endpoint is verified against. Empty: those of the system."`
+	ClientID         string   `yaml:"client_id" doc:"Client identifier for token_endpoint."`
+	ClientSecret     string   `yaml:"client_secret" secret:"true" doc:"Client secret for token_endpoint. Prefer client_secret_file, or the environment."`
+	ClientSecretFile string   `yaml:"client_secret_file" doc:"File with the client secret. A line break at its end is ignored. It is read again for each token."`
+	Scopes           []string `yaml:"scopes" doc:"Scopes that are requested from token_endpoint."`
+	Audience         string   `yaml:"audience" doc:"Audience that is requested from token_endpoint, for servers that want one."`
+	Extensions       []string `yaml:"extensions" doc:"SASL extensions that oauthbearer sends to the brokers, as NAME=VALUE, for example logicalCluster=lkc-1."`
 }
 
 // noSASL is the mechanism that disables authentication.
@@ -68,10 +100,25 @@ const noSASL = "none"
 
 // Validate returns an error for settings that contradict each other. It reads no files.
 func (o SASLOptions) Validate() error {
-	switch none := o.Mechanism == noSASL || o.Mechanism == ""; {
-	case none && (o.User != "" || o.Password != "" || o.PasswordFile != ""):
-		return errors.New("mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512")
-	case none:
+	password := o.User != "" || o.Password != "" || o.PasswordFile != ""
+	token := o.TokenFile != "" || o.TokenEndpoint != "" || o.TokenCAFile != "" || o.ClientID != "" ||
+		o.ClientSecret != "" || o.ClientSecretFile != "" || len(o.Scopes) > 0 || o.Audience != "" || len(o.Extensions) > 0
+	switch {
+	case o.Mechanism == noSASL || o.Mechanism == "":
+		if password {
+			return errors.New("mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512")
+		}
+		if token {
+			return errors.New("mechanism: found none with settings for tokens, want oauthbearer")
+		}
+		return nil
+	case o.Mechanism == oauthBearer:
+		if password {
+			return errors.New("user, password, password_file: found them with the mechanism oauthbearer, want none of them")
+		}
+		return o.validateToken()
+	case token:
+		return fmt.Errorf("mechanism: found %s with settings for tokens, want oauthbearer", o.Mechanism)
 	case o.User == "":
 		return fmt.Errorf("user: found %q, want a name for the mechanism %s", o.User, o.Mechanism)
 	case (o.Password == "") == (o.PasswordFile == ""):
@@ -80,86 +127,92 @@ func (o SASLOptions) Validate() error {
 	return nil
 }
 
-// Load returns the credentials, with the password read from its file. It returns nil if SASL is disabled.
+func (o SASLOptions) validateToken() error {
+	for _, e := range o.Extensions {
+		name, _, ok := strings.Cut(e, "=")
+		if !ok || name == "" || name == "auth" || strings.Contains(e, "\x01") {
+			return fmt.Errorf("extensions: found %q, want NAME=VALUE with a name other than auth", e)
+		}
+	}
+	if (o.TokenFile == "") == (o.TokenEndpoint == "") {
+		return errors.New("token_file, token_endpoint: want exactly one of them")
+	}
+	client := o.ClientID != "" || o.ClientSecret != "" || o.ClientSecretFile != ""
+	if o.TokenFile != "" {
+		if client || o.TokenCAFile != "" || len(o.Scopes) > 0 || o.Audience != "" {
+			return errors.New("token_file: found it with settings for token_endpoint, want only one of both")
+		}
+		return nil
+	}
+	u, err := url.Parse(o.TokenEndpoint)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
+		return errors.New("token_endpoint: want an https:// URL without credentials")
+	}
+	if o.ClientID == "" {
+		return errors.New("client_id: want the client identifier for token_endpoint")
+	}
+	if (o.ClientSecret == "") == (o.ClientSecretFile == "") {
+		return errors.New("client_secret, client_secret_file: want exactly one of them")
+	}
+	return nil
+}
+
+// Load returns the credentials, with the password or token read from its file. It returns nil if SASL is disabled. It
+// fetches no token.
 func (o SASLOptions) Load() (*SASL, error) {
 	if o.Mechanism == noSASL || o.Mechanism == "" {
 		return nil, nil //nolint:nilnil // no SASL is a valid configuration
 	}
-	s := &SASL{Mechanism: o.Mechanism, User: o.User, Password: o.Password}
-	if o.PasswordFile != "" {
-		text, err := tlsfile.Read(o.PasswordFile)
-		if err != nil {
+	s := &SASL{Mechanism: o.Mechanism, User: o.User}
+	var err error
+	if o.Mechanism != oauthBearer {
+		if s.password, err = tlsfile.NewSecret(o.Password, o.PasswordFile); err != nil {
 			return nil, fmt.Errorf("sasl.password_file: %w", err)
 		}
-		if s.Password = string(bytes.TrimRight(text, "\r\n")); s.Password == "" {
-			return nil, fmt.Errorf("sasl.password_file: %s: found an empty file, want the password", o.PasswordFile)
+		return s, nil
+	}
+	s.extensions = map[string]string{}
+	for _, e := range o.Extensions {
+		name, value, _ := strings.Cut(e, "=")
+		s.extensions[name] = value
+	}
+	if o.TokenFile != "" {
+		f, err := tlsfile.NewSecret("", o.TokenFile)
+		if err != nil {
+			return nil, fmt.Errorf("sasl.token_file: %w", err)
 		}
+		s.tokens = tokenFile{f}
+		return s, nil
+	}
+	if s.tokens, err = newTokenEndpoint(o); err != nil {
+		return nil, fmt.Errorf("sasl.%w", err)
 	}
 	return s, nil
 }
 
 // SASL holds the credentials for SASL.
 type SASL struct {
-	// Mechanism is "plain", "scram-sha-256" or "scram-sha-512".
+	// Mechanism is "plain", "scram-sha-256", "scram-sha-512" or "oauthbearer". User is the user of the others.
 	Mechanism, User string
-	Password        string `json:"-"`
+
+	password   *tlsfile.Secret
+	tokens     tokens
+	extensions map[string]string
 }
 
+// Unencrypted reports whether the mechanism sends the password or token as it is.
+func (s *SASL) Unencrypted() bool { return s.Mechanism == "plain" || s.Mechanism == oauthBearer }
+
 // String returns the mechanism and the user, without the password.
-func (s SASL) String() string { return s.Mechanism + " as " + s.User }
+func (s SASL) String() string {
+	if s.User == "" {
+		return s.Mechanism
+	}
+	return s.Mechanism + " as " + s.User
+}
 
 // GoString is the same as String.
 func (s SASL) GoString() string { return s.String() }
-
-func (s *SASL) mechanism() (*handshakes, error) {
-	if s == nil {
-		return nil, nil //nolint:nilnil // no SASL is a valid configuration
-	}
-	var m sasl.Mechanism
-	var err error
-	switch s.Mechanism {
-	case "plain":
-		m = plain.Mechanism{Username: s.User, Password: s.Password}
-	case "scram-sha-256":
-		m, err = scram.Mechanism(scram.SHA256, s.User, s.Password)
-	case "scram-sha-512":
-		m, err = scram.Mechanism(scram.SHA512, s.User, s.Password)
-	default:
-		err = fmt.Errorf("found %q, want plain, scram-sha-256 or scram-sha-512", s.Mechanism)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("kafka: SASL mechanism: %w", err)
-	}
-	return &handshakes{Mechanism: m}, nil
-}
-
-// handshakes is a mechanism that tracks whether an authentication is in progress. Some brokers close the connection
-// after a wrong password, and kafka-go reports that like any other closed connection.
-type handshakes struct {
-	sasl.Mechanism
-	open atomic.Bool
-}
-
-// Start begins an authentication.
-func (h *handshakes) Start(ctx context.Context) (sasl.StateMachine, []byte, error) {
-	h.open.Store(true)
-	s, first, err := h.Mechanism.Start(ctx)
-	return handshake{s, h}, first, err
-}
-
-type handshake struct {
-	sasl.StateMachine
-	of *handshakes
-}
-
-// Next continues the authentication.
-func (s handshake) Next(ctx context.Context, challenge []byte) (done bool, response []byte, err error) {
-	done, response, err = s.StateMachine.Next(ctx, challenge)
-	if done && err == nil {
-		s.of.open.Store(false)
-	}
-	return done, response, err
-}
 
 // ErrAccess is wrapped by the error of a connection that either side refused because of a certificate or the password.
 // Retrying does not help.
@@ -187,8 +240,6 @@ func (c *Client) explain(err error) error {
 		return err
 	}
 	refused := func(why string) error { return fmt.Errorf("%w: %s: %w", ErrAccess, why, err) }
-	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
-	user := c.cfg.SASL
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return refused("the broker's certificate is not trusted; check ca_file and server_name")
 	}
@@ -198,12 +249,14 @@ func (c *Client) explain(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert from the broker
 		return refused("the broker refused TLS; it may require another client certificate (cert_file, key_file)")
 	}
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
+	user := c.cfg.SASL
 	switch {
-	case is(err, kafkago.SASLAuthenticationFailed), ended && user != nil && c.handshakes.open.Load():
-		return refused(fmt.Sprintf("authentication failed (SASL %v); check user and password", user))
-	case is(err, kafkago.UnsupportedSASLMechanism):
+	case user != nil && (coded(err, kafkago.SASLAuthenticationFailed) || ended && c.handshakes.open.Load()):
+		return refused(fmt.Sprintf("authentication failed (SASL %v); check %s", user, user.settings()))
+	case user != nil && coded(err, kafkago.UnsupportedSASLMechanism):
 		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.Mechanism))
-	case is(err, kafkago.IllegalSASLState):
+	case coded(err, kafkago.IllegalSASLState):
 		return refused("the broker does not use SASL at this address")
 	case ended && c.cfg.TLS != nil && !c.answered.Load():
 		return &closedError{"it may not speak TLS at this address", err}
@@ -211,4 +264,18 @@ func (c *Client) explain(err error) error {
 		return &closedError{"it may require TLS or SASL", err}
 	}
 	return err
+}
+
+// settings names what to check after a failed authentication.
+func (s *SASL) settings() string {
+	if s.Mechanism == oauthBearer {
+		return "the token, its audience and its expiry"
+	}
+	return "user and password"
+}
+
+// coded reports whether err is or wraps one of the codes, as an error of either client library.
+func coded(err error, codes ...kafkago.Error) bool {
+	code, ok := codeOf(err)
+	return ok && slices.Contains(codes, code)
 }

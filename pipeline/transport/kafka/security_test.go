@@ -160,7 +160,7 @@ func TestTLS(t *testing.T) {
 	defer plain.Close() //nolint:errcheck // no longer needed
 	for name, c := range map[string]Config{
 		"plain text to TLS": {Brokers: encrypted.ListenAddrs()},
-		"TLS to plain text": {Brokers: []string{plain.Addr()}, TLS: &tls.Config{MinVersion: tls.VersionTLS12}},
+		"TLS to plain text": {Brokers: []string{plain.Addr()}, TLS: must(TLSOptions{Enabled: true}.Load())(t)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.Log = slog.New(slog.DiscardHandler)
@@ -387,7 +387,7 @@ func TestSecurityValidate(t *testing.T) {
 
 // TestSecretsAreHidden checks that no format verb and no log handler shows the password.
 func TestSecretsAreHidden(t *testing.T) {
-	s := &SASL{Mechanism: "plain", User: "u", Password: "s3cret"}
+	s := must(SASLOptions{Mechanism: "plain", User: "u", Password: "s3cret"}.Load())(t)
 	var log bytes.Buffer
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "sasl", s, "value", *s)
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "sasl", s, "value", *s)
@@ -404,11 +404,11 @@ func TestSecretsAreHidden(t *testing.T) {
 // TestExplainOnce checks that an error is explained only once, even if it passes explain at several levels.
 func TestExplainOnce(t *testing.T) {
 	for _, c := range []struct {
-		cfg  *tls.Config
+		cfg  *TLS
 		want string
 	}{
 		{nil, "the broker closed the connection; it may require TLS or SASL: EOF"},
-		{&tls.Config{}, "the broker closed the connection; it may not speak TLS at this address: EOF"},
+		{&TLS{}, "the broker closed the connection; it may not speak TLS at this address: EOF"},
 	} {
 		client := &Client{cfg: Config{TLS: c.cfg}}
 		err := client.explain(fmt.Errorf("dial: %w", client.explain(io.EOF)))

@@ -18,7 +18,10 @@ type watched struct {
 	cancel    context.CancelFunc
 }
 
-var errJoining = errors.New("joining the group")
+var (
+	errJoining = errors.New("joining the group")
+	errLeft    = errors.New("left the group")
+)
 
 // Joined returns nil if the consumer is a member of its group, or else the reason why it is not. A member may own no
 // partition if the group has more members than the topic has partitions.

@@ -1,0 +1,131 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	kafkago "github.com/segmentio/kafka-go"
+	kafkagosasl "github.com/segmentio/kafka-go/sasl"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/sasl"
+	"github.com/twmb/franz-go/pkg/sasl/oauth"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
+)
+
+const oauthBearer = "oauthbearer"
+
+// mechanism returns the mechanism for both client libraries. It takes the password or token anew for each connection.
+func (s *SASL) mechanism(log *slog.Logger) (*handshakes, error) {
+	if s == nil {
+		return nil, nil //nolint:nilnil // no SASL is a valid configuration
+	}
+	inScram := func(context.Context) (scram.Auth, error) {
+		return scram.Auth{User: s.User, Pass: s.password.Get(log)}, nil
+	}
+	var m sasl.Mechanism
+	switch s.Mechanism {
+	case "plain":
+		m = plain.Plain(func(context.Context) (plain.Auth, error) {
+			return plain.Auth{User: s.User, Pass: s.password.Get(log)}, nil
+		})
+	case "scram-sha-256":
+		m = scram.Sha256(inScram)
+	case "scram-sha-512":
+		m = scram.Sha512(inScram)
+	case oauthBearer:
+		m = bearer{oauth.Oauth(func(ctx context.Context) (oauth.Auth, error) {
+			token, err := s.tokens.token(ctx, log)
+			return oauth.Auth{Token: token, Extensions: s.extensions}, err
+		})}
+	default:
+		return nil, fmt.Errorf("kafka: SASL mechanism: found %q, want plain, scram-sha-256, scram-sha-512 or oauthbearer",
+			s.Mechanism)
+	}
+	return &handshakes{Mechanism: m}, nil
+}
+
+// handshakes is a mechanism that tracks whether an authentication is in progress. Some brokers close the connection
+// after a wrong password, and the client libraries report that like any other closed connection.
+type handshakes struct {
+	sasl.Mechanism
+	open atomic.Bool
+}
+
+// Authenticate begins an authentication of franz-go.
+func (h *handshakes) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	s, first, err := h.Mechanism.Authenticate(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	h.open.Store(true)
+	return handshake{s, h}, first, nil
+}
+
+// Start begins an authentication of kafka-go.
+func (h *handshakes) Start(ctx context.Context) (kafkagosasl.StateMachine, []byte, error) {
+	host := ""
+	if m := kafkagosasl.MetadataFromContext(ctx); m != nil {
+		host = m.Host
+	}
+	s, first, err := h.Authenticate(ctx, host)
+	if err != nil {
+		return nil, nil, err
+	}
+	return s.(handshake), first, nil
+}
+
+// handshake is one authentication, for both client libraries.
+type handshake struct {
+	sasl.Session
+	of *handshakes
+}
+
+// Challenge continues the authentication.
+func (s handshake) Challenge(challenge []byte) (done bool, response []byte, err error) {
+	done, response, err = s.Session.Challenge(challenge)
+	if done && err == nil {
+		s.of.open.Store(false)
+	}
+	return done, response, err
+}
+
+// Next continues the authentication.
+func (s handshake) Next(_ context.Context, challenge []byte) (done bool, response []byte, err error) {
+	return s.Challenge(challenge)
+}
+
+// bearer is the mechanism OAUTHBEARER with an error for the answer of a broker that refuses the token (RFC 7628,
+// 3.2.2).
+type bearer struct{ sasl.Mechanism }
+
+// Authenticate begins an authentication.
+func (b bearer) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
+	s, first, err := b.Mechanism.Authenticate(ctx, host)
+	return bearing{s}, first, err
+}
+
+type bearing struct{ sasl.Session }
+
+// Challenge is empty if the broker accepts the token.
+func (bearing) Challenge(challenge []byte) (done bool, response []byte, err error) {
+	if len(challenge) > 0 {
+		return false, nil, fmt.Errorf("%w: authentication failed (SASL oauthbearer): the broker refused the token: %.200q",
+			ErrAccess, challenge)
+	}
+	return true, nil, nil
+}
+
+// codeOf returns the code that an error of kafka-go or of franz-go has.
+func codeOf(err error) (kafkago.Error, bool) {
+	if k, ok := errors.AsType[kafkago.Error](err); ok {
+		return k, true
+	}
+	if k, ok := errors.AsType[*kerr.Error](err); ok {
+		return kafkago.Error(k.Code), true
+	}
+	return 0, false
+}
