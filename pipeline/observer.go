@@ -38,6 +38,9 @@ const (
 	EventWritten Event = "written"
 	// EventRepeated counts values that a sink skipped as duplicates.
 	EventRepeated Event = "repeated"
+	// EventFenced counts values that the broker refused because another process has taken over their partition. They
+	// are stored once, here or there.
+	EventFenced Event = "fenced"
 	// EventRetried counts failed attempts that are retried.
 	EventRetried Event = "retried"
 	// EventFailed counts failed attempts that are not retried.
@@ -88,6 +91,8 @@ const (
 	LevelLag            Level = "lag"
 	LevelPartitions     Level = "partitions"
 	LevelConnections    Level = "connections"
+	// LevelForgotten is the number of messages of a topic that are too old to be recognised as duplicates.
+	LevelForgotten Level = "forgotten"
 	// LevelStoredBytes is the size of the data on disk.
 	LevelStoredBytes Level = "stored_bytes"
 )

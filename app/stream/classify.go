@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/input"
@@ -40,6 +42,7 @@ type classifying struct {
 	drops    drops
 	outputs  []string
 	stdout   bool
+	topics   []*kafka.Deduper // the sinks that are topics
 	// repeats finds the classifications that every required sink holds already.
 	repeats repeats
 	// files are those of this process; nil if it has none.
@@ -118,7 +121,7 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 		MaxInFlight: inFlight(cfg.InFlight, out),
 		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters,
 		SessionTimeout: a.Config.Kafka.SessionTimeout, InstanceID: a.Config.Kafka.InstanceID,
-		OnHandover: c.Flush,
+		OnAssigned: c.own, OnHandover: c.Flush,
 	})
 	if err != nil {
 		return nil, errors.Join(err, sinks.Close(ctx, out), c.close(ctx))
@@ -129,6 +132,15 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 	a.Ready("group", c.consumer.Joined)
 	a.Started()
 	return c, nil
+}
+
+// own claims a partition of the volumes at all topics that are sinks.
+func (c *classifying) own(ctx context.Context, partition int) error {
+	var g errgroup.Group
+	for _, t := range c.topics {
+		g.Go(func() error { return t.Own(ctx, fmt.Sprintf("%s/%d", t.Sources, partition)) })
+	}
+	return g.Wait()
 }
 
 // show describes the pipeline to the page.
@@ -326,6 +338,8 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 				return nil, err
 			}
 			d := kafka.NewDeduper(c.cluster.producer, name, window)
+			d.Sources = a.Config.Kafka.Group + "/" + a.Config.Kafka.Volumes
+			c.topics = append(c.topics, d)
 			d.OnRepeated = func(m *transport.Message) {
 				event := m.EventID() // the key of a classification
 				if id, err := record.ParseID(event[:max(0, strings.LastIndexByte(event, '@'))]); err == nil {

@@ -113,6 +113,35 @@ func WithoutValue(m Message, d DeadLetter) (Message, DeadLetter) {
 // maxID is the maximum size in bytes of an event ID that is kept in the smallest dead letter.
 const maxID = 256
 
+// Identity returns what distinguishes a message from all others of its topic, given its headers. For the dead letter of
+// a message, it is the position of that message, the stage that failed, and the event ID: a message that is sent back
+// and fails again is another dead letter. For every other message, it is the event ID, or "" if it has none.
+func Identity(header func(name string) (string, bool)) string {
+	id, _ := header(HeaderEventID)
+	offset, ok := header(headerDeadOffset)
+	if !ok || strings.HasPrefix(offset, "-") {
+		return id
+	}
+	topic, _ := header(headerDeadTopic)
+	partition, _ := header(headerDeadPartition)
+	stage, _ := header(headerDeadStage)
+	return strings.Join([]string{topic, partition, offset, stage, id}, "\x00")
+}
+
+// PartitionOfVolume returns the partition of the topic of volumes that a message stems from, given its headers: that of
+// the volume of a classification, or that of the message of a dead letter. It returns "" if there is none.
+func PartitionOfVolume(header func(name string) (string, bool)) string {
+	if at, ok := header(HeaderVolume); ok {
+		partition, _, _ := strings.Cut(at, "/")
+		return partition
+	}
+	if offset, ok := header(headerDeadOffset); ok && !strings.HasPrefix(offset, "-") {
+		partition, _ := header(headerDeadPartition)
+		return partition
+	}
+	return ""
+}
+
 // Original returns the message of a dead letter, without the headers that DeadLetterOf added.
 func Original(m Message) Message {
 	m.Headers = slices.DeleteFunc(slices.Clone(m.Headers), func(h Header) bool {

@@ -1,8 +1,11 @@
 package kafka_test
 
 import (
+	"cmp"
 	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -22,7 +25,8 @@ func start(b *testing.B) (*kafka.Client, *kafka.Producer) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = broker.Close() })
-	c, err := kafka.Open(kafka.Config{Brokers: []string{broker.Addr()}})
+	addr := cmp.Or(os.Getenv("VOXELSTREAM_TEST_BROKER"), broker.Addr())
+	c, err := kafka.Open(kafka.Config{Brokers: []string{addr}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,4 +109,41 @@ func consume(b *testing.B, c *kafka.Client, n int) int {
 		b.Fatal(err)
 	}
 	return n
+}
+
+// partitionOf returns the partition of a stream on a topic with 4 partitions.
+func partitionOf(stream string) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(stream))
+	return int(max(int32(h.Sum32())%4, -(int32(h.Sum32()) % 4)))
+}
+
+// BenchmarkWrite writes classifications in batches of 128, as members of a group do: with a claim, and without.
+func BenchmarkWrite(b *testing.B) {
+	for _, sources := range []string{"group/volumes", ""} {
+		b.Run("sources="+sources, func(b *testing.B) {
+			_, p := start(b)
+			d := kafka.NewDeduper(p, transport.TopicVolumes, 0)
+			d.Sources = sources
+			n := 0
+			write := func() {
+				ms := make([]transport.Message, 128)
+				for i := range ms {
+					stream := fmt.Sprintf("stream-%d", n%64)
+					ms[i] = transport.New(stream, fmt.Sprintf("%s/%d@model", stream, n), transport.ContentJSON,
+						make([]byte, 400))
+					ms[i].SetHeader(transport.HeaderVolume, fmt.Sprintf("%d/%d", partitionOf(stream), n))
+					n++
+				}
+				if err := d.Write(b.Context(), ms); err != nil {
+					b.Fatal(err)
+				}
+			}
+			write()
+			for b.Loop() {
+				write()
+			}
+			b.ReportMetric(float64(128*b.N)/b.Elapsed().Seconds(), "msg/s")
+		})
+	}
 }

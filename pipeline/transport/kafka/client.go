@@ -58,6 +58,7 @@ type Client struct {
 	log       *slog.Logger
 	observer  pipeline.Observer
 
+	clock      clock
 	handshakes *handshakes // nil without SASL
 	answered   atomic.Bool // the cluster has answered once, so the settings are not the cause of later errors
 }

@@ -77,6 +77,7 @@ type Consumer struct {
 	failures int             // to join, since the last success
 
 	values allowance // of dead letters
+	dead   *Deduper  // nil without a dead letter topic
 
 	part     string // name for the observer
 	observer pipeline.Observer
@@ -120,6 +121,9 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	k.part, k.observer = "consumer "+cfg.Topic, cfg.Observer
 	if k.observer == nil {
 		k.observer = c.observer
+	}
+	if cfg.DeadLetters != nil {
+		k.dead = newDeadLetterWriter(cfg)
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	watching, end := context.WithCancel(k.ctx)

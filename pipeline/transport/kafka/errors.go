@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 // ErrClosed is returned by producers and consumers after Close.
@@ -24,14 +25,30 @@ func tooLarge(err error) bool {
 	return errors.Is(err, errTooLarge) || is(err, kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge)
 }
 
-// neverWorks reports whether the request itself is invalid. Authorization errors are not included, because they affect
-// every message and an operator can fix them.
+// messageRefused reports whether the messages of a batch, or one of them, are at fault, so that no retry will help. What
+// affects every message is not included, because an operator can fix it: authorization, the policies and the settings
+// of the cluster, its message format, and its clock.
+func messageRefused(err error) bool { return tooLarge(err) || is(err, kafkago.InvalidRecord) }
+
+// neverWorks reports whether a request to create a topic is invalid.
 func neverWorks(err error) bool {
-	return tooLarge(err) || is(err,
-		kafkago.InvalidRecord, kafkago.InvalidTopic, kafkago.UnsupportedForMessageFormat, kafkago.InvalidTimestamp,
-		kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor, kafkago.InvalidConfiguration,
-		kafkago.PolicyViolation)
+	return is(err,
+		kafkago.InvalidRequest, kafkago.InvalidTopic, kafkago.InvalidPartitionNumber, kafkago.InvalidReplicationFactor,
+		kafkago.InvalidConfiguration, kafkago.PolicyViolation)
 }
+
+// unknownPartition reports whether a topic or partition does not exist, according to the broker or to the transport's
+// cache.
+func unknownPartition(err error) bool {
+	return is(err, kafkago.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoTopic) ||
+		errors.Is(err, protocol.ErrNoPartition)
+}
+
+// errMoved is the error of a message whose partition does not exist any more. It belongs into another one.
+var errMoved = errors.New("the partition does not exist any more")
+
+// errFenced is the error of a message that was not stored because another process has claimed its source.
+var errFenced = errors.New("another process has claimed the source")
 
 // sequenceLost reports whether the broker rejected the batch because it has lost the state of our producer ID, for
 // example to retention. A new ID is needed.

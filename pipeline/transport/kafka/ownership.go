@@ -479,7 +479,7 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 	if !k.values.take(time.Now()) {
 		m, d = transport.WithoutValue(m, d)
 	}
-	err := k.cfg.DeadLetters.ProduceDeadLetter(k.ctx, k.cfg.DeadLetterTopic, m, d)
+	err := k.dead.WriteDeadLetter(k.ctx, m, d)
 	if err != nil {
 		k.abandon(fmt.Errorf("dead letter for %s/%d offset %d: %w", k.cfg.Topic, o.partition, d.Offset, err))
 		o.decrement()
@@ -516,6 +516,18 @@ func deadLetterHeaders(topic string, partition int, offset int64, cause error) t
 	if f, ok := errors.AsType[*pipeline.Failure](cause); ok {
 		d.Stage, d.Attempts, d.Error = f.Stage, f.Attempts, f.Err.Error()
 	}
+	return d
+}
+
+// deadLetterWindow is the number of dead letters per partition of their topic that a consumer remembers. Only those of
+// messages in flight can come again, after a crash. They are read before the first one is written, with their values, so
+// there must not be too many.
+const deadLetterWindow = 4096
+
+// newDeadLetterWriter returns a writer that stores the dead letter of each message and stage once.
+func newDeadLetterWriter(cfg ConsumerConfig) *Deduper {
+	d := NewDeduper(cfg.DeadLetters, cfg.DeadLetterTopic, deadLetterWindow)
+	d.Sources = cfg.Group + "/" + cfg.Topic
 	return d
 }
 

@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -38,8 +39,8 @@ func (Compression) Choices() []string { return []string{"none", "gzip", "snappy"
 
 // Producer writes messages to topics. Each message is stored exactly once per call and acknowledged by all replicas.
 // The producer retries until the context ends unless the error is permanent. Messages with the same key go to the
-// same partition, in order. The partition is chosen by FNV-1a, as in Sarama and kafka-go's Hash. The number of
-// partitions of a topic is read once. Changing it moves keys to other partitions, so restart producers afterwards.
+// same partition, in order. The partition is chosen by FNV-1a, as in Sarama and kafka-go's Hash. When the number of
+// partitions of a topic changes, which is noticed within a second, keys move to other partitions.
 type Producer struct {
 	client   *Client
 	cfg      ProducerConfig
@@ -53,7 +54,13 @@ type Producer struct {
 
 	mu     sync.Mutex
 	closed bool
-	topics map[string][]*partitionQueue
+	topics map[string]*topicQueues
+}
+
+// topicQueues are the queues of a topic for messages without a claim.
+type topicQueues struct {
+	queues  []*partitionQueue
+	checked time.Time // when the number of partitions was last looked up
 }
 
 // Position is the place of a stored message. Offset is -1 if the broker only confirmed that the message was stored by
@@ -65,7 +72,7 @@ type Position struct {
 
 // NewProducer returns a producer.
 func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
-	p := &Producer{client: c, cfg: cfg, observer: cfg.Observer, topics: map[string][]*partitionQueue{}}
+	p := &Producer{client: c, cfg: cfg, observer: cfg.Observer, topics: map[string]*topicQueues{}}
 	if p.observer == nil {
 		p.observer = c.observer
 	}
@@ -92,15 +99,37 @@ func (p *Producer) Produce(ctx context.Context, topic string, ms ...transport.Me
 	if len(ms) == 0 {
 		return nil, nil
 	}
-	queues, err := p.queues(ctx, topic)
-	if err != nil {
-		return nil, err
+	pos, failed := make([]Position, len(ms)), map[int]error{}
+	left := all(len(ms)) // the messages to be sent
+	for len(left) > 0 {
+		queues, err := p.queues(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		to, batch := make([]int, len(left)), make([]transport.Message, len(left))
+		for j, i := range left {
+			to[j], batch[j] = p.partition(ms[i].Key, len(queues)), ms[i]
+		}
+		c := newCall(len(left), nil)
+		if err := p.produce(ctx, queues, to, batch, c); err != nil {
+			return nil, err
+		}
+		var again []int
+		for j, i := range left {
+			switch err := c.failed[j]; {
+			case err == nil:
+				pos[i] = c.pos[j]
+			case errors.Is(err, errMoved):
+				again = append(again, i)
+			case !pipeline.IsPermanent(err):
+				return nil, err
+			default:
+				failed[i] = err
+			}
+		}
+		left = again
 	}
-	to := make([]int, len(ms))
-	for i := range ms {
-		to[i] = p.partition(ms[i].Key, len(queues))
-	}
-	return p.produce(ctx, queues, to, ms)
+	return pos, pipeline.Partial(failed)
 }
 
 // partition returns the partition of a key. Messages with nil keys go to all partitions in turn.
@@ -108,8 +137,12 @@ func (p *Producer) partition(key []byte, partitions int) int {
 	return p.hash.Balance(kafkago.Message{Key: key}, all(partitions)...)
 }
 
-// call holds the outcome of each message of a call of Produce.
+// call holds the outcome of each message of a call of produce.
 type call struct {
+	// each, if set, is called once for every message, as soon as its outcome is known. That may be after produce has
+	// returned because its context ended.
+	each func(i int, pos Position, err error)
+
 	mu     sync.Mutex
 	left   int
 	done   chan struct{}
@@ -117,7 +150,14 @@ type call struct {
 	failed map[int]error
 }
 
+func newCall(n int, each func(i int, pos Position, err error)) *call {
+	return &call{each: each, left: n, done: make(chan struct{}), pos: make([]Position, n), failed: map[int]error{}}
+}
+
 func (c *call) finish(i int, pos Position, err error) {
+	if c.each != nil {
+		c.each(i, pos, err)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pos[i] = pos
@@ -129,10 +169,10 @@ func (c *call) finish(i int, pos Position, err error) {
 	}
 }
 
-func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []int,
-	ms []transport.Message,
-) ([]Position, error) {
-	c := &call{left: len(ms), done: make(chan struct{}), pos: make([]Position, len(ms)), failed: map[int]error{}}
+// produce sends ms to the given partitions and waits until each has its outcome, or until ctx ends.
+func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []int, ms []transport.Message,
+	c *call,
+) error {
 	byPartition := map[int][]entry{}
 	for i, m := range ms {
 		if n := recordBound(&m) + batchHeader; n > p.cfg.MaxMessageBytes {
@@ -147,44 +187,82 @@ func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []i
 	}
 	select {
 	case <-c.done:
+		return nil
 	case <-ctx.Done():
 		for i := range byPartition {
-			queues[i].withdraw(c)
+			queues[i].withdraw(c, ctx.Err())
 		}
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	for _, err := range c.failed {
-		if !pipeline.IsPermanent(err) {
-			return nil, err
-		}
-	}
-	return c.pos, pipeline.Partial(c.failed)
 }
 
+// countEvery is how often the number of partitions of a topic is looked up.
+const countEvery = time.Second
+
+// queues returns the queues of a topic, one per partition. If the topic does not exist, it waits for it.
 func (p *Producer) queues(ctx context.Context, topic string) ([]*partitionQueue, error) {
+	return p.queuesSince(ctx, topic, time.Now().Add(-countEvery))
+}
+
+// queuesSince is queues with a number of partitions that was looked up at a time or later.
+func (p *Producer) queuesSince(ctx context.Context, topic string, since time.Time) ([]*partitionQueue, error) {
 	p.mu.Lock()
-	queues, closed := p.topics[topic], p.closed
+	t, closed := p.topics[topic], p.closed
 	p.mu.Unlock()
 	if closed {
 		return nil, ErrClosed
 	}
-	if queues != nil {
-		return queues, nil
+	if t != nil && t.checked.After(since) {
+		return t.queues, nil
 	}
-	n, err := p.client.Partitions(ctx, topic)
+	checked := time.Now()
+	n, err := p.count(ctx, topic, t)
 	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.topics[topic] == nil {
-		queues := make([]*partitionQueue, n)
-		for i := range queues {
-			queues[i] = &partitionQueue{p: p, topic: topic, partition: i, producer: noProducer}
-		}
-		p.topics[topic] = queues
+	fresh := &topicQueues{checked: checked}
+	if t = p.topics[topic]; t != nil {
+		fresh.queues = t.queues[:min(n, len(t.queues)):min(n, len(t.queues))]
 	}
-	return p.topics[topic], nil
+	if had := len(fresh.queues); t != nil && n != len(t.queues) {
+		p.client.log.Warn("kafka: the number of partitions has changed; keys move to other partitions",
+			"topic", topic, "partitions", n, "before", len(t.queues))
+	} else if had == n && t != nil {
+		fresh.queues = t.queues
+	}
+	for i := len(fresh.queues); i < n; i++ {
+		fresh.queues = append(fresh.queues, &partitionQueue{p: p, topic: topic, partition: i, producer: noProducer})
+	}
+	p.topics[topic] = fresh
+	return fresh.queues, nil
+}
+
+// count returns the number of partitions of a topic. If it cannot be looked up again, it is unchanged, unless the topic
+// does not exist any more.
+func (p *Producer) count(ctx context.Context, topic string, known *topicQueues) (int, error) {
+	if known == nil {
+		return p.client.Partitions(ctx, topic)
+	}
+	n, err := p.client.partitionsNow(ctx, topic)
+	switch {
+	case err == nil:
+		return n, nil
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case !unknownPartition(err):
+		return len(known.queues), nil
+	}
+	p.client.log.Error("kafka: the topic does not exist any more; waiting until it is created again", "topic", topic)
+	err = p.client.retry(ctx, "look up topic "+topic, func(ctx context.Context) (err error) {
+		if p.isClosed() {
+			return pipeline.Permanent(ErrClosed)
+		}
+		n, err = p.client.partitionsNow(ctx, topic)
+		return err
+	})
+	return n, err
 }
 
 // Close waits until all messages are sent or ctx ends, then gives up on the rest. Later calls of Produce fail.
@@ -222,12 +300,15 @@ type partitionQueue struct {
 	topic     string
 	partition int
 
+	// claim, if set, has the producer ID of the queue. Once it is lost, everything fails with errFenced.
+	claim *claim
+
 	mu      sync.Mutex
 	queue   []entry
 	sending bool
 
-	// The fields below are owned by run. Each partition has its own producer ID, so that a lost sequence affects only
-	// one partition.
+	// The fields below are owned by run. Each partition has its own producer ID unless it has a claim, so that a lost
+	// sequence affects only one partition.
 	producer int64
 	epoch    int16
 	sequence int32
@@ -245,6 +326,12 @@ func (q *partitionQueue) enqueue(es []entry) {
 	q.queue, q.sending = append(q.queue, es...), true
 }
 
+func (p *Producer) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
 // start runs f in a goroutine that Close waits for. It reports false after Close.
 func (p *Producer) start(f func()) bool {
 	p.mu.Lock()
@@ -256,18 +343,22 @@ func (p *Producer) start(f func()) bool {
 	return true
 }
 
-// withdraw removes the messages of c from the queue.
-func (q *partitionQueue) withdraw(c *call) {
+// withdraw removes the messages of c from the queue. Their outcome is err.
+func (q *partitionQueue) withdraw(c *call, err error) {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	keep := q.queue[:0]
+	var out []entry
 	for _, e := range q.queue {
 		if e.call != c {
 			keep = append(keep, e)
+		} else {
+			out = append(out, e)
 		}
 	}
 	clear(q.queue[len(keep):])
 	q.queue = keep
+	q.mu.Unlock()
+	fail(out, err)
 }
 
 // run sends batches until the queue is empty.
@@ -309,7 +400,7 @@ func (q *partitionQueue) send(es []entry) {
 	for i := range es {
 		ms[i] = es[i].m
 	}
-	b, err := encodeBatch(ms, q.p.codec, time.Now())
+	b, err := encodeBatch(ms, q.p.codec, q.p.client.clock.now())
 	if err != nil {
 		fail(es, pipeline.Permanent(err))
 		return
@@ -318,6 +409,10 @@ func (q *partitionQueue) send(es []entry) {
 	stamped := int64(noProducer)
 	part, observer := producerPart(q.topic), q.p.observer
 	for failures := 1; ; failures++ {
+		if q.claim.isLost() {
+			fail(es, errFenced)
+			return
+		}
 		begin := time.Now()
 		base, err := q.attempt(b, &stamped)
 		if is(err, kafkago.DuplicateSequenceNumber) {
@@ -330,30 +425,35 @@ func (q *partitionQueue) send(es []entry) {
 			observer.Count(part, pipeline.EventBytes, len(b.raw))
 			q.stored(es, base)
 			return
-		case neverWorks(err) && len(es) > 1:
+		case messageRefused(err) && len(es) > 1:
 			// One message is at fault, or all together are too large. Nothing was stored, so no sequence number was
 			// used.
 			for i := range es {
 				q.send(es[i : i+1])
 			}
 			return
-		case neverWorks(err):
+		case messageRefused(err):
 			observer.Count(part, pipeline.EventFailed, 1)
 			fail(es, pipeline.Permanent(fmt.Errorf("kafka: %s/%d refused a message of %d bytes: %w", q.topic,
 				q.partition, len(b.raw), err)))
 			return
-		case sequenceLost(err):
-			q.p.client.log.Warn("kafka: the broker lost this producer's sequence; starting a new one",
-				"topic", q.topic, "partition", q.partition, "error", err)
-			q.producer = noProducer
-		case is(err, kafkago.Unknown):
-			// The broker failed halfway, for example on a full disk. The embedded broker has already counted the
-			// sequence although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the
-			// batch may be stored twice, which sinks detect, but it is not lost.
-			q.producer = noProducer
-			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
+		case unknownPartition(err) && q.gone():
+			fail(es, errMoved)
+			return
+		case is(err, kafkago.InvalidTimestamp):
+			// The same sequence number is used again: if an earlier attempt was stored, the broker recognises it.
+			q.p.client.clock.refused(q.p.client.log, q.topic, err)
+			b.restamp(q.p.client.clock.now())
+			stamped = noProducer
+		case q.claim != nil && (sequenceLost(err) || is(err, kafkago.Unknown)):
+			if q.claim.lose() {
+				q.p.client.log.Warn("kafka: another process has claimed a partition, or the broker has lost the claim; "+
+					"claiming it again, and skipping what is stored", "source", q.claim.source, "topic", q.topic, "error", err)
+			}
+			fail(es, fmt.Errorf("%w: %w", errFenced, err))
+			return
 		default:
-			q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
+			q.again(failures, err)
 		}
 		observer.Count(part, pipeline.EventRetried, 1)
 		if !wait.Wait(q.p.ctx, failures) {
@@ -363,6 +463,39 @@ func (q *partitionQueue) send(es []entry) {
 			return
 		}
 	}
+}
+
+// again prepares another attempt after an error.
+func (q *partitionQueue) again(failures int, err error) {
+	log := q.p.client.log
+	switch {
+	case sequenceLost(err):
+		log.Warn("kafka: the broker lost this producer's sequence; starting a new one",
+			"topic", q.topic, "partition", q.partition, "error", err)
+		q.producer = noProducer
+		return
+	case is(err, kafkago.Unknown):
+		// The broker failed halfway, for example on a full disk. The embedded broker has already counted the sequence
+		// although it stored nothing, so it would acknowledge a retry as a duplicate. With a new ID, the batch may be
+		// stored twice, which sinks detect, but it is not lost.
+		q.producer = noProducer
+	case unknownPartition(err):
+		// A new partition is unknown to the transport for a short time.
+		if failures >= 8 && failures&(failures-1) == 0 {
+			log.Error("kafka: the topic or partition does not exist; waiting until it is created",
+				"topic", q.topic, "partition", q.partition, "failures", failures)
+		}
+		return
+	}
+	q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
+}
+
+// gone reports whether the topic exists without the partition, because it was created again with fewer partitions.
+func (q *partitionQueue) gone() bool {
+	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
+	defer cancel()
+	n, err := q.p.client.partitionsNow(ctx, q.topic)
+	return err == nil && n <= q.partition
 }
 
 // stored finishes the entries of a stored batch. base is the offset of the first, or negative if it is unknown.
@@ -387,7 +520,7 @@ func fail(es []entry, err error) {
 }
 
 // attempt sends the batch once. It stamps the batch only if the producer ID has changed, because a retry must be
-// identical to the byte.
+// identical to the byte. stamped is the producer ID of the batch, or noProducer.
 func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err error) {
 	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
 	defer cancel()
@@ -403,7 +536,7 @@ func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err
 		}
 		q.producer, q.epoch, q.sequence = int64(res.Producer.ProducerID), int16(res.Producer.ProducerEpoch), 0
 	}
-	if *stamped != q.producer {
+	if *stamped != q.producer { // q.producer is a valid ID here
 		b.stamp(q.producer, q.epoch, q.sequence)
 		*stamped = q.producer
 	}
@@ -415,6 +548,9 @@ func (q *partitionQueue) attempt(b recordBatch, stamped *int64) (base int64, err
 		err = res.Error
 	}
 	if err != nil {
+		if res != nil && is(err, kafkago.InvalidTimestamp) {
+			err = withReason(err, res.RecordErrors)
+		}
 		return 0, err
 	}
 	return res.BaseOffset, nil

@@ -59,10 +59,17 @@ func encodeBatch(ms []transport.Message, codec compress.Compression, now time.Ti
 	b[16] = 2
 	be.PutUint16(b[21:], uint16(codec))
 	be.PutUint32(b[23:], uint32(len(ms)-1))
+	be.PutUint32(b[57:], uint32(len(ms)))
+	out := recordBatch{raw, len(ms)}
+	out.restamp(now)
+	return out, nil
+}
+
+// restamp sets the time of sending. The batch must be stamped afterwards.
+func (r recordBatch) restamp(now time.Time) {
+	b, be := r.raw[sizePrefix:], binary.BigEndian
 	be.PutUint64(b[27:], uint64(now.UnixMilli()))
 	be.PutUint64(b[35:], uint64(now.UnixMilli()))
-	be.PutUint32(b[57:], uint32(len(ms)))
-	return recordBatch{raw, len(ms)}, nil
 }
 
 // stamp sets the fields by which the broker recognises duplicates. A retry must not be stamped again.

@@ -90,14 +90,37 @@ func TestRecordBound(t *testing.T) {
 	}
 }
 
+// TestSeen checks that offsets that this process wrote need not be read, in whatever order they are acknowledged, and
+// that those of others do.
 func TestSeen(t *testing.T) {
-	s := &seen{ids: dedupe.NewWindow(3)}
+	s := newSeen(3)
 	ids := []dedupe.Key{dedupe.Of("a"), dedupe.Of("b"), dedupe.Of("c"), dedupe.Of("d")}
-	for i, id := range ids {
-		s.own(id, int64(i))
-		s.own(id, 99) // a duplicate has no effect
+	s.own(ids[0], 5) // nothing was read yet
+	if s.next != unread || len(s.ahead) > 0 {
+		t.Errorf("next %d, ahead %v", s.next, s.ahead)
 	}
-	if s.ids.Has(ids[0]) || !s.ids.Has(ids[1]) || !s.ids.Has(ids[3]) || s.ids.Len() != 3 || s.next != 4 {
-		t.Errorf("window holds %d, next %d", s.ids.Len(), s.next)
+	s.advance(0)
+	for i, id := range ids {
+		s.own(id, int64(3-i)) // 3, 2, 1, 0
+		if want := map[int64]int64{3: 0, 2: 0, 1: 0, 0: 4}[int64(3-i)]; s.next != want {
+			t.Errorf("after offset %d: next %d, want %d", 3-i, s.next, want)
+		}
+	}
+	if s.ids.Has(ids[0]) || !s.ids.Has(ids[1]) || !s.ids.Has(ids[3]) || s.ids.Len() != 3 {
+		t.Errorf("window holds %d", s.ids.Len())
+	}
+	s.own(ids[0], -1) // stored by an earlier attempt, at an unknown offset
+	s.own(ids[1], 10)
+	if s.next != 4 {
+		t.Errorf("next %d after a gap, want 4", s.next)
+	}
+	s.advance(9)
+	s.advance(7)
+	if s.next != 9 {
+		t.Errorf("next %d, want 9", s.next)
+	}
+	s.advance(10)
+	if s.next != 11 || len(s.ahead) > 0 {
+		t.Errorf("next %d, ahead %v; want 11", s.next, s.ahead)
 	}
 }

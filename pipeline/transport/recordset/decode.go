@@ -33,6 +33,9 @@ type record struct {
 	millis     int64
 	key, value []byte
 	headers    []transport.Header
+
+	count int64  // of the headers
+	raw   []byte // the headers as they are stored
 }
 
 // maxMillis is the last millisecond of the year 9999, the latest that RFC 3339 and JSON can express.
@@ -123,7 +126,7 @@ func (r *record) parse(b []byte, keep bool) (age, delta int64, err error) {
 	if n < 0 || n > maxHeaders || n > int64(len(f.b)/2) {
 		return 0, 0, fmt.Errorf("found %d headers in %d bytes, want at most %d", n, len(f.b), maxHeaders)
 	}
-	r.headers = nil
+	r.headers, r.count, r.raw = nil, n, f.b
 	if n > 0 && keep {
 		r.headers = make([]transport.Header, 0, n)
 	}
