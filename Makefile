@@ -65,6 +65,13 @@ bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
+## deploy-check: check image, compose file, Helm chart, units, alerts and dashboard (systemd-analyze, promtool and hadolint where they can be had)
+.PHONY: deploy-check
+deploy-check: setup
+	@scripts/deploy-tools build/deploy-tools
+	cd deploy/check && PATH=$(CURDIR)/build/deploy-tools/bin:$$PATH go test -count 1 ./...
+	go test -count 1 ./deploy
+
 ## mnist: fetch the 70,000 digits of MNIST into build/mnist, for generate --digits
 .PHONY: mnist
 mnist:
@@ -103,7 +110,7 @@ pictures: setup
 ## external: run only the tests that need other software: Chromium, Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py, Keras, tritonclient and schemathesis (python3; installs venvs)
 RUN := -run 'TestWeb|RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
 .PHONY: external
-external: build
+external: build deploy-check
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
 	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv

@@ -14,9 +14,9 @@ import (
 // reachTime is how long to wait for the cluster to answer at startup.
 const reachTime = 30 * time.Second
 
-// cluster is a connection to a Kafka cluster or to an embedded broker.
+// cluster is a connection to a Kafka cluster or to an embedded broker of this or another process.
 type cluster struct {
-	broker   *embedded.Broker // nil for a cluster
+	broker   *embedded.Broker // nil for a cluster and for the broker of another process
 	client   *kafka.Client
 	producer *kafka.Producer
 	drain    time.Duration
@@ -25,33 +25,55 @@ type cluster struct {
 // startBroker starts the embedded broker as configured.
 func startBroker(a *app.Env) (*embedded.Broker, error) {
 	c := &a.Config.Broker
-	return embedded.Start(embedded.Config{
+	b, err := embedded.Start(embedded.Config{
 		DataDir: c.DataDir, Port: c.Port, Partitions: a.Config.Kafka.Partitions,
 		MaxMessageBytes: int(a.Config.Kafka.MaxMessage) + 64<<10,
 		// the broker's limit applies to the batch that contains the message
 		RetentionBytes: int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log,
 		Observer: a.Observer,
 	})
+	if err == nil && c.DataDir != "" {
+		if err := publishAddress(c.DataDir, b.Addr()); err != nil {
+			a.Log.Warn("other commands cannot find this embedded broker; name its address with --brokers", "address",
+				b.Addr(), "error", err)
+		}
+	}
+	return b, err
 }
 
 // connect opens a connection, waits until the cluster answers, and creates missing topics.
-func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
+func connect(ctx context.Context, a *app.Env) (*cluster, error) {
+	cl, err := dial(ctx, a, startBroker)
+	if err != nil {
+		return nil, err
+	}
+	return cl.complete(ctx, a)
+}
+
+// dial opens a connection and waits until the cluster answers. start starts the embedded broker. If it returns nil,
+// another process runs that broker.
+func dial(ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broker, error)) (_ *cluster, err error) {
 	cl := &cluster{drain: a.Config.Pipeline.Drain}
-	k := &a.Config.Kafka
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, cl.close(ctx))
 		}
 	}()
 	var conf kafka.Config
-	if len(k.Brokers) > 0 {
+	if len(a.Config.Kafka.Brokers) > 0 {
 		conf, err = a.KafkaConfig()
 	} else {
-		if cl.broker, err = startBroker(a); err != nil {
+		if cl.broker, err = start(a); err != nil {
 			return nil, err
 		}
-		conf, err = a.EmbeddedConfig(cl.broker.Addr())
-		a.Log.Debug("embedded broker", "address", cl.broker.Addr(), "data", a.Config.Broker.DataDir)
+		address := ""
+		if cl.broker != nil {
+			address = cl.broker.Addr()
+		} else {
+			address = runningAddress(a.Config.Broker.DataDir)
+		}
+		conf, err = a.EmbeddedConfig(address)
+		a.Log.Debug("embedded broker", "address", address, "data", a.Config.Broker.DataDir)
 	}
 	if err != nil {
 		return nil, err
@@ -62,9 +84,19 @@ func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 	a.Ready("kafka", cl.client.Reach)
 	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
 	defer cancel()
-	if err = cl.client.Ping(reach); err != nil {
-		return nil, err
-	}
+	return cl, cl.client.Ping(reach)
+}
+
+// complete creates missing topics and the producer. If it fails, the cluster is closed.
+func (cl *cluster) complete(ctx context.Context, a *app.Env) (_ *cluster, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, cl.close(ctx))
+		}
+	}()
+	k := &a.Config.Kafka
+	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
+	defer cancel()
 	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err
 	}
@@ -78,7 +110,7 @@ func connect(ctx context.Context, a *app.Env) (_ *cluster, err error) {
 // ensureTopics creates the topics that do not exist.
 func ensureTopics(ctx context.Context, a *app.Env, cl *cluster, names ...string) error {
 	replication := a.Config.Kafka.Replication
-	if cl.broker != nil {
+	if len(a.Config.Kafka.Brokers) == 0 { // the embedded broker
 		replication = 1
 	}
 	var topics []kafka.Topic

@@ -3,10 +3,8 @@ package stream
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"time"
 
@@ -21,6 +19,8 @@ type DeadLetter struct {
 	// ID is partition:offset on the dead letter topic.
 	ID      string `json:"id"`
 	EventID string `json:"event_id"`
+	// Stream is the key of the message, or the stream of the item.
+	Stream string `json:"stream,omitempty"`
 	// Topic is where the message was read, At its partition:offset there. They are absent for an item that never was a
 	// message, so that nothing can be sent back.
 	Topic    string    `json:"topic,omitempty"`
@@ -37,6 +37,13 @@ type DeadLetter struct {
 	// Last is the last offset of several messages that could not be decoded, and Count the number of items of a summary.
 	Last  int64 `json:"last,omitempty"`
 	Count int64 `json:"count,omitempty"`
+	// Replays is how often the message had been sent back before it failed this time, and Replayed when this dead letter
+	// was sent back last.
+	Replays  int        `json:"replays,omitempty"`
+	Replayed *time.Time `json:"replayed,omitempty"`
+
+	partition int // where the message was read; -1 for an item that never was a message
+	offset    int64
 }
 
 func parseDeadLetter(m transport.Message) (DeadLetter, error) {
@@ -47,7 +54,8 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	d := DeadLetter{
 		ID: deadLetterID(m), EventID: clip.Text(m.EventID()), Topic: clip.Text(t.Topic), Stage: clip.Text(t.Stage),
 		Error: clip.Text(t.Error), Attempts: t.Attempts, Time: t.Time, Bytes: int64(len(m.Value)), SHA256: t.SHA256,
-		Last: t.Last, Count: t.Count,
+		Last: t.Last, Count: t.Count, Stream: clip.Text(string(m.Key)), Replays: m.Replays(),
+		partition: t.Partition, offset: t.Offset,
 	}
 	if t.LeftOut() {
 		d.Bytes = t.Bytes
@@ -64,13 +72,15 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	return d, nil
 }
 
-// DeadLetters lists the dead letters. Other messages on their topic are logged and skipped.
-func DeadLetters(ctx context.Context, a *app.Env) iter.Seq2[DeadLetter, error] {
+// DeadLetters lists the dead letters that a filter selects. Other messages on their topic are logged and skipped.
+func DeadLetters(ctx context.Context, a *app.Env, f LetterFilter) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		stopped := false
-		err := eachDeadLetter(ctx, a, func(d DeadLetter, _ transport.Message) bool {
-			stopped = !yield(d, nil)
-			return !stopped
+		err := WithClient(ctx, a, func(client *kafka.Client) error {
+			return eachDeadLetter(ctx, a, client, f, func(d DeadLetter, _ transport.Message) bool {
+				stopped = !yield(d, nil)
+				return !stopped
+			})
 		})
 		if err != nil && !stopped {
 			yield(DeadLetter{}, err)
@@ -78,25 +88,68 @@ func DeadLetters(ctx context.Context, a *app.Env) iter.Seq2[DeadLetter, error] {
 	}
 }
 
-// eachDeadLetter calls use for each dead letter until use returns false.
-func eachDeadLetter(ctx context.Context, a *app.Env, use func(DeadLetter, transport.Message) bool) error {
-	return WithClient(ctx, a, func(client *kafka.Client) error {
-		for m, err := range client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
-			if err != nil {
-				return err
-			}
-			d, err := parseDeadLetter(m)
-			if err != nil {
-				a.Log.Warn("not a dead letter", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset,
-					"error", err)
-				continue
-			}
-			if !use(d, m) {
-				return nil
+// eachDeadLetter calls use for each dead letter that a filter selects, until use returns false.
+func eachDeadLetter(
+	ctx context.Context, a *app.Env, client *kafka.Client, f LetterFilter, use func(DeadLetter, transport.Message) bool,
+) error {
+	past, err := replays(ctx, a, client)
+	if err != nil {
+		return err
+	}
+	for m, err := range client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
+		if err != nil {
+			return err
+		}
+		if transport.IsReplayRecord(m) {
+			continue
+		}
+		d, err := parseDeadLetter(m)
+		if err != nil {
+			a.Log.Warn("not a dead letter", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset,
+				"error", err)
+			continue
+		}
+		past.enter(&d)
+		if f.Match(&d) && !use(d, m) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// replayed has the times of the last replays of dead letters, by their IDs.
+type replayed map[string]time.Time
+
+// enter enters the time in a dead letter.
+func (r replayed) enter(d *DeadLetter) {
+	if t, ok := r[d.ID]; ok {
+		d.Replayed = &t
+	}
+}
+
+// replays reads which dead letters were sent back.
+func replays(ctx context.Context, a *app.Env, client *kafka.Client) (replayed, error) {
+	out := replayed{}
+	for m, err := range client.Records(ctx, a.Config.Kafka.DeadLetters, false) {
+		if err != nil {
+			return nil, err
+		}
+		if !transport.IsReplayRecord(m) {
+			continue
+		}
+		r, err := transport.ReadReplayRecord(m)
+		if err != nil {
+			a.Log.Warn("a record of replayed dead letters cannot be read", "topic", m.Topic, "partition", m.Partition,
+				"offset", m.Offset, "error", err)
+			continue
+		}
+		for _, id := range r.Replayed {
+			if r.Time.After(out[id]) {
+				out[id] = r.Time
 			}
 		}
-		return nil
-	})
+	}
+	return out, nil
 }
 
 // newestDeadLetters returns the newest dead letters, the newest first, and whether there are older ones. It reads the
@@ -116,6 +169,9 @@ func newestDeadLetters(ctx context.Context, a *app.Env, client *kafka.Client, li
 	for m, err := range client.Range(ctx, a.Config.Kafka.DeadLetters, from, to) {
 		if err != nil {
 			return nil, false, err
+		}
+		if transport.IsReplayRecord(m) {
+			continue
 		}
 		if d, err := parseDeadLetter(m); err == nil {
 			out = append(out, d)
@@ -141,12 +197,12 @@ type DeadMessage struct {
 // ShowDeadLetter returns the dead letter with an ID.
 func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, error) {
 	var found *DeadMessage
-	err := eachDeadLetter(ctx, a, func(d DeadLetter, m transport.Message) bool {
-		if d.ID != id {
-			return true
-		}
-		found = deadMessage(d, m)
-		return false
+	err := WithClient(ctx, a, func(client *kafka.Client) error {
+		return eachDeadLetter(ctx, a, client, LetterFilter{IDs: []string{id}},
+			func(d DeadLetter, m transport.Message) bool {
+				found = deadMessage(d, m)
+				return false
+			})
 	})
 	if err == nil && found == nil {
 		err = fmt.Errorf("dead letter %s: not found; run dlq list for the IDs", id)
@@ -164,90 +220,5 @@ func deadMessage(d DeadLetter, m transport.Message) *DeadMessage {
 	return out
 }
 
-// Replayed is the result of dlq replay.
-type Replayed struct {
-	Replayed int `json:"replayed"`
-	// Left is the number of dead letters that could not be sent. They stay on their topic.
-	Left int `json:"left,omitempty"`
-}
-
-// maxLeft is the number of dead letters that are named if they cannot be sent.
-const maxLeft = 100
-
-// Replay sends dead letters back to their topic: those not replayed before or, if ids is not empty, exactly these. It
-// sends them only to kafka.volumes and kafka.replay_topics. A dead letter that cannot be sent, an ID that does not
-// exist, and one whose item never was a message, are errors beside the result.
-func Replay(ctx context.Context, a *app.Env, ids []string) (r *Replayed, err error) {
-	var problems error
-	err = withCluster(ctx, a, func(cl *cluster) error {
-		var err error
-		r, problems, err = replay(ctx, a, cl, ids)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return r, problems
-}
-
-// replay is Replay with a connection. It returns the problems with ids apart from other errors.
-func replay(ctx context.Context, a *app.Env, cl *cluster, ids []string) (r *Replayed, bad, err error) {
-	problems := map[string]string{} // by ID
-	var match func(transport.Message, transport.DeadLetter) bool
-	if len(ids) > 0 {
-		for _, id := range ids {
-			problems[id] = "not found; run dlq list for the IDs"
-		}
-		match = func(m transport.Message, d transport.DeadLetter) bool {
-			id := deadLetterID(m)
-			if _, wanted := problems[id]; !wanted {
-				return false
-			}
-			if d.Topic == "" {
-				problems[id] = "never was a message that could be sent back; run or ingest its input again"
-				return false
-			}
-			delete(problems, id)
-			return true
-		}
-	}
-	r = &Replayed{}
-	k := &a.Config.Kafka
-	r.Replayed, err = cl.client.Replay(ctx, cl.producer, kafka.ReplayConfig{
-		Topic: k.DeadLetters, Group: k.Group + "-replay", To: append([]string{k.Volumes},
-			k.ReplayTopics...), Match: match,
-		Left: func(m transport.Message, reason error) {
-			if r.Left++; r.Left <= maxLeft {
-				problems[deadLetterID(m)] = "left: " + clip.Text(reason.Error())
-			}
-		},
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	var errs []error
-	for _, id := range slices.Sorted(maps.Keys(problems)) {
-		errs = append(errs, fmt.Errorf("dead letter %s: %s", id, problems[id]))
-	}
-	if r.Left > maxLeft {
-		errs = append(errs, fmt.Errorf("%s more are left", app.Count(r.Left-maxLeft, "dead letter")))
-	}
-	return r, errors.Join(errs...), nil
-}
-
 // deadLetterID returns the ID of a message on the dead letter topic.
 func deadLetterID(m transport.Message) string { return fmt.Sprintf("%d:%d", m.Partition, m.Offset) }
-
-// WithClient runs f with a connection to Kafka.
-func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
-	return withCluster(ctx, a, func(cl *cluster) error { return f(cl.client) })
-}
-
-// withCluster runs f with a connection to Kafka.
-func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
-	cl, err := connect(ctx, a)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f(cl), cl.close(ctx))
-}

@@ -156,7 +156,9 @@ func (l letters) replay(w http.ResponseWriter, r *http.Request) (any, error) {
 	if err := d.Decode(&body); err != nil {
 		return nil, reply.Errorf(http.StatusBadRequest, `body: want {"ids": ["PARTITION:OFFSET"]}: %w`, err)
 	}
-	done, bad, err := replay(r.Context(), l.a, l.cl, body.IDs)
+	done, bad, err := replay(r.Context(), l.a, l.cl, ReplayOptions{
+		Filter: LetterFilter{IDs: body.IDs}, Again: len(body.IDs) > 0, MaxReplays: DefaultMaxReplays,
+	})
 	if err == nil && bad != nil && done.Replayed == 0 {
 		err = &reply.Error{Status: http.StatusNotFound, Err: bad}
 	}

@@ -302,7 +302,7 @@ func TestRawValuesThatDoNotFit(t *testing.T) {
 	if !errors.Is(err, app.ErrDeadLetters) || s == nil || s.DeadLetters == 0 || s.Classified != 0 {
 		t.Fatalf("found %+v, %v, want dead letters", s, err)
 	}
-	for d, err := range DeadLetters(t.Context(), a) {
+	for d, err := range DeadLetters(t.Context(), a, LetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

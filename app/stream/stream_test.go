@@ -87,7 +87,7 @@ func TestRun(t *testing.T) {
 	}
 
 	var letters []DeadLetter
-	for d, err := range DeadLetters(t.Context(), a) {
+	for d, err := range DeadLetters(t.Context(), a, LetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,10 +107,10 @@ func TestRun(t *testing.T) {
 	if d, err := ShowDeadLetter(t.Context(), a, "9:9"); d != nil || err == nil {
 		t.Errorf("found %+v, %v", d, err)
 	}
-	if r, err := Replay(t.Context(), a, nil); err != nil || r.Replayed != 0 { // it never was a message
+	if r, err := Replay(t.Context(), a, ReplayOptions{}); err != nil || r.Replayed != 0 { // it never was a message
 		t.Errorf("found %+v, %v", r, err)
 	}
-	r, err := Replay(t.Context(), a, []string{letters[0].ID, "9:9"})
+	r, err := Replay(t.Context(), a, ReplayOptions{Filter: LetterFilter{IDs: []string{letters[0].ID, "9:9"}}})
 	if r == nil || r.Replayed != 0 || err == nil || !strings.Contains(err.Error(), "9:9: not found") ||
 		!strings.Contains(err.Error(), letters[0].ID+": never was a message") {
 		t.Errorf("found %+v, %v", r, err)
@@ -140,21 +140,26 @@ func TestIngestAndClassify(t *testing.T) {
 		s.Volumes != 5 || s.New != 4 || s.Files == nil || lines(t, out) != 4 {
 		t.Fatalf("found %+v, %v", s, err)
 	}
-	if r, err := Replay(t.Context(), a, nil); err != nil || r.Replayed != 1 {
+	if r, err := Replay(t.Context(), a, ReplayOptions{}); err != nil || r.Replayed != 1 {
 		t.Errorf("found %+v, %v", r, err)
 	}
-	if r, err := Replay(t.Context(), a, nil); err != nil || r.Replayed != 0 {
+	if r, err := Replay(t.Context(), a, ReplayOptions{}); err != nil || r.Replayed != 0 {
 		t.Errorf("a second time: found %+v, %v", r, err)
 	}
 	var letters []DeadLetter
-	for d, err := range DeadLetters(t.Context(), a) {
+	for d, err := range DeadLetters(t.Context(), a, LetterFilter{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		letters = append(letters, d)
 	}
-	if r, err := Replay(t.Context(), a, []string{letters[0].ID}); err != nil || r.Replayed != 1 {
+	named := ReplayOptions{Filter: LetterFilter{IDs: []string{letters[0].ID}}}
+	if r, err := Replay(t.Context(), a, named); err == nil || r.Replayed != 0 || r.Before != 1 {
 		t.Errorf("by ID: found %+v, %v", r, err)
+	}
+	named.Again = true
+	if r, err := Replay(t.Context(), a, named); err != nil || r.Replayed != 1 {
+		t.Errorf("by ID, again: found %+v, %v", r, err)
 	}
 	s, err = Classify(t.Context(), a, true) // both copies still do not fit
 	if s == nil || !errors.Is(err, app.ErrDeadLetters) || s.Classified != 0 || s.DeadLetters != 2 {

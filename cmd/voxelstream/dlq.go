@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -18,39 +19,181 @@ import (
 
 func (c *cli) dlq() *cobra.Command {
 	cmd := command("dlq", "List, show and replay dead letters")
+	cmd.Long = cmd.Short + ".\n\nA process that uses the embedded broker may be running: these commands use its broker."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.AddCommand(c.dlqList(), c.dlqShow(), c.dlqReplay())
+	return cmd
+}
 
+func (c *cli) dlqList() *cobra.Command {
 	list := command("list", "List the dead letters with their reason and origin", kafkaFlags)
-	list.Example = "  voxelstream dlq list\n  voxelstream dlq list --brokers kafka-1:9092 --json"
+	list.Long = list.Short + ".\n\nREPLAYS counts how often the message had been sent back before it failed this time. " +
+		"SENT BACK is when this dead\nletter was sent back."
+	list.Example = "  voxelstream dlq list\n  voxelstream dlq list --brokers kafka-1:9092 --json\n" +
+		"  voxelstream dlq list --stage classify --since 2h --reason 16x16x16"
+	f := filterFlags(list)
 	list.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
-		return c.deadLetters(stream.DeadLetters(ctx, a))
+		filter, err := f.filter(time.Now())
+		if err != nil {
+			return err
+		}
+		return c.deadLetters(stream.DeadLetters(ctx, a, filter))
 	})
+	return list
+}
 
+func (c *cli) dlqShow() *cobra.Command {
 	one := command("show ID", "Show one dead letter with its headers", kafkaFlags)
-	one.Example = "  voxelstream dlq show 0:17"
+	one.Example = "  voxelstream dlq show 0:17\n  voxelstream dlq show 0:17 --value volume.arrow"
+	path := one.Flags().String("value", "", "Write the value of the message, unchanged, to this file; - is standard "+
+		"output.")
+	forceFlag(one)
 	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		d, err := stream.ShowDeadLetter(ctx, a, args[0])
-		return show(c, d, err, deadMessageText)
+		if err != nil || *path == "" {
+			return show(c, d, err, deadMessageText)
+		}
+		return c.writeValue(a, d, *path)
 	})
+	return one
+}
 
-	replay := command("replay [ID...]", "Send dead letters back to their topic: the given ones, or all that were not "+
-		"replayed before", kafkaFlags)
-	replay.Long = replay.Short + ".\n\nInputs that could not be read or voxelized cannot be replayed, because " +
+// writeValue writes the value of a dead letter to a file.
+func (c *cli) writeValue(a *app.Env, d *stream.DeadMessage, path string) (err error) {
+	if d.SHA256 != "" {
+		return fmt.Errorf("dead letter %s: its value of %d bytes was left out", d.ID, d.Bytes)
+	}
+	if path == "-" {
+		_, err := c.out.Write(d.Value)
+		return err
+	}
+	flags := os.O_CREATE | os.O_WRONLY | os.O_EXCL
+	if a.Force {
+		flags = os.O_CREATE | os.O_WRONLY | os.O_TRUNC
+	}
+	f, err := os.OpenFile(path, flags, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s exists; --force overwrites it", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(d.Value)
+	return errors.Join(err, f.Close())
+}
+
+func (c *cli) dlqReplay() *cobra.Command {
+	replay := command("replay [ID...]", "Send dead letters back to their topic: the given ones, or all that the filters "+
+		"select", kafkaFlags)
+	replay.Long = replay.Short + ".\n\nWhat was sent back before is not sent again without --again. Messages keep " +
+		"their event IDs, so a volume that was\nclassified after all is recognised as a duplicate.\n\n" +
+		"Inputs that could not be read or voxelized cannot be replayed, because " +
 		"they never became messages.\nRun or ingest them again instead.\n\n" +
 		"Messages go back only to the topics in kafka.volumes and kafka.replay_topics. Those that cannot be sent are " +
 		"listed and stay where they are."
-	replay.Example = "  voxelstream dlq replay\n  voxelstream dlq replay 0:17 0:18"
+	replay.Example = "  voxelstream dlq replay --dry-run\n  voxelstream dlq replay --stage classify --since 2h --rate 100\n" +
+		"  voxelstream dlq replay 0:17 0:18 --again"
+	f := filterFlags(replay)
+	o := stream.ReplayOptions{}
+	fs := replay.Flags()
+	fs.BoolVar(&o.Again, "again", false, "Send those that were sent back before, too.")
+	fs.BoolVarP(&o.DryRun, "dry-run", "n", false, "List what would be sent, and send nothing.")
+	fs.Float64Var(&o.Rate, "rate", 0, "Maximum number of messages per second. 0 sets no limit.")
+	fs.IntVar(&o.MaxReplays, "max-replays", stream.DefaultMaxReplays, "How often a message may be sent back. 0 sets no "+
+		"limit.")
 	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		r, err := stream.Replay(ctx, a, args)
-		return show(c, r, err, func(w io.Writer, r *stream.Replayed) {
-			fmt.Fprintf(w, "replayed %s\n", app.Count(r.Replayed, "dead letter"))
-			if r.Left > 0 {
-				fmt.Fprintf(w, "left %s\n", app.Count(r.Left, "dead letter"))
-			}
-		})
+		var err error
+		if o.Filter, err = f.filter(time.Now()); err != nil {
+			return err
+		}
+		o.Filter.IDs = args
+		if o.Rate < 0 || o.MaxReplays < 0 {
+			return app.Usage(errors.New("--rate, --max-replays: want 0 or more"))
+		}
+		if o.DryRun && !c.json {
+			o.Each = func(d stream.DeadLetter) { c.dryRun(&d) }
+		}
+		r, err := stream.Replay(ctx, a, o)
+		return show(c, r, err, replayedText)
 	})
-	cmd.AddCommand(list, one, replay)
-	return cmd
+	return replay
+}
+
+// dryRun prints a dead letter that would be sent.
+func (c *cli) dryRun(d *stream.DeadLetter) {
+	fmt.Fprint(c.out, screen.Visible(fmt.Sprintf("%s to %s: %s: %s\n", d.ID, screen.OneLine(d.Topic),
+		screen.OneLine(d.Stage), screen.OneLine(d.Error))))
+}
+
+func replayedText(w io.Writer, r *stream.Replayed) {
+	verb := "replayed"
+	if r.DryRun {
+		verb = "would replay"
+	}
+	fmt.Fprintf(w, "%s %s\n", verb, app.Count(r.Replayed, "dead letter"))
+	if r.Before > 0 {
+		fmt.Fprintf(w, "%s sent back before, not again\n", app.Count(r.Before, "dead letter"))
+	}
+	if r.Left > 0 {
+		fmt.Fprintf(w, "left %s\n", app.Count(r.Left, "dead letter"))
+	}
+}
+
+// letterFlags are the flags that select dead letters.
+type letterFlags struct {
+	stream.LetterFilter
+	since, until string
+}
+
+func filterFlags(cmd *cobra.Command) *letterFlags {
+	f := &letterFlags{}
+	fs := cmd.Flags()
+	fs.StringVar(&f.Topic, "topic", "", "Only messages that were read from this topic.")
+	fs.StringVar(&f.Stage, "stage", "", "Only those that failed in this stage, such as ingest, decode or classify.")
+	fs.StringVar(&f.Reason, "reason", "", "Only those with this text in their reason, or that match a regular "+
+		"expression: /REGEXP/.")
+	fs.StringVar(&f.Stream, "stream", "", "Only those of this stream. * stands for any text.")
+	fs.StringVar(&f.At, "at", "", "Only messages that were read from this partition, or at these offsets of it: "+
+		"PARTITION or PARTITION:FIRST-LAST.")
+	fs.StringVar(&f.since, "since", "", "Only those that failed since this time, such as 2026-01-31T12:00:00Z, or for "+
+		"this long, such as 2h.")
+	fs.StringVar(&f.until, "until", "", "Only those that failed until this time, or that long ago.")
+	if cmd.Name() == "list" {
+		fs.BoolVar(&f.Pending, "pending", false, "Only those that were not sent back.")
+	}
+	return f
+}
+
+// filter returns the filter. Durations count back from now.
+func (f *letterFlags) filter(now time.Time) (stream.LetterFilter, error) {
+	out := f.LetterFilter
+	var err error
+	if out.Since, err = timeBefore(f.since, now); err != nil {
+		return out, app.Usage(fmt.Errorf("--since: %w", err))
+	}
+	if out.Until, err = timeBefore(f.until, now); err != nil {
+		return out, app.Usage(fmt.Errorf("--until: %w", err))
+	}
+	if err := out.Prepare(); err != nil {
+		return out, app.Usage(fmt.Errorf("--%w", err))
+	}
+	return out, nil
+}
+
+// timeBefore parses a time, a date, or a duration before now. An empty text is the zero time.
+func timeBefore(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, time.DateTime, time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("found %q, want a time such as 2026-01-31T12:00:00Z or a duration such as 2h", text)
 }
 
 // deadLetters prints dead letters as a table or, with --json, as one JSON line each.
@@ -68,10 +211,15 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 			continue
 		}
 		if n == 1 {
-			fmt.Fprintln(w, "ID\tTIME\tSTAGE\tEVENT\tREASON")
+			fmt.Fprintln(w, "ID\tTIME\tSTAGE\tREPLAYS\tSENT BACK\tEVENT\tREASON")
 		}
 		d = screen.Printable(d)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.EventID, d.Error)
+		back := "-"
+		if d.Replayed != nil {
+			back = d.Replayed.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.Replays, back,
+			d.EventID, d.Error)
 	}
 	if n == 0 && !c.json {
 		fmt.Fprintln(w, "no dead letters")
@@ -83,6 +231,12 @@ func deadMessageText(w io.Writer, d *stream.DeadMessage) {
 	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\n"+
 		"time      %s\nreason    %s\n",
 		d.ID, d.EventID, d.Key, d.Topic, d.At, d.Input, d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
+	if d.Replays > 0 {
+		fmt.Fprintf(w, "replays   %d\n", d.Replays)
+	}
+	if d.Replayed != nil {
+		fmt.Fprintf(w, "sent back %s\n", d.Replayed.Format(time.RFC3339Nano))
+	}
 	for _, h := range d.Ordered {
 		fmt.Fprintf(w, "header    %s: %.200q\n", h.Key, h.Value)
 	}

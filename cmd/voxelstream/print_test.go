@@ -272,12 +272,16 @@ func TestDeadLettersPrinted(t *testing.T) {
 			}
 		}
 	}
-	head := "ID   TIME                  STAGE   EVENT  REASON\n0:1  2026-01-02T03:04:05Z  decode  s/1    why\n"
+	sent := time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)
+	letters[0].Replays, letters[0].Replayed = 2, &sent
+	head := "ID   TIME                  STAGE   REPLAYS  SENT BACK             EVENT  REASON\n" +
+		"0:1  2026-01-02T03:04:05Z  decode  2        2026-01-03T00:00:00Z  s/1    why\n"
 	for _, c := range []struct {
 		n    int
 		err  error
 		want string
-	}{{0, nil, "no dead letters\n"}, {2, nil, head + "1:2  2026-01-02T03:04:05Z  ingest  s/2    how\n"}, {
+	}{{0, nil, "no dead letters\n"}, {2, nil, head +
+		"1:2  2026-01-02T03:04:05Z  ingest  0        -                     s/2    how\n"}, {
 		1, failure,
 		head,
 	}, {0, failure, ""}} {

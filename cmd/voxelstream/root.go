@@ -56,7 +56,7 @@ func (c *cli) root() *cobra.Command {
 		c.run(), c.objects(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.reprocess(),
 		c.generate(), c.voxelize(), c.inspect(),
 		c.convert(), c.serve(),
-		c.model(), c.configCommand(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
+		c.model(), c.configCommand(), c.topics(), c.lag(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
 	)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
 	root.SetHelpCommand(helpCommand())

@@ -83,14 +83,17 @@ func DeadLetterOf(m Message, d DeadLetter) Message {
 
 // Smaller returns versions of a dead letter that are smaller each time, for a topic that refuses the dead letter as too
 // large. The first has no value, but its size and digest. The second also has no headers of its own and no key, only the
-// event ID if it is short. The last has a shorter error too.
+// number of replays, and the event ID if it is short. The last has a shorter error too.
 func Smaller(m Message, d DeadLetter) []Message {
 	m, d = WithoutValue(m, d)
 	without := DeadLetterOf(m, d)
-	id := m.EventID()
+	id, replays := m.EventID(), m.Replays()
 	m.Key, m.Headers = nil, nil
 	if len(id) <= maxID {
 		m.Headers = []Header{{HeaderEventID, []byte(id)}}
+	}
+	if replays > 0 {
+		m.SetHeader(HeaderReplays, strconv.Itoa(replays))
 	}
 	bare := DeadLetterOf(m, d)
 	d.Error, d.Stage = clip.To(d.Error, maxID), clip.To(d.Stage, maxID)

@@ -492,7 +492,7 @@ func TestDeadLettersOnce(t *testing.T) {
 	if got := slices.Collect(deadLetters(t, c)); len(got) != 1 {
 		t.Errorf("found %d dead letters of one message", len(got))
 	}
-	if n, err := c.Replay(t.Context(), p, ReplayConfig{Topic: "dead", Group: "r", To: []string{"t"}}); n != 1 || err != nil {
+	if n, err := c.Replay(t.Context(), p, ReplayConfig{Topic: "dead", To: []string{"t"}}); n != 1 || err != nil {
 		t.Fatal(n, err)
 	}
 	failAt(p, 1)

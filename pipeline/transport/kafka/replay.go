@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -18,13 +19,17 @@ import (
 
 // ReplayConfig says which dead letters are sent back, and where to.
 type ReplayConfig struct {
-	// Topic has the dead letters. After a replay of all of them, the offsets are committed under the name of Group.
-	Topic, Group string
+	// Topic has the dead letters.
+	Topic string
 	// To are the topics to which messages may be sent. Everyone who can write to Topic chooses the topic in a dead
 	// letter, but it is sent with the rights of this client.
 	To []string
-	// Match, if set, selects the dead letters of the whole topic that are sent. Offsets are neither read nor committed.
+	// Match, if set, selects the dead letters that are sent.
 	Match func(transport.Message, transport.DeadLetter) bool
+	// Wait, if set, is called before each dead letter that is sent. Its error ends the replay.
+	Wait func(context.Context) error
+	// Sent is called for a dead letter that was sent. It may be nil. Its error ends the replay.
+	Sent func(context.Context, transport.Message) error
 	// Left is called for a dead letter that is not sent, with the reason. It may be nil.
 	Left func(transport.Message, error)
 }
@@ -32,43 +37,22 @@ type ReplayConfig struct {
 // replayTime is how long a topic may refuse a message before its dead letters are left.
 const replayTime = 30 * time.Second
 
-// Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It starts
-// after the last one that it replayed and ends at the current end of the topic. Messages keep their event IDs, so a
-// volume that was classified after all is recognised as a duplicate. A dead letter without its value is replaced by the
-// message itself, if that is still on its topic. What cannot be sent is left, and the next one is sent.
+// Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It reads
+// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognised as
+// a duplicate, and count their replays in a header. A dead letter without its value is replaced by the message itself, if
+// that is still on its topic. What cannot be sent is left, and the next one is sent.
 func (c *Client) Replay(ctx context.Context, p *Producer, r ReplayConfig) (int, error) {
-	n, err := c.Partitions(ctx, r.Topic)
-	if err != nil {
-		return 0, err
-	}
-	from, err := c.committed(ctx, r.Group, r.Topic, all(n)...)
-	if err != nil {
-		return 0, fmt.Errorf("kafka: replay of %s: %w", r.Topic, err)
-	}
-	ends, err := c.ends(ctx, r.Topic, all(n)...)
+	from, to, err := c.Bounds(ctx, r.Topic)
 	if err != nil {
 		return 0, err
 	}
 	replay := &replay{client: c, producer: p, ReplayConfig: r, broken: map[string]error{}}
-	for part := range n {
-		start := max(from[part], 0)
-		if r.Match != nil {
-			start = 0
-		}
-		next, err := c.readRange(ctx, r.Topic, part, start, ends[part], func(m transport.Message) bool {
-			replay.one(ctx, m)
-			return ctx.Err() == nil
-		})
-		if ctx.Err() != nil {
-			err, next = ctx.Err(), max(start, next-1) // the last one may not have been sent
-		}
-		if r.Match == nil && next > start {
-			if e := c.commit(context.WithoutCancel(ctx), r.Group, r.Topic, part, next); e != nil && err == nil {
-				err = e
-			}
+	for m, err := range c.Range(ctx, r.Topic, from, to) {
+		if err == nil {
+			err = replay.one(ctx, m)
 		}
 		if err != nil {
-			return replay.sent, fmt.Errorf("kafka: replay of %s/%d at offset %d: %w", r.Topic, part, next, err)
+			return replay.sent, fmt.Errorf("kafka: replay of %s: %w", r.Topic, err)
 		}
 	}
 	return replay.sent, nil
@@ -83,22 +67,36 @@ type replay struct {
 	broken   map[string]error // topics that accept nothing
 }
 
-// one sends one dead letter or leaves it.
-func (r *replay) one(ctx context.Context, m transport.Message) {
+// one sends one dead letter or leaves it. An error ends the replay.
+func (r *replay) one(ctx context.Context, m transport.Message) error {
+	if transport.IsReplayRecord(m) {
+		return nil
+	}
 	d, err := transport.ReadDeadLetter(m)
 	if err != nil {
 		r.client.log.Warn("kafka: skipped a message that is not a dead letter", "error", clip.Text(err.Error()))
-		return
+		return nil
 	}
 	if r.Match != nil && !r.Match(m, d) || d.Topic == "" {
-		return // without a topic it never was a message, so there is nothing to send back
+		return nil // without a topic it never was a message, so there is nothing to send back
+	}
+	if r.Wait != nil {
+		if err := r.Wait(ctx); err != nil {
+			return err
+		}
 	}
 	switch err := r.send(ctx, m, d); {
 	case err == nil:
 		r.sent++
-	case ctx.Err() == nil && r.Left != nil:
+		if r.Sent != nil {
+			return r.Sent(ctx, m)
+		}
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case r.Left != nil:
 		r.Left(m, err)
 	}
+	return nil
 }
 
 func (r *replay) send(ctx context.Context, m transport.Message, d transport.DeadLetter) error {
@@ -125,6 +123,7 @@ func (r *replay) send(ctx context.Context, m transport.Message, d transport.Dead
 		was := transport.Message{Topic: d.Topic, Partition: d.Partition, Offset: d.Offset}
 		again.SetHeader(transport.HeaderEventID, was.EventID())
 	}
+	again.SetHeader(transport.HeaderReplays, strconv.Itoa(max(m.Replays(), again.Replays())+1))
 	if _, err := r.client.topicPartitions(limited, d.Topic); err != nil {
 		r.broken[d.Topic] = err
 		return err
@@ -171,23 +170,4 @@ func (c *Client) topicPartitions(ctx context.Context, topic string) (n int, err 
 		return err
 	})
 	return n, err
-}
-
-// commit commits an offset for a group, which must have no members.
-func (c *Client) commit(ctx context.Context, group, topic string, partition int, offset int64) error {
-	return c.retry(ctx, "commit for "+group, func(ctx context.Context) error {
-		res, err := c.kafka.OffsetCommit(ctx, &kafkago.OffsetCommitRequest{
-			GroupID: group, GenerationID: -1,
-			Topics: map[string][]kafkago.OffsetCommit{topic: {{Partition: partition, Offset: offset}}},
-		})
-		if err != nil {
-			return err
-		}
-		for _, p := range res.Topics[topic] {
-			if p.Error != nil {
-				return p.Error
-			}
-		}
-		return nil
-	})
 }

@@ -1,0 +1,95 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/internal/regular"
+	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
+	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+)
+
+// addressFile is the file in the data directory of the embedded broker with the process ID and the address of the
+// process that used it last. Commands find a running broker by it.
+const (
+	addressFile = "address"
+	maxAddress  = 256 // bytes
+)
+
+// publishAddress writes the address file.
+func publishAddress(dir, address string) error {
+	path := filepath.Join(dir, addressFile)
+	temp := path + ".new" // a reader never sees half a file
+	if err := os.WriteFile(temp, fmt.Appendf(nil, "%d %s\n", os.Getpid(), address), 0o640); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+// runningAddress returns the address of the embedded broker that the process holding the data directory runs, or an
+// empty string. That process has written its ID into the lock file too.
+func runningAddress(dir string) string {
+	holder, err := regular.Read(filepath.Join(dir, "lock"), maxAddress)
+	if err != nil {
+		return ""
+	}
+	b, err := regular.Read(filepath.Join(dir, addressFile), maxAddress)
+	if err != nil {
+		return ""
+	}
+	pid, address, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if pid != strings.TrimSpace(string(holder)) {
+		return ""
+	}
+	return address
+}
+
+// joinBroker starts the embedded broker, unless another process runs it. Then it returns nil.
+func joinBroker(a *app.Env) (*embedded.Broker, error) {
+	b, err := startBroker(a)
+	if err == nil || a.Config.Broker.DataDir == "" || runningAddress(a.Config.Broker.DataDir) == "" {
+		return b, err
+	}
+	return nil, nil //nolint:nilnil // see above
+}
+
+// existingBroker is joinBroker for commands that must not create a data directory.
+func existingBroker(a *app.Env) (*embedded.Broker, error) {
+	dir := a.Config.Broker.DataDir
+	if _, err := os.Stat(filepath.Join(dir, "log")); errors.Is(err, os.ErrNotExist) {
+		return nil, app.Usage(fmt.Errorf("no embedded broker has data in %s; name a cluster with --brokers or another "+
+			"directory with --broker-data-dir", dir))
+	}
+	return joinBroker(a)
+}
+
+// WithClient runs f with a connection to Kafka. An embedded broker that another process runs is used as well.
+func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
+	return withCluster(ctx, a, func(cl *cluster) error { return f(cl.client) })
+}
+
+// withCluster runs f with a connection to Kafka.
+func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
+	cl, err := dial(ctx, a, joinBroker)
+	if err == nil {
+		cl, err = cl.complete(ctx, a)
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(cl), cl.close(ctx))
+}
+
+// looking runs f with a connection to Kafka that creates neither topics nor a data directory.
+func looking(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
+	cl, err := dial(ctx, a, existingBroker)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(cl.client), cl.close(ctx))
+}
