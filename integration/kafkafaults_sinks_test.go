@@ -1,0 +1,125 @@
+//go:build unix
+
+package integration
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+func sinkFaults() []faultCase {
+	return []faultCase{
+		{
+			name: "disk of the sink full", what: "the disk of the JSON lines is full for 6 s", on: onAny,
+			run: fillSinkDisk,
+		},
+		{
+			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated as logrotate's copytruncate does, " +
+				"three times, and the member starts again", on: onAny, quick: true,
+			run: func(t *trial) { rotate(t, copyTruncate) },
+		},
+		{
+			name: "JSON lines renamed", what: "the JSON lines file is renamed, and the old one deleted 2 s later, three times",
+			on: onAny, quick: true, run: func(t *trial) { rotate(t, rename) },
+		},
+	}
+}
+
+func fillSinkDisk(t *trial) {
+	t.topics()
+	small := t.w.path("small")
+	must(0, os.Mkdir(small, 0o700))(t)
+	if err := mountSmall(small, 8<<20); err != nil {
+		t.Skipf("user %d may not mount a small disk on %s: %v", os.Getuid(), runtime.GOOS, err)
+	}
+	t.Cleanup(func() {
+		if err := unmount(small); err != nil {
+			t.Error(err)
+		}
+	})
+	m := t.prepare()
+	m.lines = filepath.Join(small, "out.jsonl")
+	m.up()
+	stop := t.flow(150, nil, names(0, 8)...)
+	t.some(100, m)
+	t.strike("the disk is full")
+	filler := filepath.Join(small, "filler")
+	f := must(os.Create(filler))(t)
+	for chunk := make([]byte, 4<<10); ; {
+		if _, err := f.Write(chunk); err != nil {
+			break
+		}
+	}
+	m.until(t.T, "a complaint", func() bool { return strings.Contains(m.stderr.String(), "no space left on device") })
+	time.Sleep(6 * time.Second)
+	_ = f.Close() // it is full
+	must(0, os.Remove(filler))(t)
+	t.strike("the disk has room")
+	time.Sleep(3 * time.Second)
+	stop()
+	t.finish()
+	t.wantLines(must(os.ReadFile(m.lines))(t))
+}
+
+// wantLines wants each volume once in JSON lines.
+func (t *trial) wantLines(b []byte) {
+	t.Helper()
+	if n := bytes.Count(b, []byte{0}); n > 0 {
+		t.Errorf("the JSON lines have %d NUL bytes", n)
+		b = bytes.ReplaceAll(b, []byte{0}, nil)
+	}
+	want := map[string]bool{}
+	for id, k := range t.sent {
+		if k == toClassify {
+			want[id] = true
+		}
+	}
+	wantAll(t.T, "JSON lines", parse(t.T, b), want)
+}
+
+// copyTruncate moves the lines of a file away as logrotate's copytruncate does. The member is stopped meanwhile, because
+// what is written between the copy and the truncation is lost for certain.
+func copyTruncate(t *trial, m *member) []byte {
+	m.freeze()
+	b := must(os.ReadFile(m.lines))(t)
+	must(0, os.Truncate(m.lines, 0))(t)
+	m.thaw()
+	return b
+}
+
+// rename moves the file away, and deletes it after a moment in which the member may notice.
+func rename(t *trial, m *member) []byte {
+	must(0, os.Rename(m.lines, m.lines+".1"))(t)
+	time.Sleep(2 * time.Second)
+	b := must(os.ReadFile(m.lines + ".1"))(t)
+	must(0, os.Remove(m.lines+".1"))(t)
+	return b
+}
+
+func rotate(t *trial, away func(*trial, *member) []byte) {
+	t.topics()
+	m := t.join()
+	stop := t.flow(150, nil, names(0, 8)...)
+	var all []byte
+	for range 3 {
+		time.Sleep(2 * time.Second)
+		t.strike("the file is rotated at %d lines", m.count())
+		all = append(all, away(t, m)...)
+	}
+	time.Sleep(time.Second)
+	m.terminate(t.T)
+	m.wait(t.T, exitDone)
+	m.up()
+	time.Sleep(time.Second)
+	stop()
+	t.finish()
+	rest, err := os.ReadFile(m.lines)
+	if err != nil {
+		t.Errorf("after the rotations: %v", err)
+	}
+	t.wantLines(append(all, rest...))
+}
