@@ -36,6 +36,11 @@ func messageFaults() []faultCase {
 				"member each time", on: onAny, run: sendAgain,
 		},
 		{
+			name: "volumes sent again beyond the window", what: "the same volumes are sent again after more " +
+				"classifications than the sink remembers: they are recognised, or the log warns before", on: onAny,
+			run: exceedWindow,
+		},
+		{
 			name: "session timeout", what: "the session timeout is longer than the broker allows: `classify` says so",
 			on: onKafka, external: true, run: longSession,
 		},
@@ -189,6 +194,33 @@ func sendAgain(t *trial) {
 		t.some(1500, m)
 	}
 	t.finish()
+}
+
+func exceedWindow(t *trial) {
+	t.topics()
+	first := t.next(200, names(0, 8)...)
+	t.produce(first...)
+	t.produce(t.next(6000, names(8, 8)...)...)
+	m := t.join("--to-topic=false", "--out", "kafka:"+t.classifications+"?window=1000")
+	t.settle()
+	m.terminate(t.T)
+	m.wait(t.T, exitDone)
+	t.strike("the first volumes are sent again")
+	m.up()
+	m.assigned()
+	t.produce(first...)
+	t.some(len(first), m)
+	warned := strings.Contains(m.stderr.String(), "window")
+	t.settle()
+	t.leave()
+	t.count()
+	if warned {
+		t.Logf("the log has warned; %d classifications are repeated", t.verdict.Repeated)
+		t.verdict.Repeated = 0
+	}
+	for _, f := range t.verdict.failures() {
+		t.Error(f)
+	}
 }
 
 func longSession(t *trial) {

@@ -106,15 +106,15 @@ func rotate(t *trial, away func(*trial, *member) []byte) {
 	stop := t.flow(150, nil, names(0, 8)...)
 	var all []byte
 	for range 3 {
-		time.Sleep(2 * time.Second)
+		t.some(200, m)
 		t.strike("the file is rotated at %d lines", m.count())
 		all = append(all, away(t, m)...)
 	}
-	time.Sleep(time.Second)
+	t.some(50, m)
 	m.terminate(t.T)
 	m.wait(t.T, exitDone)
 	m.up()
-	time.Sleep(time.Second)
+	t.some(50, m)
 	stop()
 	t.finish()
 	rest, err := os.ReadFile(m.lines)
