@@ -370,6 +370,49 @@ func (c *cluster) ends(name string) (ends []int64) {
 	return ends
 }
 
+// lag is how many messages of a topic a group has not committed, and what it has committed in words. The last message of
+// a partition may be a marker of a transaction, for which nothing is committed.
+func (c *cluster) lag(group, name string) (messages int64, committed string) {
+	ends := c.ends(name)
+	topic := kmsg.NewOffsetFetchRequestTopic()
+	topic.Topic = name
+	grouped := kmsg.NewOffsetFetchRequestGroupTopic()
+	grouped.Topic = name
+	for p := range ends {
+		topic.Partitions = append(topic.Partitions, int32(p))
+		grouped.Partitions = append(grouped.Partitions, int32(p))
+	}
+	g := kmsg.NewOffsetFetchRequestGroup()
+	g.Group, g.Topics = group, append(g.Topics, grouped)
+	r := kmsg.NewPtrOffsetFetchRequest()
+	r.Group, r.Topics, r.Groups = group, append(r.Topics, topic), append(r.Groups, g)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	res, err := r.RequestWith(ctx, c.admin)
+	if err != nil {
+		return 1, err.Error()
+	}
+	at := map[int32]int64{}
+	for _, t := range res.Topics {
+		for _, p := range t.Partitions {
+			at[p.Partition] = max(0, p.Offset)
+		}
+	}
+	for _, g := range res.Groups {
+		for _, t := range g.Topics {
+			for _, p := range t.Partitions {
+				at[p.Partition] = max(0, p.Offset)
+			}
+		}
+	}
+	for p, end := range ends {
+		if behind := end - at[int32(p)]; behind > 1 {
+			messages += behind
+		}
+	}
+	return messages, fmt.Sprint(at)
+}
+
 // records reads a topic from its start with the client of this process. It returns nil if that does not succeed, as
 // while a broker is down.
 func (c *cluster) records(name string) (all []*kgo.Record) {

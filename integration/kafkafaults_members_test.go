@@ -38,23 +38,27 @@ func memberFaults() []faultCase {
 // dead letter ahead of the volumes before it, which are still in the network: outcomes come out of order, and what is
 // committed matters. The members get a tenth of their time, so far less than a batch is done between two commits.
 func killMembers(t *trial) {
-	const volumes, kills = 2400, 4
+	const volumes, kills = 600, 4
 	t.w.set("model.path", must(slowModel())(t))
 	t.w.set("pipeline.batch", 128)
 	t.topics()
-	var all []sending
-	for i, s := range t.next(volumes, names(0, 8)...) {
-		if all = append(all, s); i/8%10 == 9 {
-			all = append(all, damaged(s))
+	more := func() {
+		var all []sending
+		for i, s := range t.next(volumes, names(0, 8)...) {
+			if all = append(all, s); i/8%10 == 9 {
+				all = append(all, damaged(s))
+			}
 		}
+		t.produce(all...)
 	}
-	t.produce(all...)
+	more()
 	a, b := t.prepare(), t.prepare()
 	for _, m := range []*member{a, b} {
 		m.slow.Store(true)
 		m.up()
 	}
 	for range kills {
+		more()
 		victim := t.one()
 		t.some(1, victim)
 		t.pause(200*time.Millisecond, 600*time.Millisecond)
@@ -67,21 +71,22 @@ func killMembers(t *trial) {
 	b.slow.Store(false)
 }
 
-// backlog stores volumes before the members begin and lets more flow beside them.
-func (t *trial) backlog(volumes, rate int) (stop func()) {
-	t.topics()
-	t.produce(t.next(volumes, names(0, 8)...)...)
-	return t.flow(rate, nil, names(8, 8)...)
+// busy starts two members, gives them a tenth of their time and volumes to work through, and lets more flow.
+func (t *trial) busy(a, b *member) (stop func()) {
+	t.Helper()
+	t.both(a, b)
+	a.slow.Store(true)
+	b.slow.Store(true)
+	t.produce(t.next(3000, names(0, 8)...)...)
+	stop = t.flow(60, nil, names(8, 8)...)
+	t.some(60, a, b)
+	return stop
 }
 
 func freezeMember(t *trial) {
-	stop := t.backlog(1500, 60)
+	t.topics()
 	a, b := t.prepare(), t.prepare()
-	for _, m := range []*member{a, b} {
-		m.slow.Store(true)
-		m.up()
-	}
-	t.some(40, a, b)
+	stop := t.busy(a, b)
 	t.strike("%s is frozen", a.name)
 	a.freeze()
 	b.slow.Store(false)
@@ -117,15 +122,11 @@ func (t *trial) cuttable() (*member, *network) {
 }
 
 func cutMember(t *trial) {
-	stop := t.backlog(1500, 60)
+	t.topics()
 	a, links := t.cuttable()
 	links.lag(20 * time.Millisecond) // so that the cut finds something on its way
-	b := t.prepare()
-	for _, m := range []*member{a, b} {
-		m.slow.Store(true)
-		m.up()
-	}
-	t.some(40, a, b)
+	stop := t.busy(a, t.prepare())
+	b := t.members[1]
 	t.strike("%s is cut off", a.name)
 	links.cut()
 	b.slow.Store(false)

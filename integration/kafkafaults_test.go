@@ -207,11 +207,18 @@ func (t *trial) one() *member {
 // pair starts two members and waits until both have partitions.
 func (t *trial) pair() (a, b *member) {
 	t.Helper()
-	a, b = t.join(), t.join()
+	a, b = t.prepare(), t.prepare()
+	t.both(a, b)
+	return a, b
+}
+
+func (t *trial) both(a, b *member) {
+	t.Helper()
+	a.up()
+	b.up()
 	a.until(t.T, "partitions for both", func() bool {
 		return strings.Contains(a.stderr.String(), "partitions=2") && strings.Contains(b.stderr.String(), "partitions=2")
 	})
-	return a, b
 }
 
 // some waits until members have stored so many more classifications.

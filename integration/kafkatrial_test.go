@@ -216,7 +216,7 @@ func (t *trial) upstream(more ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	c := must(kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(t.addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.DefaultProduceTopic(t.volumes),
-		kgo.ProducerBatchMaxBytes(16 << 20), kgo.MetadataMinAge(50 * time.Millisecond), kgo.UnknownTopicRetries(-1),
+		kgo.ProducerBatchMaxBytes(4 << 20), kgo.MetadataMinAge(50 * time.Millisecond), kgo.UnknownTopicRetries(-1),
 		kgo.ProducerBatchCompression(kgo.NoCompression()),
 	}, more...)...))(t.T)
 	return c
@@ -485,12 +485,14 @@ func (t *trial) behind() (missing, records int) {
 // quiet is how long nothing may be added to the topics before they are counted.
 const quiet = 3 * time.Second
 
-// settle waits until everything is classified and nothing is added any more, or until nothing has happened for long.
+// settle waits until everything is classified and committed and nothing is added any more, or until nothing has happened
+// for long.
 func (t *trial) settle() {
 	t.Helper()
 	last, since := "", time.Now()
 	for begin := time.Now(); ; time.Sleep(time.Second) {
-		now := fmt.Sprint(t.ends(t.classifications), t.ends(t.dead))
+		lag, committed := t.lag(t.group, t.volumes)
+		now := fmt.Sprint(t.ends(t.classifications), t.ends(t.dead), committed)
 		if now != last {
 			last, since = now, time.Now()
 			continue
@@ -500,11 +502,12 @@ func (t *trial) settle() {
 			continue
 		}
 		missing, records := t.behind()
-		if missing == 0 {
+		if missing == 0 && lag == 0 {
 			return
 		}
 		if still > t.standstill {
-			t.Logf("nothing has happened for %v: %d outcomes are missing, %d are there", t.standstill, missing, records)
+			t.Logf("nothing has happened for %v: %d outcomes are missing, %d are there, the lag is %d", t.standstill, missing,
+				records, lag)
 			return
 		}
 		if time.Since(begin) > timeout {
