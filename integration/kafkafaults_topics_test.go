@@ -21,11 +21,12 @@ func topicFaults() []faultCase {
 		},
 		{
 			name: "volumes recreated under a member", what: "`volumes` is deleted and created again, with more messages " +
-				"than before, while a member lives", on: onAny, quick: true, external: true,
+				"than before, while a member lives that is frozen meanwhile", on: onAny, quick: true, external: true,
 			run: func(t *trial) { recreateVolumes(t, true) },
 		},
 		{
-			name: "volumes recreated without a member", what: "the same while no member lives", on: onAny,
+			name: "volumes recreated without a member", what: "`volumes` is deleted and created again, with more " +
+				"messages than before, while no member lives", on: onAny,
 			external: true, run: func(t *trial) { recreateVolumes(t, false) },
 		},
 		{
@@ -33,7 +34,8 @@ func topicFaults() []faultCase {
 				"partitions in place of 4", on: onAny, quick: true, external: true, run: recreateClassifications,
 		},
 		{
-			name: "dead letters deleted", what: "the dead letter topic is deleted under load, and created again 5 s later",
+			name: "dead letters deleted", what: "the dead letter topic is deleted under load; a member is told to " +
+				"end while it is missing; after that it is created again",
 			on: onAny, run: deleteDeadLetters,
 		},
 		{
@@ -90,7 +92,9 @@ func recreateVolumes(t *trial, alive bool) {
 	t.produce(t.next(600, names(0, 8)...)...)
 	m := t.join()
 	t.settle()
-	if !alive {
+	if alive {
+		m.freeze() // so that its next fetch is for the new log
+	} else {
 		m.terminate(t.T)
 		m.wait(t.T, exitDone)
 	}
@@ -98,7 +102,9 @@ func recreateVolumes(t *trial, alive bool) {
 	t.delete(t.volumes)
 	t.create(t.volumes, t.partitions, nil)
 	t.produce(t.next(1500, names(8, 8)...)...)
-	if !alive {
+	if alive {
+		m.thaw()
+	} else {
 		m.up()
 	}
 	t.finish()
@@ -135,11 +141,20 @@ func deleteDeadLetters(t *trial) {
 	t.strike("%s is deleted", t.dead)
 	t.delete(t.dead)
 	time.Sleep(5 * time.Second)
+	t.strike("%s is told to end", b.name)
+	b.terminate(t.T)
+	select {
+	case <-b.done:
+	case <-time.After(time.Minute):
+		t.Errorf("%s does not end within a minute of SIGTERM: %s", b.name, tail(b.stderr.String()))
+		b.process.kill()
+	}
 	t.mark(toDeadLetter, mayDeadLetter)
 	if t.ends(t.dead) == nil {
 		t.create(t.dead, 1, nil)
 	}
 	t.strike("%s is there again", t.dead)
+	b.up()
 	time.Sleep(5 * time.Second)
 	stop()
 	t.finish()
