@@ -137,7 +137,7 @@ faults: setup
 day: setup
 	VOXELSTREAM_DAY=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestDay$$' ./integration
 
-## kafka-faults: run the fault suite on Apache Kafka (VERSION=3.9.1; BROKERS=1, 3, or 0 for the embedded broker; TIMES=1; SEED=N; CASE='member cut off'; PAGE=1 writes docs/reference/kafka-faults.md)
+## kafka-faults: run the fault suite on Apache Kafka (VERSION=3.9.1; BROKERS=1, 3, or 0 for the embedded broker; TIMES=1; SEED=N; CASE=regexp; PAGE=1 writes docs/reference/kafka-faults.md)
 VERSION ?= 3.9.1
 BROKERS ?= 1
 TIMES ?= 1

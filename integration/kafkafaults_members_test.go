@@ -16,7 +16,7 @@ func memberFaults() []faultCase {
 			run: func(t *trial) { killMembers(t); t.finish() },
 		},
 		{
-			name: "member frozen", what: "one of two members is frozen for 15 s and thawed", on: onAny, external: true,
+			name: "member frozen", what: "one of two members is frozen for 15 s and thawed", on: onAny,
 			run: freezeMember,
 		},
 		{

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,10 +87,8 @@ func TestFaultsOfKafka(t *testing.T) {
 	}
 	times := must(strconv.Atoi(cmp.Or(os.Getenv("VOXELSTREAM_KAFKA_TIMES"), "1")))(t)
 	version, brokers := faultCluster(t)
-	only := os.Getenv("VOXELSTREAM_KAFKA_CASE")
-	table := runFaults(t, version, brokers, times, func(c faultCase) bool {
-		return only == "" || c.name == only
-	})
+	only := must(regexp.Compile(os.Getenv("VOXELSTREAM_KAFKA_CASE")))(t)
+	table := runFaults(t, version, brokers, times, func(c faultCase) bool { return only.MatchString(c.name) })
 	if page := os.Getenv("VOXELSTREAM_KAFKA_PAGE"); page != "" {
 		must(0, table.write(page))(t)
 	}

@@ -27,7 +27,7 @@ func topicFaults() []faultCase {
 		{
 			name: "volumes recreated without a member", what: "`volumes` is deleted and created again, with more " +
 				"messages than before, while no member lives", on: onAny,
-			external: true, run: func(t *trial) { recreateVolumes(t, false) },
+			run: func(t *trial) { recreateVolumes(t, false) },
 		},
 		{
 			name: "classifications recreated", what: "`classifications` is deleted under load and created again with 2 " +

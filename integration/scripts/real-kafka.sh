@@ -162,12 +162,12 @@ start() {
   fi
   nohup "${java[@]}" -Xmx512m -XX:+UseG1GC kafka.Kafka "$dir/server.properties" >>"$dir/kafka.log" 2>&1 </dev/null &
   echo $! >"$pidfile"
-  for _ in $(seq 600); do
+  for _ in $(seq 1800); do
     alive || { tail -5 "$dir/kafka.log" >&2; die "the broker ended at start"; }
     if answers; then echo "127.0.0.1:$port"; return; fi
     sleep .1
   done
-  die "no answer on port $port in 60 s; see $dir/kafka.log"
+  die "no answer on port $port in 3 minutes; see $dir/kafka.log"
 }
 
 case $command in
