@@ -312,10 +312,16 @@ func (c *cluster) lead(name string, first func(p kmsg.MetadataResponseTopicParti
 	ask(c.t, "order the replicas of "+name, func(ctx context.Context) (*kmsg.AlterPartitionAssignmentsResponse, error) {
 		return r.RequestWith(ctx, c.admin)
 	}, func(res *kmsg.AlterPartitionAssignmentsResponse) int16 { return res.ErrorCode })
+	c.elect(name, 0, numbers...)
+}
+
+// elect elects leaders: the first of the replicas (0), or one that may lack messages (1).
+func (c *cluster) elect(name string, how int8, partitions ...int32) {
+	c.t.Helper()
 	elected := kmsg.NewElectLeadersRequestTopic()
-	elected.Topic, elected.Partitions = name, numbers
+	elected.Topic, elected.Partitions = name, partitions
 	e := kmsg.NewPtrElectLeadersRequest()
-	e.Topics, e.TimeoutMillis = append(e.Topics, elected), 20_000
+	e.ElectionType, e.Topics, e.TimeoutMillis = how, append(e.Topics, elected), 20_000
 	ask(c.t, "elect the leaders of "+name, func(ctx context.Context) (*kmsg.ElectLeadersResponse, error) {
 		return e.RequestWith(ctx, c.admin)
 	}, func(res *kmsg.ElectLeadersResponse) int16 { return res.ErrorCode })

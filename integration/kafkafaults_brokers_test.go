@@ -181,6 +181,7 @@ func uncleanElection(t *trial) {
 	t.strike("broker %d is killed, broker %d starts again with 300 of 700 volumes", leader.id, behind.id)
 	t.kill(leader)
 	t.start(behind)
+	t.elect(t.volumes, 1, 0)
 	t.leaders(t.volumes, 1)
 	// The new log grows beyond the position of the member.
 	t.produce(t.next(700, "s04", "s05")...)

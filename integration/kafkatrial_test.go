@@ -334,7 +334,7 @@ type member struct {
 	dial  func(context.Context, string, string) (net.Conn, error)
 
 	*process
-	lines  string // its JSON lines
+	lines  string // its JSON lines; "" for none
 	frozen atomic.Bool
 	slow   atomic.Bool // gets a tenth of its time
 }
@@ -363,7 +363,10 @@ func (m *member) up() {
 		begin = (*exec.Cmd).Start
 	}
 	m.frozen.Store(false)
-	args := append([]string{"classify", "--table=false", "--http", "127.0.0.1:0", "--out", m.lines}, m.args...)
+	args := append([]string{"classify", "--table=false", "--http", "127.0.0.1:0"}, m.args...)
+	if m.lines != "" {
+		args = append(args, "--out", m.lines)
+	}
 	p := startBy(m.t.T, begin, m.t.bin, m.t.w.dir, append(slices.Clone(m.t.w.env), m.env...), args...)
 	m.process = p
 	m.t.mu.Lock()
