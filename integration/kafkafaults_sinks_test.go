@@ -20,11 +20,13 @@ func sinkFaults() []faultCase {
 		{
 			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated as logrotate's copytruncate does, " +
 				"three times, and the member starts again", on: onAny, quick: true,
-			run: func(t *trial) { rotate(t, copyTruncate) },
+			// Lines that are written but not yet confirmed when the file is cut off may be in the copy or not, so they are
+			// written again: one batch at most.
+			run: func(t *trial) { rotate(t, copyTruncate, 32) },
 		},
 		{
 			name: "JSON lines renamed", what: "the JSON lines file is renamed, and the old one deleted 2 s later, three times",
-			on: onAny, quick: true, run: func(t *trial) { rotate(t, rename) },
+			on: onAny, quick: true, run: func(t *trial) { rotate(t, rename, 0) },
 		},
 	}
 }
@@ -62,15 +64,23 @@ func fillSinkDisk(t *trial) {
 	time.Sleep(3 * time.Second)
 	stop()
 	t.finish()
-	t.wantLines(must(os.ReadFile(m.lines))(t))
+	t.wantLines(must(os.ReadFile(m.lines))(t), 0)
 }
 
-// wantLines wants each volume once in JSON lines.
-func (t *trial) wantLines(b []byte) {
+// wantLines wants each volume in JSON lines, and no more than so many repeats.
+func (t *trial) wantLines(b []byte, repeats int) {
 	t.Helper()
 	if n := bytes.Count(b, []byte{0}); n > 0 {
 		t.Errorf("the JSON lines have %d NUL bytes", n)
 		b = bytes.ReplaceAll(b, []byte{0}, nil)
+	}
+	found := map[string]bool{}
+	twice := 0
+	for _, c := range parse(t.T, b) {
+		if found[c.EventID] {
+			twice++
+		}
+		found[c.EventID] = true
 	}
 	want := map[string]bool{}
 	for id, k := range t.sent {
@@ -78,7 +88,12 @@ func (t *trial) wantLines(b []byte) {
 			want[id] = true
 		}
 	}
-	wantAll(t.T, "JSON lines", parse(t.T, b), want)
+	if n := missing(t.T, "JSON lines", found, want); n > 0 {
+		t.Errorf("%d of %d volumes are not in the JSON lines", n, len(want))
+	}
+	if twice > repeats {
+		t.Errorf("found %d repeats in the JSON lines, want %d or less", twice, repeats)
+	}
 }
 
 // copyTruncate moves the lines of a file away as logrotate's copytruncate does. The member is stopped meanwhile, because
@@ -100,12 +115,14 @@ func rename(t *trial, m *member) []byte {
 	return b
 }
 
-func rotate(t *trial, away func(*trial, *member) []byte) {
+// rotate rotates the file of a member, and wants each volume in one of the files. Each rotation may repeat some lines.
+func rotate(t *trial, away func(*trial, *member) []byte, repeats int) {
+	const rotations = 3
 	t.topics()
 	m := t.join()
 	stop := t.flow(150, nil, names(0, 8)...)
 	var all []byte
-	for range 3 {
+	for range rotations {
 		t.some(200, m)
 		t.strike("the file is rotated at %d lines", m.count())
 		all = append(all, away(t, m)...)
@@ -121,5 +138,5 @@ func rotate(t *trial, away func(*trial, *member) []byte) {
 	if err != nil {
 		t.Errorf("after the rotations: %v", err)
 	}
-	t.wantLines(append(all, rest...))
+	t.wantLines(append(all, rest...), rotations*repeats)
 }
