@@ -144,6 +144,26 @@ faults: setup
 day: setup
 	VOXELSTREAM_DAY=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestDay$$' ./integration
 
+## kafka-faults: run the fault suite on Apache Kafka (VERSION=3.9.1; BROKERS=1, 3, or 0 for the embedded broker; TIMES=1; SEED=N; CASE=regexp; PAGE=1 writes docs/reference/kafka-faults.md)
+VERSION ?= 3.9.1
+BROKERS ?= 1
+TIMES ?= 1
+SEED ?=
+CASE ?=
+PAGE ?=
+KAFKA_ENV = VOXELSTREAM_REAL_KAFKA=1 VOXELSTREAM_CLIENTS=$(CURDIR)/build/clients VOXELSTREAM_KAFKA_VERSION=$(VERSION) VOXELSTREAM_KAFKA_BROKERS=$(BROKERS) VOXELSTREAM_KAFKA_SEED=$(SEED)
+.PHONY: kafka-faults
+kafka-faults: setup
+	scripts/python-env build/clients scripts/clients-requirements.txt
+	$(KAFKA_ENV) VOXELSTREAM_KAFKA_FAULTS=1 VOXELSTREAM_KAFKA_TIMES=$(TIMES) VOXELSTREAM_KAFKA_CASE='$(CASE)' VOXELSTREAM_KAFKA_PAGE=$(if $(PAGE),$(CURDIR)/docs/reference/kafka-faults.md) \
+	go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -parallel 3 -v -run '^TestFaultsOfKafka$$' ./integration
+
+## soak: classify for LENGTH (10m) at 80 % of capacity with a fault every 30 s (VERSION, BROKERS, SEED as above); prints the slopes of memory, goroutines and descriptors
+.PHONY: soak
+soak: setup
+	scripts/python-env build/clients scripts/clients-requirements.txt
+	$(KAFKA_ENV) VOXELSTREAM_SOAK=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestKafkaSoak$$' ./integration
+
 ## parity: compare PARITY random models (300) with Keras, and a third as many each with ONNX and PyTorch; writes docs/reference/parity.md (installs two venvs, 7 GB)
 PARITY ?= 300
 .PHONY: parity

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 func TestRealKafka(t *testing.T) {
 	needRealKafka(t)
 	transporttest.Run(t, func(t testing.TB) transporttest.Broker {
-		dir, port := t.TempDir(), freePorts(t)
+		dir, port := t.TempDir(), freePorts(t, 2)
 		script := func(t testing.TB, command string) string {
 			t.Helper()
 			return realKafka(t, command, dir, strconv.Itoa(port))
@@ -50,10 +51,10 @@ func needRealKafka(t *testing.T) {
 }
 
 // realKafka runs a command of scripts/real-kafka.sh and returns what it prints.
-func realKafka(t testing.TB, command, dir, port string) string {
+func realKafka(t testing.TB, command, dir string, more ...string) string {
 	t.Helper()
 	var stderr bytes.Buffer
-	c := exec.Command("scripts/real-kafka.sh", command, dir, port)
+	c := exec.Command("scripts/real-kafka.sh", append([]string{command, dir}, more...)...)
 	c.Stderr = &stderr
 	out, err := c.Output()
 	if err != nil {
@@ -62,22 +63,26 @@ func realKafka(t testing.TB, command, dir, port string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// freePorts finds a port that is free together with the one after it, which the controller takes.
-func freePorts(t testing.TB) int {
+// freePorts finds the first of so many free ports in a row.
+func freePorts(t testing.TB, count int) int {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		next, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
-		_ = l.Close()
-		if err == nil {
-			_ = next.Close()
-			return port
+	for range 1000 {
+		first := 10_000 + rand.IntN(20_000) // below the range from which the kernel takes ports for connections
+		if free(first, count) {
+			return first
 		}
 	}
-	t.Fatal("no two free ports in a row")
+	t.Fatalf("no %d free ports in a row", count)
 	return 0
+}
+
+func free(first, count int) bool {
+	for port := first; port < first+count; port++ {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
 }

@@ -86,7 +86,7 @@ func TestSecuredCluster(t *testing.T) {
 func TestRealKafkaSecured(t *testing.T) {
 	needRealKafka(t)
 	ours, theirs := testenv.NewAuthority(t), testenv.NewAuthority(t)
-	dir, port := t.TempDir(), freePorts(t)
+	dir, port := t.TempDir(), freePorts(t, 2)
 	_, secure, err := net.SplitHostPort(fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	if err != nil {
 		t.Fatal(err)

@@ -170,10 +170,10 @@ func (c *Client) bothEnds(ctx context.Context, topic string, partitions []int) (
 	if len(partitions) == 0 {
 		return nil, nil, nil
 	}
-	if first, err = c.offsets(ctx, topic, kafkago.FirstOffset, partitions...); err != nil {
+	if first, err = c.offsets(ctx, topic, firstOffset, partitions...); err != nil {
 		return nil, nil, err
 	}
-	end, err = c.offsets(ctx, topic, kafkago.LastOffset, partitions...)
+	end, err = c.offsets(ctx, topic, lastStable, partitions...)
 	return first, end, err
 }
 
