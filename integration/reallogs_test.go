@@ -140,7 +140,8 @@ func newRealLogs(t *testing.T, addresses ...string) *realLogs {
 func (r *realLogs) newOther() *kgo.Client {
 	r.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(r.addresses...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second), kgo.DisableIdempotentWrite(),
+		kgo.MetadataMinAge(100*time.Millisecond), kgo.MetadataMaxAge(time.Second), kgo.UnknownTopicRetries(-1),
+		kgo.DisableIdempotentWrite(),
 		kgo.RequiredAcks(kgo.LeaderAck()))
 	if err != nil {
 		r.Fatal(err)
@@ -403,35 +404,38 @@ func TestRealTruncated(t *testing.T) {
 	two := startNode(t, fmt.Sprintf(common, 2)+member, "-t", one.cluster())
 	three := startNode(t, fmt.Sprintf(common, 3)+member, "-t", one.cluster())
 	for _, alive := range []bool{true, false} {
-		t.Run(fmt.Sprintf("alive %v", alive), func(t *testing.T) {
-			r := newRealLogs(t, one.addr)
-			topic := "volumes"
-			r.create(topic, "delete", 2, 3)
-			defer r.remove(topic)
-			r.produce(topic, 0, 100)
-			k := r.consume(topic)
-			r.take(k, 0, 100)
-			three.kill() // it has 100 messages
-			r.produce(topic, 100, 250)
-			r.take(k, 100, 250)
-			r.settled(topic)
-			if !alive {
-				r.leave(k)
-			}
-			two.kill()
-			three.start() // it leads, without the last 150 messages
-			r.produce(topic, 1000, 1400)
-			if !alive {
-				k = r.consume(topic)
-			}
-			r.take(k, 1000, 1400)
-			r.settled(topic)
-			r.changes(1)
-			r.leave(k)
-			two.start()
-			r.eventually("both replicas", func() bool { return r.replicas(topic) == 2 })
-		})
+		t.Run(fmt.Sprintf("alive %v", alive), func(t *testing.T) { truncate(t, alive, one, two, three) })
 	}
+}
+
+// truncate cuts the log of a topic with replicas on two and three off, which one controls.
+func truncate(t *testing.T, alive bool, one, two, three *realNode) {
+	r := newRealLogs(t, one.addr)
+	const topic = "volumes"
+	r.create(topic, "delete", 2, 3)
+	r.produce(topic, 0, 100)
+	k := r.consume(topic)
+	r.take(k, 0, 100)
+	three.kill() // it has 100 messages
+	r.produce(topic, 100, 250)
+	r.take(k, 100, 250)
+	r.settled(topic)
+	if !alive {
+		r.leave(k)
+	}
+	two.kill()
+	three.start() // it leads, without the last 150 messages
+	r.produce(topic, 1000, 1400)
+	if !alive {
+		k = r.consume(topic)
+	}
+	r.take(k, 1000, 1400)
+	r.settled(topic)
+	r.changes(1)
+	r.leave(k)
+	two.start()
+	r.eventually("both replicas", func() bool { return r.replicas(topic) == 2 })
+	r.remove(topic)
 }
 
 // coordinator waits until the group has a coordinator.
