@@ -20,8 +20,11 @@ import hashlib
 import time
 from collections import deque
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
-from confluent_kafka import KafkaError
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+_PASSING = (
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 
 
 class _Window:
@@ -68,6 +71,18 @@ class UniqueReader:
         """Stores that a message, and those before it in its partition, were processed."""
         self.consumer.commit(message=message, asynchronous=False)
 
+    def _again(self, request):
+        """Repeats a request while it fails for a reason that passes, such as a coordinator that is not ready yet."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                return request()
+            except KafkaException as e:
+                passes = e.args[0].retriable() or e.args[0].code() in _PASSING
+                if not passes or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.2)
+
     def _look(self):
         """Takes partitions that are new, and finds the present ends."""
         self.looked = time.monotonic()
@@ -75,7 +90,7 @@ class UniqueReader:
         if topic.error is not None:
             raise KafkaException(topic.error)
         new = [TopicPartition(self.topic, p) for p in topic.partitions if p not in self.seen]
-        for at in self.consumer.committed(new, timeout=self.timeout) if new else []:
+        for at in self._again(lambda: self.consumer.committed(new, timeout=self.timeout)) if new else []:
             low, _ = self.consumer.get_watermark_offsets(at, timeout=self.timeout)
             self.start[at.partition] = max(low, at.offset)  # without a stored offset it is negative
             self.seen[at.partition] = _Window(self.window)
