@@ -74,7 +74,7 @@ type guardedKafka struct {
 func startGuardedKafka(t *testing.T) *guardedKafka {
 	t.Helper()
 	needRealKafka(t)
-	dir, port := t.TempDir(), freePorts(t)
+	dir, port := t.TempDir(), freePorts(t, 2)
 	secure := freePort(t)
 	for secure == port || secure == port+1 {
 		secure = freePort(t)

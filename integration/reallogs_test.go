@@ -67,7 +67,7 @@ type realNode struct {
 // startNode starts a node with more settings and more arguments for its formatting.
 func startNode(t *testing.T, settings string, format ...string) *realNode {
 	t.Helper()
-	n := &realNode{t: t, dir: t.TempDir(), port: freePorts(t)}
+	n := &realNode{t: t, dir: t.TempDir(), port: freePorts(t, 2)}
 	settings = strings.ReplaceAll(settings, "PORT", strconv.Itoa(n.port))
 	for name, text := range map[string]string{"extra.properties": settings, "format.args": strings.Join(format, " ")} {
 		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o600); err != nil {

@@ -56,6 +56,9 @@ var events = []struct {
 	{pipeline.EventWritten, counter("written", "Values durable at a sink, or messages acknowledged by a topic.")},
 	{pipeline.EventRepeated, counter("repeated",
 		"Values that a sink skipped as duplicates, or packets received twice.")},
+	{pipeline.EventFenced, counter("fenced",
+		"Messages that the broker refused because another process has taken over their partition. They are stored once, "+
+			"here or there.")},
 	{pipeline.EventRetried, counter("retries", "Failed attempts that were retried.")},
 	{pipeline.EventFailed, counter("failures", "Failed attempts that were not retried.")},
 	{pipeline.EventDeadLetter, counter("dead_letters",
@@ -95,6 +98,8 @@ var levels = []struct {
 	{pipeline.LevelPartitions, gauge("consumer_partitions", "Partitions that this member of the consumer group owns.")},
 	{pipeline.LevelConnections, gauge("connections",
 		"Open connections to the Kafka cluster, or of clients to the embedded broker.")},
+	{pipeline.LevelForgotten, gauge("forgotten_messages",
+		"Messages of a topic that are too old to be recognised as duplicates: they exceed the option window of the sink.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 

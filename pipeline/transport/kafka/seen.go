@@ -84,18 +84,14 @@ func (d *Deduper) ready(ctx context.Context, name string) ([]*partitionQueue, er
 			return c.queues, nil
 		}
 	}
-	for failures := 1; ; failures++ {
+	for {
 		// Others may have written to a partition that was added a moment ago.
 		queues, err := d.p.queuesSince(ctx, d.topic, time.Now())
-		if err == nil {
-			err = d.catchUp(ctx, len(queues))
+		if err != nil {
+			return nil, err
 		}
-		if !unknownPartition(err) {
+		if err = d.catchUp(ctx, len(queues)); !errors.Is(err, errMoved) {
 			return queues, err
-		}
-		d.p.client.logRetry("read "+d.topic, failures, err) // not every broker knows a new partition yet
-		if !(pipeline.Retry{}).Wait(ctx, failures) {
-			return nil, ctx.Err()
 		}
 	}
 }
@@ -227,7 +223,11 @@ func (d *Deduper) readAll(ctx context.Context, partitions int) error {
 		read = append(read, s.next)
 	}
 	d.mu.Unlock()
-	ends, err := d.p.client.ends(ctx, d.topic, all(partitions)...)
+	var ends map[int]int64
+	err := d.whileThere(ctx, "list offsets of "+d.topic, partitions-1, func(ctx context.Context) (err error) {
+		ends, err = d.p.client.offsets(ctx, d.topic, highWatermark, all(partitions)...)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -354,17 +354,32 @@ func (d *Deduper) follow(ctx context.Context, partition int, s *seen, enough fun
 		if done {
 			return nil
 		}
-		err := d.p.client.retry(ctx, fmt.Sprintf("read %s/%d", d.topic, partition), func(ctx context.Context) error {
-			err := d.step(ctx, partition, s, next)
-			if unknownPartition(err) {
-				err = pipeline.Permanent(err)
-			}
-			return err
+		what := fmt.Sprintf("read %s/%d", d.topic, partition)
+		err := d.whileThere(ctx, what, partition, func(ctx context.Context) error {
+			return d.step(ctx, partition, s, next)
 		})
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// whileThere retries f while the topic has a partition, or does not exist. If it exists without the partition, because
+// it was created again, the error is errMoved.
+func (d *Deduper) whileThere(ctx context.Context, what string, partition int, f func(context.Context) error) error {
+	err := d.p.client.retry(ctx, what, func(ctx context.Context) error {
+		err := f(ctx)
+		if unknownPartition(err) {
+			if n, e := d.p.client.partitionsNow(ctx, d.topic); e == nil && n <= partition {
+				return pipeline.Permanent(errMoved)
+			}
+		}
+		return err
+	})
+	if errors.Is(err, errMoved) {
+		return errMoved
+	}
+	return err
 }
 
 // step reads a piece of a partition from the offset next on. It waits a little for what is not there yet.
