@@ -153,7 +153,6 @@ func (b *Broker) open() error {
 		return err
 	}
 	cluster.Fault(b.storage.faults()...)
-	cluster.ApplyRetention()
 	b.cluster = cluster
 	close(b.guard.listener.ready)
 	return nil
