@@ -53,10 +53,11 @@ const (
 	EventUnfinished Event = "unfinished"
 	// EventDropped counts values dropped by a best-effort sink, and packets dropped by the kernel.
 	EventDropped Event = "dropped"
-	// EventDamaged counts messages with a wrong checksum and packets that cannot be decoded.
+	// EventDamaged counts messages with a wrong checksum, packets that cannot be decoded, and damaged places in the log of
+	// the embedded broker.
 	EventDamaged Event = "damaged"
-	// EventLost counts messages that retention deleted before they were read, and packets that a sensor sent but that
-	// never arrived.
+	// EventLost counts messages that retention deleted before they were read, messages that damage to the log of the
+	// embedded broker has destroyed, and packets that a sensor sent but that never arrived.
 	EventLost Event = "lost"
 	// EventLogChanged counts the times that the log of a partition was not what it was: another topic of the same name, or
 	// truncated.

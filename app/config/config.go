@@ -135,7 +135,7 @@ func (k *Kafka) Validate() error {
 type Broker struct {
 	DataDir        string        `yaml:"data_dir" flag:"broker-data-dir" doc:"Directory of the embedded broker's log. Only one process at a time may use it."`
 	Port           int           `yaml:"port" flag:"port" min:"0" max:"65535" doc:"TCP port on 127.0.0.1. 0 picks a free port."`
-	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. The log is loaded into memory at startup, so this also bounds memory use."`
+	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. At least 8 MiB of the disk stay free: messages that would need them are refused until there is space."`
 	Retention      time.Duration `yaml:"retention" flag:"retention" above:"0s" doc:"Time after which messages are deleted, whether or not they have been read."`
 	SyncWrites     bool          `yaml:"sync_writes" flag:"sync-writes" doc:"Sync every write to disk. Messages then survive a power failure, at about a quarter of the throughput. They survive a crash of the process either way."`
 }

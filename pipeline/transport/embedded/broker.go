@@ -32,7 +32,7 @@ type Config struct {
 	// MaxMessageBytes limits a record batch. The default is 20 MiB.
 	MaxMessageBytes int
 	// RetentionBytes and Retention limit the log of each partition. The defaults are 256 MiB and 24 h. Older messages
-	// are deleted, read or not. The log is loaded into memory at start, so RetentionBytes also limits memory.
+	// are deleted, read or not.
 	RetentionBytes int64
 	Retention      time.Duration
 	// SegmentBytes is the size of a log file, which is the unit of deletion. The default is 16 MiB.
@@ -41,11 +41,10 @@ type Config struct {
 	RetentionEvery time.Duration
 	// SyncWrites makes every batch survive a power loss, at about a quarter of the throughput.
 	SyncWrites bool
-	// Log, if set, receives the warnings of the broker. A full disk is only reported there; clients receive an unknown
-	// error.
+	// Log, if set, receives the warnings of the broker, such as a full disk and damage in the log.
 	Log *slog.Logger
-	// Observer receives connections, requests, errors and the size of the log, as the part "embedded broker". It may be
-	// nil.
+	// Observer receives connections, requests, errors, the size of the log, and damage in it, as the part "embedded
+	// broker". It may be nil.
 	Observer pipeline.Observer
 }
 

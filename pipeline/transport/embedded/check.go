@@ -52,6 +52,7 @@ type logCheck struct {
 	commits map[partitionID]int64 // highest committed offset
 	windows map[windowID]*window
 	entries [][]byte // of transactional producers
+	segment []byte   // memory for a segment
 }
 
 type partitionID struct {

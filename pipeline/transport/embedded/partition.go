@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -166,7 +167,7 @@ func (p *partitionCheck) checkSegment(base, limit int64) error {
 	default:
 		p.next = base
 	}
-	data, err := regular.Read(p.path(base, ".dat"), maxSegment)
+	data, err := p.readSegment(p.path(base, ".dat"))
 	if err != nil {
 		return err
 	}
@@ -203,6 +204,25 @@ func (p *partitionCheck) checkSegment(base, limit int64) error {
 	info.Size = int64(len(content))
 	p.segments = append(p.segments, info)
 	return p.checkIndex(base, index)
+}
+
+// readSegment reads a segment. It is valid until the next call.
+func (c *logCheck) readSegment(path string) ([]byte, error) {
+	f, info, err := regular.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	size := info.Size()
+	if size > maxSegment {
+		return nil, fmt.Errorf("%s: found %d bytes, want a segment of at most %d", path, size, int64(maxSegment))
+	}
+	if int64(cap(c.segment)) < size {
+		c.segment = make([]byte, size)
+	}
+	data := c.segment[:size]
+	_, err = io.ReadFull(f, data)
+	return data, err
 }
 
 // add notes a batch and appends its entry to the index.

@@ -126,7 +126,7 @@ func (s *storage) refusesRecords(r kmsg.Request) bool {
 		} else {
 			s.observer.Count(part, pipeline.EventFailed, 1)
 			s.log.Error("embedded broker: the disk is full; messages are refused until there is space; free some or "+
-				"lower kafka.embedded.retention_bytes", "directory", s.dir, "free_bytes", free,
+				"lower broker.retention_bytes", "directory", s.dir, "free_bytes", free,
 				"needed_bytes", n+recordReserve)
 		}
 	}
