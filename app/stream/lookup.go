@@ -255,7 +255,7 @@ type GroupReport struct {
 type LagOfPart struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
-	// Owner is the ID of the member that owns the partition, and Host its address.
+	// Owner is the instance ID of the member that owns the partition, or its member ID, and Host its address.
 	Owner string `json:"owner,omitempty"`
 	Host  string `json:"host,omitempty"`
 	// Committed is the next offset that is read after a restart, or -1 if none is committed. First is the offset of the

@@ -14,6 +14,8 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/describegroups"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // ClusterState describes the brokers and topics of a cluster.
@@ -71,7 +73,8 @@ type GroupState struct {
 type GroupPartition struct {
 	Topic     string
 	Partition int
-	// Member is the ID of the member that owns the partition, and Host its address. They are empty without an owner.
+	// Member is the instance ID of the member that owns the partition, or its member ID if it has none, and Host its
+	// address. They are empty without an owner.
 	Member, Host string
 	// Committed is the next offset that the group will read after a restart, or -1 if it has not committed any.
 	Committed int64
@@ -391,24 +394,30 @@ func (c *Client) allCommitted(ctx context.Context, group string) ([]GroupPartiti
 	return out, nil
 }
 
-// addOwners adds the state of the group and the owners of its partitions, without retries.
+// addOwners adds the state of the group and the owners of its partitions, without retries. kafka-go's own method fails if
+// the metadata of a member are newer than it knows, such as those of franz-go.
 func (c *Client) addOwners(ctx context.Context, g *GroupState) error {
-	res, err := c.kafka.DescribeGroups(ctx, &kafkago.DescribeGroupsRequest{GroupIDs: []string{g.Name}})
+	m, err := c.transport.RoundTrip(ctx, c.kafka.Addr, &describegroups.Request{Groups: []string{g.Name}})
 	if err != nil {
 		return err
 	}
-	for _, found := range res.Groups {
-		if is(found.Error, kafkago.GroupIdNotFound) {
+	for _, found := range m.(*describegroups.Response).Groups {
+		if code := kafkago.Error(found.ErrorCode); code == kafkago.GroupIdNotFound {
 			continue
-		}
-		if found.Error != nil {
-			return found.Error
+		} else if code != 0 {
+			return code
 		}
 		g.State, g.Members = found.GroupState, len(found.Members)
 		for _, m := range found.Members {
-			for _, t := range m.MemberAssignments.Topics {
+			var a kmsg.ConsumerMemberAssignment
+			if err := a.ReadFrom(m.MemberAssignment); err != nil {
+				c.log.Debug("kafka: partitions of a member are not known", "group", g.Name, "member", m.MemberID,
+					"error", err)
+				continue
+			}
+			for _, t := range a.Topics {
 				for _, p := range t.Partitions {
-					g.own(t.Topic, p, m.MemberID, strings.TrimPrefix(m.ClientHost, "/"))
+					g.own(t.Topic, int(p), cmp.Or(m.GroupInstanceID, m.MemberID), strings.TrimPrefix(m.ClientHost, "/"))
 				}
 			}
 		}
