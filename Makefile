@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 GOLANGCI_VERSION := v2.15.0
+VULN_VERSION := v1.9.0
 FUZZTIME ?= 60s
 OUT ?= build/run
 
@@ -64,6 +65,11 @@ lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
 bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
+
+## vuln: look for known vulnerabilities in the code that the program calls (VULNDB=file:///PATH: in a copy of the database)
+.PHONY: vuln
+vuln: setup
+	scripts/vuln $(VULN_VERSION)
 
 ## mnist: fetch the 70,000 digits of MNIST into build/mnist, for generate --digits
 .PHONY: mnist

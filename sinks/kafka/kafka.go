@@ -48,6 +48,9 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 		m.SetHeader(transport.HeaderSchema, transport.SchemaOfClassification(record.SchemaVersion))
 		if o := cs[i].Origin; o != nil {
 			m.SetHeader(transport.HeaderVolume, o.String())
+			if o.Trace != "" {
+				m.SetHeader(transport.HeaderTrace, o.Trace)
+			}
 		}
 		ms, back = append(ms, m), append(back, i)
 	}
