@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 GOLANGCI_VERSION := v2.15.0
+VULN_VERSION := v1.9.0
 FUZZTIME ?= 60s
 OUT ?= build/run
 
@@ -71,6 +72,11 @@ deploy-check: setup
 	@scripts/deploy-tools build/deploy-tools
 	cd deploy/check && PATH=$(CURDIR)/build/deploy-tools/bin:$$PATH go test -count 1 ./...
 	go test -count 1 ./deploy
+
+## vuln: look for known vulnerabilities in the code that the program calls (VULNDB=file:///PATH: in a copy of the database)
+.PHONY: vuln
+vuln: setup
+	scripts/vuln $(VULN_VERSION)
 
 ## mnist: fetch the 70,000 digits of MNIST into build/mnist, for generate --digits
 .PHONY: mnist

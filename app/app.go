@@ -52,6 +52,8 @@ type Env struct {
 	// Observer receives the events of all parts. HTTP, Metrics and Live, which shows the page what the pipeline does,
 	// belong to the HTTP listener. All are nil without a listener; see [Env.Serve].
 	Observer pipeline.Observer
+	// Tracer records traces; nil if they are off.
+	Tracer   pipeline.Tracer
 	HTTP     *service.Listener
 	Metrics  *telemetry.Metrics
 	Live     *live.Hub

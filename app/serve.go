@@ -21,11 +21,21 @@ const stopTime = 30 * time.Second
 // Serve runs work with the configured HTTP listener, if any. The listener starts before work and stops after it. The
 // Env passed to work has the listener, its metrics and their observer. /readyz fails until work calls [Env.Started].
 func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) error) error {
-	if a.Config.HTTP.Listen == "" {
-		return work(ctx, a)
-	}
 	b := ReadBuild()
 	env := *a
+	tracer, end, err := telemetry.NewTracer(ctx, a.Config.Telemetry.Traces, b.Version)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := end(); err != nil {
+			a.Log.Warn("the last traces were not sent", "error", err)
+		}
+	}()
+	env.Tracer = tracer
+	if a.Config.HTTP.Listen == "" {
+		return work(ctx, &env)
+	}
 	env.Metrics = telemetry.New(telemetry.Options{
 		Version: b.Version, Commit: b.Commit, Kernels: b.Tier,
 		Workers: h5.Workers,
@@ -44,7 +54,7 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	env.HTTP.Health.Register("start", env.starting.Check)
 	defer context.AfterFunc(ctx, env.HTTP.Health.Stopping)()
 	result := make(chan error, 1)
-	err := service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(),
+	err = service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(),
 		service.Part{Run: func(ctx context.Context) error {
 			env.Line("The page is on " + env.HTTP.URL())
 			env.Live.Describe("authenticated", func() any { return env.HTTP.Authenticated() })

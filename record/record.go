@@ -54,6 +54,8 @@ type Classification struct {
 type Origin struct {
 	Partition int
 	Offset    int64
+	// Trace is the traceparent of the span that classifies the message; empty without traces.
+	Trace string
 }
 
 // String returns PARTITION/OFFSET.
@@ -67,7 +69,7 @@ func ParseOrigin(text string) (Origin, error) {
 	partition, offset, _ := strings.Cut(text, "/")
 	p, err := strconv.ParseInt(partition, 10, 32)
 	n, err2 := strconv.ParseInt(offset, 10, 64)
-	o := Origin{int(p), n}
+	o := Origin{Partition: int(p), Offset: n}
 	if err != nil || err2 != nil || p < 0 || n < 0 || o.String() != text {
 		return Origin{}, fmt.Errorf("origin: found %.64q, want PARTITION/OFFSET", text)
 	}

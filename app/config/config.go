@@ -21,6 +21,7 @@ import (
 	"github.com/voxelstream/voxelstream/perception"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
+	"github.com/voxelstream/voxelstream/telemetry"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -39,8 +40,14 @@ type Config struct {
 	Model      Model            `yaml:"model" doc:"Network that classifies the volumes."`
 	Pipeline   Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
 	Sinks      Sinks            `yaml:"sinks" doc:"Where classifications are written."`
+	Telemetry  Telemetry        `yaml:"telemetry" doc:"Traces."`
 	Serve      Serve            `yaml:"serve" doc:"Settings of the serve command: models, batching and limits."`
 	Train      Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial."`
+}
+
+// Telemetry is the section telemetry.
+type Telemetry struct {
+	Traces telemetry.TraceOptions `yaml:"traces" doc:"OpenTelemetry traces of volumes, from the input to the sinks."`
 }
 
 // Perception is the section perception.
@@ -225,8 +232,9 @@ func Default() Config {
 			Exhaust: "stop",
 			Drain:   10 * time.Second,
 		},
-		Sinks: Sinks{Out: Outputs{"classifications.jsonl"}, Kafka: true, Terminal: true},
-		Serve: defaultServe(),
-		Train: defaultTrain(),
+		Sinks:     Sinks{Out: Outputs{"classifications.jsonl"}, Kafka: true, Terminal: true},
+		Telemetry: Telemetry{Traces: telemetry.TraceOptions{SampleRatio: 1}},
+		Serve:     defaultServe(),
+		Train:     defaultTrain(),
 	}
 }

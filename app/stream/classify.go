@@ -45,6 +45,7 @@ type classifying struct {
 	topics   []*kafka.Deduper // the sinks that are topics
 	// repeats finds the classifications that every required sink holds already.
 	repeats repeats
+	traces  traces
 	// files are those of this process; nil if it has none.
 	files *input.Files
 	// failed counts the volumes that became dead letters, and the messages that cannot be decoded.
@@ -65,7 +66,7 @@ const lostWindow = 1 << 16
 func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *classifying, err error) {
 	c := &classifying{
 		app: a, tally: tally.New(), drops: drops{log: a.Log}, files: files,
-		lostIDs: dedupe.NewWindow(lostWindow),
+		lostIDs: dedupe.NewWindow(lostWindow), traces: traces{tracer: a.Tracer},
 	}
 	connecting, stop := context.WithCancel(ctx)
 	defer stop()
@@ -99,17 +100,19 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
 		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](c.decode),
 		StageName: "decode", Workers: min(2, a.Threads()),
-		Work: shown{c.network.stage, a.Live}, WorkName: "classify", Parallel: c.parallel,
+		Work: shown{c.network.stage, a.Live, &c.traces}, WorkName: "classify", Parallel: c.parallel,
 		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
 		Observer: a.Observer,
 		OnDone:   c.done,
 		OnDrop:   c.drops.add,
 		OnWorkFailed: func(v classify.Item, err error) {
+			c.traces.done(v.Origin, err)
 			c.lost(v.ID, err)
 		},
 		OnOutputFailed: func(x record.Classification, err error) {
 			c.repeats.take(x.ID())
+			c.traces.done(x.Origin, err)
 			c.lost(x.ID(), err)
 		},
 		OnRetry: func(f *pipeline.Failure) {
@@ -208,6 +211,7 @@ func (c *classifying) Run(ctx context.Context) error {
 
 // done counts a classification that every required sink has stored.
 func (c *classifying) done(x record.Classification) {
+	c.traces.done(x.Origin, nil)
 	repeated := c.repeats.take(x.ID())
 	if !c.tally.Count(&x) {
 		return
@@ -277,11 +281,13 @@ func (c *classifying) decode(_ context.Context, m transport.Message) ([]classify
 	now := time.Now()
 	batch, err := volarrow.Decode(m.Value, string(m.Key))
 	if err != nil {
+		c.traces.failed(&m, err)
 		c.lost(record.ID{Stream: string(m.Key), Seq: uint64(m.Offset)}, err) // offsets begin at 0
 		return nil, pipeline.Permanent(err)
 	}
 	items := make([]classify.Item, len(batch.Volumes))
 	origin := &record.Origin{Partition: m.Partition, Offset: m.Offset}
+	c.traces.begin(&m, origin, len(items))
 	for i := range items {
 		c.app.Live.Volume(&batch.Volumes[i])
 		items[i] = classify.Item{Volume: batch.Volumes[i], Read: now, Origin: origin}
@@ -292,12 +298,17 @@ func (c *classifying) decode(_ context.Context, m transport.Message) ([]classify
 // shown is the network, whose classifications the page shows.
 type shown struct {
 	*classify.Switch
-	hub *live.Hub
+	hub    *live.Hub
+	traces *traces
 }
 
 // ProcessBatch classifies a batch.
 func (s shown) ProcessBatch(ctx context.Context, items []classify.Item) ([]record.Classification, error) {
+	span := s.traces.batch(items)
 	out, err := s.Switch.ProcessBatch(ctx, items)
+	if span != nil {
+		span.End(err)
+	}
 	for i := range out {
 		if out[i].EventID != "" { // it was classified
 			s.hub.Classified(&out[i])

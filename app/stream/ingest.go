@@ -101,6 +101,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	}
 	out := &volumes{
 		topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar,
+		tracer: a.Tracer, name: a.Config.Kafka.Volumes,
 	}
 	var source pipeline.Source[ingest.Sample] = src
 	stage := voxelizing(a, v)
@@ -174,6 +175,8 @@ type volumes struct {
 	limit             int // maximum bytes of the volumes of a message
 	backlog           *backlog
 	bar               app.Bar
+	tracer            pipeline.Tracer // nil without traces
+	name              string          // of the topic
 	volumes, messages atomic.Int64
 }
 
@@ -181,6 +184,7 @@ type volumes struct {
 func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	failed := map[int]error{}
 	var ms []transport.Message
+	var spans []pipeline.Span
 	var parts [][2]int // for each message, the index of its first volume, and the index after its last one
 	for first := 0; first < len(vs); {
 		end := first + s.together(vs[first:])
@@ -195,11 +199,18 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 		if err := s.backlog.wait(ctx, m.Size()); err != nil {
 			return err
 		}
+		if span := traceSent(s.tracer, &m, s.name, end-first); span != nil {
+			spans = append(spans, span)
+		}
 		ms, parts = append(ms, m), append(parts, [2]int{first, end})
 		first = end
 	}
 	var partial *pipeline.PartialError
-	if err := s.topic.Write(ctx, ms); err != nil && !errors.As(err, &partial) {
+	err := s.topic.Write(ctx, ms)
+	for _, span := range spans {
+		span.End(err)
+	}
+	if err != nil && !errors.As(err, &partial) {
 		return err
 	}
 	sent := len(ms)

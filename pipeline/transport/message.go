@@ -38,6 +38,8 @@ const (
 	HeaderVolume = "volume"
 	// HeaderSchema is the schema of the value, with its version.
 	HeaderSchema      = "schema"
+	// HeaderTrace is the span that sent the message, as in W3C Trace Context. Messages have it if traces are on.
+	HeaderTrace       = "traceparent"
 	headerContentType = "content-type"
 	// headerChecksum guards the value end to end, because kafka-go's readers do not verify Kafka's own checksum.
 	headerChecksum = "checksum"

@@ -47,9 +47,12 @@ func (s *Sink) Write(ctx context.Context, cs []record.Classification) error {
 			failed[i] = pipeline.Permanent(fmt.Errorf("%s: %w", cs[i].EventID, err))
 			continue
 		}
-		more := append(make([]transport.Header, 0, 2), transport.Header{Key: transport.HeaderSchema, Value: schema})
+		more := append(make([]transport.Header, 0, 3), transport.Header{Key: transport.HeaderSchema, Value: schema})
 		if o := cs[i].Origin; o != nil {
 			more = append(more, transport.Header{Key: transport.HeaderVolume, Value: []byte(o.String())})
+			if o.Trace != "" {
+				more = append(more, transport.Header{Key: transport.HeaderTrace, Value: []byte(o.Trace)})
+			}
 		}
 		ms = append(ms, transport.New(cs[i].Stream, cs[i].Key(), s.encoding.ContentType(), value, more...))
 		back = append(back, i)
