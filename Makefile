@@ -220,6 +220,16 @@ bench-archives: build
 	go build -o build/archives/reader ./bench/archives
 	build/archives/bin/python bench/archives/run.py bin/voxelstream build/archives/reader --rows $(ROWS) --page docs/performance.md --history bench/history/archives.csv $(ARCHIVES)
 
+## bench-stream: measure what streaming costs beside the network, on the embedded broker or on that of STREAM="--brokers 127.0.0.1:9092" (STREAM="--rate 100": latency)
+STREAM ?=
+.PHONY: bench-stream
+bench-stream: build
+	mkdir -p build/stream
+	go build -o build/stream/stream ./bench/stream
+	test -e build/stream/digits.h5 || bin/voxelstream generate --count 2000 --augment --seed 1 --out build/stream/digits.h5
+	test -e build/stream/digits.keras || bin/voxelstream train build/stream/digits.h5 --arch tutorial --epochs 2 --quiet --out build/stream/digits.keras
+	build/stream/stream $(STREAM) bin/voxelstream build/stream/digits.keras build/stream/digits.h5
+
 ## bench-peers: compare the network with Keras, PyTorch, ONNX Runtime and OpenVINO; updates docs/performance.md (installs 7 GB of venvs; PEERS="--models tutorial")
 PEERS ?=
 .PHONY: bench-peers

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A message of an IPC stream: the marker 0xFFFFFFFF, the length of the metadata (little-endian, 4 bytes), the
@@ -105,58 +106,69 @@ func ReadRecord(b []byte) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m.record(int64(len(m.rest)), "the body")
+	rec := &Record{}
+	if err := m.record(rec, int64(len(m.rest)), "the body"); err != nil {
+		return nil, err
+	}
+	return rec, nil
 }
 
-// ReadLastRecord reads the last record batch of a stream. The end marker must follow it, and nothing else.
-func ReadLastRecord(b []byte) (*Record, error) {
+// ReadLast sets rec to the last record batch of a stream. The end marker must follow it, and nothing else. The memory of
+// Nodes and Buffers is used again. After an error, rec is undefined.
+func (rec *Record) ReadLast(b []byte) error {
 	m, err := readMessage(b)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	size := int64(len(m.rest) - len(endMarker))
 	if size < 0 || string(m.rest[size:]) != endMarker {
 		size = -1
 	}
-	return m.record(size, "the body, the end marker")
+	return m.record(rec, size, "the body, the end marker")
+}
+
+// Forget removes the references to the message and keeps the memory of Nodes and Buffers for another one.
+func (rec *Record) Forget() {
+	clear(rec.Buffers[:cap(rec.Buffers)])
+	*rec = Record{Nodes: rec.Nodes[:0], Buffers: rec.Buffers[:0]}
 }
 
 // record reads the header of a record batch with a body of a size. want says what follows the metadata.
-func (m *message) record(size int64, want string) (*Record, error) {
+func (m *message) record(rec *Record, size int64, want string) error {
 	if m.kind != headerRecord {
-		return nil, fmt.Errorf("found a message of kind %d, want a record batch (%d)", m.kind, headerRecord)
+		return fmt.Errorf("found a message of kind %d, want a record batch (%d)", m.kind, headerRecord)
 	}
 	if m.body < 0 || m.body != size {
-		return nil, fmt.Errorf("found a body of %d bytes with %d bytes left, want %s and nothing else", m.body,
+		return fmt.Errorf("found a body of %d bytes with %d bytes left, want %s and nothing else", m.body,
 			len(m.rest), want)
 	}
 	batch := m.header
 	if m.has(batch, slotVariadics) {
-		return nil, errors.New("found variadic buffers, want plain ones")
+		return errors.New("found variadic buffers, want plain ones")
 	}
-	rec := &Record{Rows: m.int64(batch, slotRows), Body: m.rest[:m.body]}
+	rec.Rows, rec.Body, rec.Codec = m.int64(batch, slotRows), m.rest[:m.body], None
 	if m.has(batch, slotCompression) {
 		c := m.table(batch, slotCompression)
 		rec.Codec = LZ4Frame + Codec(m.uint8(c, slotCodec))
 		if method := m.uint8(c, slotMethod); rec.Codec > Zstd || method != 0 {
-			return nil, fmt.Errorf("found the codec %d with the method %d, want 0 or 1 with 0", rec.Codec-LZ4Frame,
+			return fmt.Errorf("found the codec %d with the method %d, want 0 or 1 with 0", rec.Codec-LZ4Frame,
 				method)
 		}
 	}
 	at, n := m.vector(batch, slotNodes)
-	rec.Nodes = make([]Node, n)
+	rec.Nodes = slices.Grow(rec.Nodes[:0], int(n))[:n]
 	for i := range rec.Nodes {
 		rec.Nodes[i] = Node{m.i64(at + int64(i)*nodeSize), m.i64(at + int64(i)*nodeSize + 8)}
 	}
 	at, n = m.vector(batch, slotBuffers)
-	rec.Buffers = make([][]byte, n)
+	rec.Buffers = slices.Grow(rec.Buffers[:0], int(n))[:n]
 	for i := range rec.Buffers {
 		off, size := m.i64(at+int64(i)*bufferSize), m.i64(at+int64(i)*bufferSize+8)
 		if off < 0 || off > m.body || size < 0 || size > m.body-off {
-			return nil, fmt.Errorf("buffer %d: found %d bytes at offset %d, want them inside the body of %d bytes", i,
+			return fmt.Errorf("buffer %d: found %d bytes at offset %d, want them inside the body of %d bytes", i,
 				size, off, m.body)
 		}
 		rec.Buffers[i] = rec.Body[off : off+size : off+size]
 	}
-	return rec, m.err
+	return m.err
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -51,8 +52,11 @@ func (e Encoding) Encode(c *record.Classification, schemaID uint32) ([]byte, err
 		}
 		return appendProto(b, classification, c, record.SchemaVersion), nil
 	}
-	return c.AppendJSON(b)
+	return c.AppendJSON(slices.Grow(b, jsonBytes))
 }
+
+// jsonBytes is the size of most classifications as JSON.
+const jsonBytes = 512
 
 // check returns an error for values that would be cut off or that consumers could not decode.
 func check(c *record.Classification) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -57,8 +58,12 @@ func decode(b []byte, stream string) (Batch, error) {
 	if err != nil {
 		return Batch{}, err
 	}
-	rec, err := readPlain(b[frame:])
-	if err != nil {
+	rec := records.Get().(*arrowmeta.Record)
+	defer func() {
+		rec.Forget()
+		records.Put(rec)
+	}()
+	if err := readPlain(rec, b[frame:]); err != nil {
 		return Batch{}, fmt.Errorf("record batch at offset %d: %w", frame, err)
 	}
 	volumes, err := p.volumes(rec, stream)
@@ -68,13 +73,16 @@ func decode(b []byte, stream string) (Batch, error) {
 	return Batch{Content: p.content, Dims: p.dims, Volumes: volumes}, nil
 }
 
+// records are used again, because decoding a message of one volume takes little else. Volumes do not refer to them.
+var records = sync.Pool{New: func() any { return &arrowmeta.Record{} }}
+
 // readPlain reads the record batch at the end of a message.
-func readPlain(b []byte) (*arrowmeta.Record, error) {
-	rec, err := arrowmeta.ReadLastRecord(b)
+func readPlain(rec *arrowmeta.Record, b []byte) error {
+	err := rec.ReadLast(b)
 	if err == nil && rec.Codec != arrowmeta.None {
-		return nil, errors.New("found compressed buffers, want plain ones")
+		return errors.New("found compressed buffers, want plain ones")
 	}
-	return rec, err
+	return err
 }
 
 // planFor reads the schema at the start of b. It returns how to read the record batch that follows at offset frame.
