@@ -119,6 +119,12 @@ func TestRecreated(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			var failing atomic.Bool // otherwise a fetch might find the new log before it is long enough
+			failing.Store(true)
+			broker.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+				broker.KeepControl()
+				return nil, errors.New("the connection is lost"), failing.Load()
+			})
 			if err := broker.DeleteTopic("t"); err != nil {
 				t.Fatal(err)
 			}
@@ -126,6 +132,7 @@ func TestRecreated(t *testing.T) {
 				t.Fatal(err)
 			}
 			produce(t, p, 100, 140)
+			failing.Store(false)
 			if !alive {
 				// Brokers forget the offsets of a deleted topic, but not at once, and a member may commit again.
 				was := commits[0]
@@ -398,7 +405,8 @@ func TestCompacted(t *testing.T) {
 		switch {
 		case policy == "delete" && err != nil:
 			t.Error(err)
-		case policy != "delete" && (err == nil || !strings.Contains(err.Error(), "topic "+name+": found cleanup.policy="+policy)):
+		case policy != "delete" &&
+			(err == nil || !strings.Contains(err.Error(), "topic "+name+": found cleanup.policy="+policy)):
 			t.Errorf("%s: %v", policy, err)
 		}
 	}
@@ -558,8 +566,10 @@ func TestFetchResponse(t *testing.T) {
 			t.Fatalf("version %d: %v", version, err)
 		}
 		got := m.(*fetchResponse)
-		want := &fetchResponse{high: 100, stable: 90, aborted: []recordset.Aborted{{Producer: 7, First: 12}, {Producer: 8, First: 13}},
-			raw: make([]byte, 20)}
+		want := &fetchResponse{
+			high: 100, stable: 90, raw: make([]byte, 20),
+			aborted: []recordset.Aborted{{Producer: 7, First: 12}, {Producer: 8, First: 13}},
+		}
 		if version >= epochFetch {
 			want.diverged = &divergence{epoch: 5, end: 15}
 		}
