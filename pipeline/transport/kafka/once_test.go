@@ -604,7 +604,6 @@ func waitFor(t *testing.T, ready func() bool) {
 	}
 }
 
-
 // TestUnique reads a topic with repeated events, some of them in other partitions, and goes on later where it stopped.
 func TestUnique(t *testing.T) {
 	cl := newCluster(t, 2)
