@@ -175,14 +175,14 @@ func TestConventions(t *testing.T) {
 		pipeline.EventDamaged, pipeline.EventLost,
 		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed,
 		pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused, pipeline.EventUnfamiliar,
-		pipeline.EventPostponed, pipeline.EventQuarantined, pipeline.EventLogChanged,
+		pipeline.EventPostponed, pipeline.EventQuarantined, pipeline.EventLogChanged, pipeline.EventFenced,
 	} {
 		m.Count("p", e, 1)
 	}
 	for _, l := range []pipeline.Level{
 		pipeline.LevelBytesInFlight, pipeline.LevelValuesInFlight, pipeline.LevelQueue, pipeline.LevelLag,
 		pipeline.LevelPartitions, pipeline.LevelConnections,
-		pipeline.LevelStoredBytes,
+		pipeline.LevelStoredBytes, pipeline.LevelForgotten,
 	} {
 		m.Level("t/0", l, 1)
 	}
