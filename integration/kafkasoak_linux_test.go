@@ -130,7 +130,7 @@ func (s *soak) run(length time.Duration) {
 	go func() { done <- s.pour(c, &rate, end) }()
 
 	rate.Store(-1) // as many as the members take
-	time.Sleep(10 * time.Second)
+	s.steady.until(t, "classifications", func() bool { return s.classifiedSoFar() > 4000 })
 	before, begin := s.classifiedSoFar(), time.Now()
 	time.Sleep(20 * time.Second)
 	capacity := float64(s.classifiedSoFar()-before) / time.Since(begin).Seconds()
