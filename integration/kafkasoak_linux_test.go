@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -164,7 +165,9 @@ func (s *soak) pour(c *kgo.Client, rate *atomic.Int64, end chan struct{}) error 
 	for n := 0; ; n++ {
 		select {
 		case <-end:
-			return c.Flush(s.Context())
+			ctx, cancel := context.WithTimeout(s.Context(), s.standstill)
+			defer cancel()
+			return c.Flush(ctx)
 		case <-time.After(tick):
 		}
 		if err := failed.Load(); err != nil {
