@@ -124,7 +124,7 @@ func (s *soak) numbered(stream int, number uint64) *kgo.Record {
 // run measures the capacity, then lets volumes flow at 80 % of it.
 func (s *soak) run(length time.Duration) {
 	t := s.T
-	c := s.upstream(kgo.MaxBufferedRecords(1 << 14))
+	c := s.upstream(kgo.MaxBufferedRecords(1<<14), kgo.ProducerBatchMaxBytes(1<<20))
 	defer c.Close()
 	var rate atomic.Int64
 	end, done := make(chan struct{}), make(chan error, 1)
