@@ -3,7 +3,6 @@
 package integration
 
 import (
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,7 +41,7 @@ func brokerFaults() []faultCase {
 		},
 		{
 			name: "unclean leader election", what: "a replica that lacks messages becomes the leader of `volumes`, below the " +
-				"position of a member; new messages take the place of those that the broker has lost", on: onThree,
+				"position of a member that is frozen meanwhile; new messages take the place of those that the broker has lost", on: onThree,
 			alone: true, run: uncleanElection,
 		},
 	}
@@ -178,6 +177,7 @@ func uncleanElection(t *trial) {
 	t.kill(behind)
 	t.produce(t.next(400, "s02", "s03")...)
 	t.settle()
+	m.freeze() // so that its next fetch is for the other log
 	t.strike("broker %d is killed, broker %d starts again with 300 of 700 volumes", leader.id, behind.id)
 	t.kill(leader)
 	t.start(behind)
@@ -185,11 +185,9 @@ func uncleanElection(t *trial) {
 	t.leaders(t.volumes, 1)
 	// The new log grows beyond the position of the member.
 	t.produce(t.next(700, "s04", "s05")...)
+	m.thaw()
 	t.settle()
 	t.start(leader)
 	t.produce(t.next(100, "s06", "s07")...)
 	t.finish()
-	if !strings.Contains(m.stderr.String(), "truncated") {
-		t.Logf("the member does not say that the log was truncated: %s", tail(m.stderr.String()))
-	}
 }

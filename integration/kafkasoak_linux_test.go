@@ -3,6 +3,7 @@ package integration
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -123,14 +124,14 @@ func (s *soak) numbered(stream int, number uint64) *kgo.Record {
 // run measures the capacity, then lets volumes flow at 80 % of it.
 func (s *soak) run(length time.Duration) {
 	t := s.T
-	c := s.upstream(kgo.MaxBufferedRecords(1 << 14))
+	c := s.upstream(kgo.MaxBufferedRecords(1<<14), kgo.ProducerBatchMaxBytes(1<<20))
 	defer c.Close()
 	var rate atomic.Int64
 	end, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- s.pour(c, &rate, end) }()
 
 	rate.Store(-1) // as many as the members take
-	time.Sleep(10 * time.Second)
+	s.steady.until(t, "classifications", func() bool { return s.classifiedSoFar() > 4000 })
 	before, begin := s.classifiedSoFar(), time.Now()
 	time.Sleep(20 * time.Second)
 	capacity := float64(s.classifiedSoFar()-before) / time.Since(begin).Seconds()
@@ -164,7 +165,9 @@ func (s *soak) pour(c *kgo.Client, rate *atomic.Int64, end chan struct{}) error 
 	for n := 0; ; n++ {
 		select {
 		case <-end:
-			return c.Flush(s.Context())
+			ctx, cancel := context.WithTimeout(s.Context(), s.standstill)
+			defer cancel()
+			return c.Flush(ctx)
 		case <-time.After(tick):
 		}
 		if err := failed.Load(); err != nil {
