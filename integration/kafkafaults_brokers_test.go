@@ -156,6 +156,7 @@ func killCoordinator(t *trial) {
 
 // uncleanElection lets a topic with two replicas lose the one that leads, while the other has missed messages.
 func uncleanElection(t *trial) {
+	t.w.set("kafka.session_timeout", "5m") // so that the member is still one when it is thawed
 	t.partitions = 1
 	t.createAt(t.volumes, 1, 2, map[string]string{
 		"min.insync.replicas": "1", "unclean.leader.election.enable": "true",

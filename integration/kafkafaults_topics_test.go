@@ -88,6 +88,7 @@ func growClassifications(t *trial) {
 }
 
 func recreateVolumes(t *trial, alive bool) {
+	t.w.set("kafka.session_timeout", "2m") // so that the member is still one when it is thawed
 	t.topics()
 	t.produce(t.next(600, names(0, 8)...)...)
 	m := t.join()
