@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -15,9 +16,15 @@ import (
 func TestDescribeTopics(t *testing.T) {
 	begin := time.Now().Add(-time.Millisecond).Truncate(time.Millisecond)
 	_, c, p := fake(t, 2, "other")
-	if err := c.EnsureTopics(t.Context(), Topic{
-		Name: "t", Partitions: 2, Config: map[string]string{"cleanup.policy": "compact", "retention.ms": "5000"},
-	}); err != nil {
+	created, err := c.kafka.CreateTopics(t.Context(), &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{{
+		Topic: "t", NumPartitions: 2, ReplicationFactor: 1, ConfigEntries: []kafkago.ConfigEntry{
+			{ConfigName: "cleanup.policy", ConfigValue: "compact"}, {ConfigName: "retention.ms", ConfigValue: "5000"},
+		},
+	}}})
+	if err == nil {
+		err = created.Errors["t"]
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := p.Produce(t.Context(), "t", numbered(3)...); err != nil { // one key, so one partition
