@@ -37,7 +37,7 @@ const (
 	// HeaderVolume is the position of a classification's volume, as PARTITION/OFFSET of the topic of volumes.
 	HeaderVolume = "volume"
 	// HeaderSchema is the schema of the value, with its version.
-	HeaderSchema      = "schema"
+	HeaderSchema = "schema"
 	// HeaderTrace is the span that sent the message, as in W3C Trace Context. Messages have it if traces are on.
 	HeaderTrace       = "traceparent"
 	headerContentType = "content-type"

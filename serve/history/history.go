@@ -142,10 +142,10 @@ func (h *History) timeline(r *http.Request) (any, error) {
 			continue
 		}
 		wait.Go(func() {
-			if m, err := h.message(r.Context(), h.classifications, p, from[p]); err == nil {
+			if m, err := h.classification(r.Context(), p, from[p], from[p], to[p]); err == nil {
 				out[p].FirstTime = m.Appended.UTC()
 			}
-			if m, err := h.message(r.Context(), h.classifications, p, to[p]-1); err == nil {
+			if m, err := h.classification(r.Context(), p, to[p]-1, from[p], to[p]); err == nil {
 				out[p].LastTime = m.Appended.UTC()
 			}
 		})
@@ -159,9 +159,45 @@ func (h *History) message(ctx context.Context, topic string, partition int, offs
 	if m, ok := h.kept(topic, partition, offset); ok {
 		return m, nil
 	}
-	ms, err := h.log.Fetch(ctx, topic, partition, offset, fetchSize)
+	ms, err := h.fetch(ctx, topic, partition, offset)
 	if err != nil {
 		return transport.Message{}, err
+	}
+	if len(ms) > 0 && ms[0].Offset == offset {
+		return ms[0], nil
+	}
+	return transport.Message{}, missing("%s/%d: offset %d holds no message", topic, partition, offset)
+}
+
+// classification returns the classification at an offset, or the nearest one: not every offset from the offset from up
+// to, but not including, to holds a message, because producers leave marks in the topic.
+func (h *History) classification(ctx context.Context, p int, offset, from, to int64) (transport.Message, error) {
+	if m, ok := h.kept(h.classifications, p, offset); ok {
+		return m, nil
+	}
+	for at, back := offset, int64(1); ; back *= 4 {
+		ms, err := h.fetch(ctx, h.classifications, p, at)
+		if err != nil {
+			return transport.Message{}, err
+		}
+		i := slices.IndexFunc(ms, func(m transport.Message) bool { return m.Offset >= offset })
+		switch {
+		case i >= 0 && ms[i].Offset < to:
+			return ms[i], nil
+		case len(ms) > 0 && at < offset:
+			return ms[len(ms)-1], nil
+		case at <= from:
+			return transport.Message{}, missing("%s/%d: holds no message", h.classifications, p)
+		}
+		at = max(from, offset-back)
+	}
+}
+
+// fetch reads messages that are stored together, from an offset on, and keeps them.
+func (h *History) fetch(ctx context.Context, topic string, partition int, offset int64) ([]transport.Message, error) {
+	ms, err := h.log.Fetch(ctx, topic, partition, offset, fetchSize)
+	if err != nil {
+		return nil, err
 	}
 	x := run{topic: topic, partition: partition, messages: ms}
 	for i := range ms {
@@ -176,10 +212,7 @@ func (h *History) message(ctx context.Context, topic string, partition int, offs
 		}
 		h.cached = slices.Delete(h.cached, 0, n)
 	}
-	if len(ms) > 0 && ms[0].Offset == offset {
-		return ms[0], nil
-	}
-	return transport.Message{}, missing("%s/%d: offset %d holds no message", topic, partition, offset)
+	return ms, nil
 }
 
 // kept looks for a message among those that are kept.
@@ -221,7 +254,7 @@ func (h *History) position(r *http.Request) (p int, offset int64, from, to []int
 	return p, offset, from, to, nil
 }
 
-// frame answers with the frame of a classification.
+// frame answers with the frame of a classification, the one at the offset or the nearest one.
 func (h *History) frame(r *http.Request) (any, error) {
 	p, offset, from, to, err := h.position(r)
 	if err != nil {
@@ -232,7 +265,7 @@ func (h *History) frame(r *http.Request) (any, error) {
 			offset,
 			from[p], to[p]-1)
 	}
-	m, err := h.message(r.Context(), h.classifications, p, offset)
+	m, err := h.classification(r.Context(), p, offset, from[p], to[p])
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +274,7 @@ func (h *History) frame(r *http.Request) (any, error) {
 		return nil, err
 	}
 	header, payload := frame.Of(c.ID()), &frame.Payload{}
-	header.Offset = &frame.Offset{Topic: h.classifications, Partition: p, Offset: offset}
+	header.Offset = &frame.Offset{Topic: h.classifications, Partition: p, Offset: m.Offset}
 	header.Classification, header.Label, header.Time, header.ClassNames = c, c.Label, c.Time, h.names()
 	if box, ok := frame.BoxOf(c); ok {
 		header.Boxes = []frame.Box{box}
