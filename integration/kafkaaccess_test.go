@@ -163,7 +163,7 @@ func (k *guardedKafka) rights(t *testing.T) {
 	admin := k.client(t)
 	var topics []kafka.Topic
 	for _, name := range []string{"volumes", "classifications", "volumes.dlq"} {
-		topics = append(topics, kafka.Topic{Name: name, Partitions: 2, Replication: 1})
+		topics = append(topics, kafka.Topic{Name: name, Partitions: 1, Replication: 1}) // so that all share it
 	}
 	if err := admin.EnsureTopics(t.Context(), topics...); err != nil {
 		t.Fatal(err)
@@ -209,34 +209,47 @@ func (k *guardedKafka) rights(t *testing.T) {
 	}
 }
 
-// follow runs a command as a user, and grants what its messages ask for while it runs.
+// follow runs a command as a user, and grants what its messages ask for while it runs. A command that does not wait for a
+// right is started again.
 func (k *guardedKafka) follow(t *testing.T, w *world, user string, granted map[string]bool, code int, args ...string) {
 	t.Helper()
 	principal := strings.ReplaceAll(user, " ", "-")
 	token := w.write(principal, []byte(k.issuer.token(t, principal, time.Hour)))
-	p := start(t, w.bin, w.dir, append(slices.Clone(w.env), "VOXELSTREAM_KAFKA_SASL_TOKEN_FILE="+token), args...)
-	for !p.ended() {
-		for line := range strings.Lines(p.stderr.String()) {
-			for _, m := range aclCommands.FindAllStringSubmatch(line, -1) {
-				if m[1] != k.secure || m[2] != "User:"+principal {
-					t.Fatalf("found %q", m[0])
-				}
-				name := m[5]
-				if name == "NAME" { // it is in the rest of the line
-					name = producedTo.FindStringSubmatch(line)[1]
-				}
-				right := strings.TrimSpace(m[3] + " " + m[4] + " " + name)
-				if !granted[right] {
-					granted[right] = true
-					k.grant(t, m[2], m[3], m[4], name)
-				}
+	for {
+		p := start(t, w.bin, w.dir, append(slices.Clone(w.env), "VOXELSTREAM_KAFKA_SASL_TOKEN_FILE="+token), args...)
+		had := len(granted)
+		for over := false; !over; time.Sleep(20 * time.Millisecond) {
+			over = p.ended()
+			k.grantAll(t, principal, p.stderr.String(), granted)
+		}
+		if strings.Contains(p.stderr.String(), "eyJ") {
+			t.Errorf("the token is shown:\n%s", p.stderr.String())
+		}
+		if p.cmd.ProcessState.ExitCode() == code || len(granted) == had {
+			p.wait(t, code)
+			return
+		}
+	}
+}
+
+// grantAll grants the rights that messages ask for, if they are not granted yet.
+func (k *guardedKafka) grantAll(t *testing.T, principal, text string, granted map[string]bool) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		for _, m := range aclCommands.FindAllStringSubmatch(line, -1) {
+			if m[1] != k.secure || m[2] != "User:"+principal {
+				t.Fatalf("found %q", m[0])
+			}
+			name := m[5]
+			if name == "NAME" { // it is in the rest of the line
+				name = producedTo.FindStringSubmatch(line)[1]
+			}
+			right := strings.TrimSpace(m[3] + " " + m[4] + " " + name)
+			if !granted[right] {
+				granted[right] = true
+				k.grant(t, m[2], m[3], m[4], name)
 			}
 		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	p.wait(t, code)
-	if strings.Contains(p.stderr.String(), "eyJ") {
-		t.Errorf("the token is shown:\n%s", p.stderr.String())
 	}
 }
 
@@ -270,7 +283,7 @@ func (k *guardedKafka) tokens(t *testing.T) {
 		fmt.Fprintf(w, `{"access_token":%q,"token_type":"bearer","expires_in":%d}`, k.issuer.token(t, "worker", life),
 			int(life.Seconds()))
 	}))
-	defer server.Close()
+	t.Cleanup(server.Close)
 	for _, kind := range []string{"--topic", "--group"} {
 		for _, operation := range []string{"Read", "Write", "Describe", "Create"} {
 			if kind == "--group" && operation != "Read" {
@@ -291,13 +304,13 @@ func (k *guardedKafka) tokens(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	renew()
+	renew() // the options want a token to begin with
 	for name, o := range map[string]kafka.SASLOptions{
 		"endpoint": {Mechanism: "oauthbearer", TokenEndpoint: server.URL, ClientID: "worker", ClientSecret: password},
 		"file":     {Mechanism: "oauthbearer", TokenFile: file},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			renew()
 			var log output
 			c := must(kafka.Open(kafka.Config{
 				Brokers: []string{k.secure}, SASL: must(o.Load())(t),

@@ -38,7 +38,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	for name, c := range map[string]struct {
 		works bool
 		set   map[string]string
-		args []string
+		args  []string
 	}{
 		"works": {true, map[string]string{
 			"http.listen": "127.0.0.1:0", "http.token": secret(), "sinks.out": "c.jsonl",

@@ -31,9 +31,9 @@ const (
 )
 
 // guard decides which requests are answered. With tokens, requests must carry one whose role admits them (see routes), as
-// a bearer token or as the cookie that the login page sets. Without one, only requests that name this machine are answered, so that no other site can
-// reach the listener under a name of its own (DNS rebinding). Requests that change something are refused if another
-// site makes them.
+// a bearer token or as the cookie that the login page sets. Without one, only requests that name this machine are
+// answered, so that no other site can reach the listener under a name of its own (DNS rebinding). Requests that change
+// something are refused if another site makes them.
 type guard struct {
 	next   http.Handler
 	tokens *tokens // none: none is required
@@ -292,7 +292,8 @@ var loginTemplate = sync.OnceValue(func() *template.Template {
 <input id="token" name="token" type="password" autocomplete="current-password" required autofocus>
 {{if .Text}}<p class="wrong" role="alert">{{.Text}}</p>
 {{end}}<button>Log in</button>
-<p>The program prints the token when it starts, or its configuration has it as <code>http.token</code> or <code>http.tokens</code>.</p>
+<p>The program prints the token when it starts, or its configuration has it as <code>http.token</code>
+or <code>http.tokens</code>.</p>
 </form>
 </body>
 </html>

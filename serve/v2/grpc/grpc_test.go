@@ -449,7 +449,8 @@ func TestToken(t *testing.T) {
 		return status.Code(err)
 	}
 	for token, want := range map[string]codes.Code{
-		"Bearer secret": codes.OK, "Bearer reader": codes.PermissionDenied, "Bearer other": codes.Unauthenticated, "secret": codes.Unauthenticated,
+		"Bearer secret": codes.OK, "Bearer reader": codes.PermissionDenied,
+		"Bearer other": codes.Unauthenticated, "secret": codes.Unauthenticated,
 		"": codes.Unauthenticated,
 	} {
 		if got := ask(token); got != want {
