@@ -211,7 +211,7 @@ func (c *cluster) createAt(name string, partitions, replicas int, config map[str
 func (c *cluster) delete(name string) {
 	c.t.Helper()
 	topic := kmsg.NewDeleteTopicsRequestTopic()
-	topic.Topic = kmsg.StringPtr(name)
+	topic.Topic = new(name)
 	r := kmsg.NewPtrDeleteTopicsRequest()
 	r.Topics, r.TopicNames, r.TimeoutMillis = append(r.Topics, topic), []string{name}, 20_000
 	ask(c.t, "delete "+name, func(ctx context.Context) (*kmsg.DeleteTopicsResponse, error) {
@@ -252,7 +252,7 @@ func (c *cluster) leaders(name string, want int) []kmsg.MetadataResponseTopicPar
 	c.t.Helper()
 	r := kmsg.NewPtrMetadataRequest()
 	topic := kmsg.NewMetadataRequestTopic()
-	topic.Topic = kmsg.StringPtr(name)
+	topic.Topic = new(name)
 	r.Topics = append(r.Topics, topic)
 	res := ask(c.t, "find the leaders of "+name, func(ctx context.Context) (*kmsg.MetadataResponse, error) {
 		return r.RequestWith(ctx, c.admin)
@@ -345,7 +345,7 @@ func (c *cluster) truncate(name string, partition int32, offset int64) {
 func (c *cluster) ends(name string) (ends []int64) {
 	r := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = kmsg.StringPtr(name)
+	t.Topic = new(name)
 	r.Topics = append(r.Topics, t)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

@@ -115,7 +115,6 @@ type faultRow struct {
 
 // runFaults runs cases on a cluster, those that leave the brokers alone beside each other.
 func runFaults(t *testing.T, version string, brokers, times int, selected func(faultCase) bool) *faultTable {
-
 	t.Helper()
 	seed := faultSeed(t)
 	t.Logf("VOXELSTREAM_KAFKA_SEED=%d", seed)

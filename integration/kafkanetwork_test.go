@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -83,7 +84,7 @@ func (n *network) copy(to, from net.Conn) {
 				return
 			}
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			_ = to.(*net.TCPConn).CloseWrite() // it may be closed
 			return
 		}

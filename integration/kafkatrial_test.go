@@ -570,7 +570,11 @@ func (t *trial) count() {
 		DeadOptional    []string `json:"dead_optional"`
 		Since           float64  `json:"since"`
 	}{
-		strings.Join(t.addrs(), ","), t.classifications, t.dead, []string{}, []string{}, []string{}, []string{},
+		strings.Join(t.addrs(), ","), t.classifications, t.dead,
+		[]string{},
+		[]string{},
+		[]string{},
+		[]string{},
 		float64(t.struck.UnixMilli()) / 1000,
 	}
 	for id, k := range t.sent {

@@ -119,8 +119,7 @@ func (j *encoder) raw(text string) { j.b = append(j.b, text...) }
 func (j *encoder) text(before, s string) {
 	j.raw(before)
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&':
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
 			j.unusual = true
 		}
 	}

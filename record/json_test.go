@@ -89,7 +89,7 @@ func fill(v reflect.Value, rng *rand.Rand, odd bool) {
 			fill(v.Index(i), rng, odd)
 		}
 	case reflect.Struct:
-		if _, ok := v.Interface().(time.Time); ok {
+		if _, ok := reflect.TypeAssert[time.Time](v); ok {
 			at := time.Unix(rng.Int64N(4e9), rng.Int64N(1e9)).UTC()
 			switch n := rng.IntN(6); {
 			case n == 0:
@@ -104,8 +104,8 @@ func fill(v reflect.Value, rng *rand.Rand, odd bool) {
 			v.Set(reflect.ValueOf(at))
 			return
 		}
-		for i := range v.NumField() {
-			fill(v.Field(i), rng, odd)
+		for _, field := range v.Fields() {
+			fill(field, rng, odd)
 		}
 	}
 }

@@ -81,8 +81,12 @@ func TestReplayWhileRunning(t *testing.T) {
 		want    Replayed
 		onTopic int
 	}{
-		{LetterFilter{}, ReplayOptions{DryRun: true, Each: func(DeadLetter) { dry++ }},
-			Replayed{Replayed: 3, Left: 2, DryRun: true}, 0},
+		{
+			LetterFilter{},
+			ReplayOptions{DryRun: true, Each: func(DeadLetter) { dry++ }},
+			Replayed{Replayed: 3, Left: 2, DryRun: true},
+			0,
+		},
 		{LetterFilter{Stage: "decode"}, ReplayOptions{}, Replayed{Replayed: 1}, 1},
 		{LetterFilter{Stage: "decode"}, ReplayOptions{}, Replayed{Before: 1}, 1},
 		{LetterFilter{Reason: "TOO"}, ReplayOptions{Rate: 1e6}, Replayed{Replayed: 2}, 3},

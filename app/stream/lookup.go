@@ -92,7 +92,7 @@ func repeatedly(ctx context.Context, every time.Duration, f func(context.Context
 			return err
 		}
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of ctx is not an error
 		}
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ const clockTick = 10 * time.Millisecond
 
 // processorTime returns the processor time of a process, from Linux's /proc.
 func processorTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) //nolint:forbidigo // a file of the kernel
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -42,7 +42,8 @@ func (b *bench) networkOf(ctx context.Context, model string) (sample, error) {
 	steps := func(t string) (result struct {
 		PerSecond float64 `json:"samples_per_second"`
 		Steps     int     `json:"steps"`
-	}, cpu time.Duration, miB float64, err error) {
+	}, cpu time.Duration, miB float64, err error,
+	) {
 		out, cpu, miB, err := b.child(ctx, b.binary, "model", "bench", model, "--batch", strconv.Itoa(batch), "--time", t,
 			"--quiet", "--json")
 		if err == nil {

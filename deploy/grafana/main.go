@@ -9,7 +9,7 @@ import (
 //go:generate go run . dashboard.json
 
 func main() {
-	if err := os.WriteFile(os.Args[1], write(), 0o644); err != nil {
+	if err := os.WriteFile(os.Args[1], write(), 0o644); err != nil { //nolint:gosec // a generator of this repository
 		panic(err)
 	}
 }
@@ -56,8 +56,10 @@ var rows = []row{
 	{"Flow", []panel{
 		{
 			"Volumes per second", "Volumes through the network.", "timeseries", "short", third,
-			[][2]string{{`sum by (instance) (rate(voxelstream_operation_values_sum{job=~"$job",part="network"}[1m]))`,
-				"{{instance}}"}},
+			[][2]string{{
+				`sum by (instance) (rate(voxelstream_operation_values_sum{job=~"$job",part="network"}[1m]))`,
+				"{{instance}}",
+			}},
 		},
 		{
 			"Read and written per second", "Messages read from topics, and values durable at sinks and topics.",
@@ -75,8 +77,10 @@ var rows = []row{
 	{"Kafka", []panel{
 		{
 			"Lag by partition", "Reported by the member that owns the partition.", "timeseries", "short", third,
-			[][2]string{{`max by (topic, partition) (voxelstream_consumer_lag_messages{job=~"$job"})`,
-				"{{topic}}/{{partition}}"}},
+			[][2]string{{
+				`max by (topic, partition) (voxelstream_consumer_lag_messages{job=~"$job"})`,
+				"{{topic}}/{{partition}}",
+			}},
 		},
 		{
 			"Partitions by member", "", "timeseries", "short", third,
@@ -130,8 +134,10 @@ var rows = []row{
 		{
 			"Score, median", "Of the best class. A fall means that the data or the model changed.", "timeseries",
 			"percentunit", third,
-			[][2]string{{`histogram_quantile(0.5, sum by (le) (rate(voxelstream_classification_score_bucket{job=~"$job"}[5m])))`,
-				"score"}},
+			[][2]string{{
+				`histogram_quantile(0.5, sum by (le) (rate(voxelstream_classification_score_bucket{job=~"$job"}[5m])))`,
+				"score",
+			}},
 		},
 		{
 			"Unfamiliar volumes", "Share of volumes that are unlike the training data.", "timeseries", "percentunit", third,
@@ -188,7 +194,8 @@ func write() []byte {
 		y += height
 	}
 	b, err := json.MarshalIndent(object{
-		"uid": "voxelstream", "title": "Voxelstream", "tags": []string{"voxelstream"}, "schemaVersion": 39,
+		"annotations": object{"list": []any{}},
+		"uid":         "voxelstream", "title": "Voxelstream", "tags": []string{"voxelstream"}, "schemaVersion": 39,
 		"editable": true, "graphTooltip": 1, "refresh": "30s", "timezone": "",
 		"time":       object{"from": "now-1h", "to": "now"},
 		"panels":     panels,

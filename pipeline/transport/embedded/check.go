@@ -156,7 +156,7 @@ func (c *logCheck) setAside(path string, cause error) error {
 // replace writes a file whose content is complete or as before after a crash.
 func replace(path string, data []byte) error {
 	temp := path + ".tmp"
-	err := os.WriteFile(temp, data, 0o644) //nolint:gosec // as kfake does
+	err := os.WriteFile(temp, data, 0o644) // as kfake does
 	if err == nil {
 		err = durable.Sync(temp)
 	}

@@ -20,7 +20,7 @@ import (
 // process starts a broker in a process of its own.
 func process(t *testing.T, dir string) (addr string, kill func()) {
 	t.Helper()
-	cmd := exec.Command(os.Args[0]) //nolint:gosec,noctx // this test
+	cmd := exec.Command(os.Args[0]) //nolint:noctx // this test
 	cmd.Env = append(os.Environ(), brokerDir+"="+dir)
 	in, err := cmd.StdinPipe()
 	if err != nil {

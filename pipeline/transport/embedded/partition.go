@@ -301,7 +301,7 @@ func (p *partitionCheck) removeSegment(base int64) error {
 
 // fill adds a segment of empty batches for the offsets from one to another.
 func (p *partitionCheck) fill(from, to, millis int64) error {
-	if err := os.MkdirAll(p.dir, 0o755); err != nil { //nolint:gosec // as kfake does
+	if err := os.MkdirAll(p.dir, 0o755); err != nil { // as kfake does
 		return err
 	}
 	b := emptyBatch(from, to, p.epoch, millis)

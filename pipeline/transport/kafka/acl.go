@@ -384,7 +384,7 @@ func walk(v reflect.Value, topic string, found *[]denial, n *names) {
 			case "TransactionalID", "TransactionID":
 				n.transaction = s
 			case "Groups":
-				if groups, ok := v.Field(i).Interface().([]string); ok && len(groups) == 1 {
+				if groups, ok := reflect.TypeAssert[[]string](v.Field(i)); ok && len(groups) == 1 {
 					n.group = groups[0]
 				}
 			}

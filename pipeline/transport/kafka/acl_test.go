@@ -31,6 +31,7 @@ func allow(op kmsg.ACLOperation, kind kmsg.ACLResourceType, name string) kfake.A
 func onTopic(op kmsg.ACLOperation, name string) kfake.ACL {
 	return allow(op, kmsg.ACLResourceTypeTopic, name)
 }
+
 func onGroup(op kmsg.ACLOperation, name string) kfake.ACL {
 	return allow(op, kmsg.ACLResourceTypeGroup, name)
 }
@@ -84,7 +85,8 @@ func TestDenied(t *testing.T) {
 			kafkago.TopicAuthorizationFailed, `Describe on topic "new" --operation Describe --topic new`,
 		},
 		{
-			"create a topic", []kfake.ACL{onTopic(describe, "new")},
+			"create a topic",
+			[]kfake.ACL{onTopic(describe, "new")},
 			func(ctx context.Context, c *Client) error {
 				_, err := c.kafka.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: []kafkago.TopicConfig{
 					{Topic: "new", NumPartitions: 1, ReplicationFactor: 1},
@@ -94,19 +96,27 @@ func TestDenied(t *testing.T) {
 			kafkago.TopicAuthorizationFailed, `Create on topic "new" --operation Create --topic new`,
 		},
 		{
-			"produce without any topic to write to", []kfake.ACL{onTopic(describe, "t")}, produce,
+			"produce without any topic to write to",
+			[]kfake.ACL{onTopic(describe, "t")},
+			produce,
 			kafkago.TopicAuthorizationFailed, `Write on a topic --operation Write --topic NAME`,
 		},
 		{
-			"produce", []kfake.ACL{onTopic(describe, "t"), onTopic(write, "other")}, produce,
+			"produce",
+			[]kfake.ACL{onTopic(describe, "t"), onTopic(write, "other")},
+			produce,
 			kafkago.TopicAuthorizationFailed, `Write on topic "t" --operation Write --topic t`,
 		},
 		{
-			"produce to a topic that it may not see", []kfake.ACL{onTopic(write, "other")}, produce,
+			"produce to a topic that it may not see",
+			[]kfake.ACL{onTopic(write, "other")},
+			produce,
 			kafkago.TopicAuthorizationFailed, `Write on topic "t" --operation Write --topic t`,
 		},
 		{
-			"fetch", []kfake.ACL{onTopic(describe, "t")}, fetch,
+			"fetch",
+			[]kfake.ACL{onTopic(describe, "t")},
+			fetch,
 			kafkago.TopicAuthorizationFailed, `Read on topic "t" --operation Read --topic t`,
 		},
 		{
@@ -114,12 +124,14 @@ func TestDenied(t *testing.T) {
 			kafkago.TopicAuthorizationFailed, `Read on topic "t" --operation Read --topic t`,
 		},
 		{
-			"lag of a group", []kfake.ACL{onTopic(describe, "t")},
+			"lag of a group",
+			[]kfake.ACL{onTopic(describe, "t")},
 			func(ctx context.Context, c *Client) error { _, err := c.Lag(ctx, "our group", "t"); return err },
 			kafkago.GroupAuthorizationFailed, `Describe on group "our group" --operation Describe --group 'our group'`,
 		},
 		{
-			"commit", []kfake.ACL{onTopic(read, "t"), onGroup(describe, "g")},
+			"commit",
+			[]kfake.ACL{onTopic(read, "t"), onGroup(describe, "g")},
 			func(ctx context.Context, c *Client) error {
 				ctx, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
 				defer cancel()
@@ -128,7 +140,8 @@ func TestDenied(t *testing.T) {
 			kafkago.GroupAuthorizationFailed, `Read on group "g" --operation Read --group g`,
 		},
 		{
-			"join a group with franz-go", []kfake.ACL{onTopic(read, "t"), onGroup(describe, "g")},
+			"join a group with franz-go",
+			[]kfake.ACL{onTopic(read, "t"), onGroup(describe, "g")},
 			func(ctx context.Context, c *Client) error {
 				g := must(kgo.NewClient(append(c.kgoOptions(), kgo.ConsumerGroup("g"), kgo.ConsumeTopics("t"))...))(t)
 				defer g.Close()

@@ -386,8 +386,10 @@ func (c *Client) allCommitted(ctx context.Context, group string) ([]GroupPartiti
 				return nil, fmt.Errorf("committed offset of %s/%d: %w", topic, p.Partition, p.Error)
 			}
 			if p.CommittedOffset >= 0 {
-				out = append(out, GroupPartition{Topic: topic, Partition: p.Partition, Committed: p.CommittedOffset,
-					First: -1, End: -1})
+				out = append(out, GroupPartition{
+					Topic: topic, Partition: p.Partition, Committed: p.CommittedOffset,
+					First: -1, End: -1,
+				})
 			}
 		}
 	}
@@ -507,10 +509,10 @@ type (
 var errNoBroker = errors.New("the broker is not alive")
 
 // ApiKey implements [protocol.Message].
-func (*logDirsRequest) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs } //nolint:revive // name of kafka-go
+func (*logDirsRequest) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs } //nolint:revive,staticcheck // name of kafka-go
 
 // ApiKey implements [protocol.Message].
-func (*logDirsResponse) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs } //nolint:revive // as above
+func (*logDirsResponse) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs } //nolint:revive,staticcheck // as above
 
 // Broker implements [protocol.BrokerMessage].
 func (r *logDirsRequest) Broker(c protocol.Cluster) (protocol.Broker, error) {

@@ -195,7 +195,7 @@ func (w *writing) write(ctx context.Context, name string, which []int) {
 			w.fail(err)
 			return
 		}
-		which = append(again, twins...)
+		which = slices.Concat(again, twins)
 		slices.Sort(which)
 		if len(again) == 0 {
 			continue

@@ -19,18 +19,18 @@ func ExampleClient_Unique() {
 	defer broker.Close() //nolint:errcheck // an example
 	client, err := kafka.Open(kafka.Config{Brokers: []string{broker.Addr()}})
 	if err != nil {
-		log.Fatal(err)
+		log.Panic(err)
 	}
 	defer client.Close()
 	ctx := context.Background()
 	if err := fillExample(ctx, client); err != nil {
-		log.Fatal(err)
+		log.Panic(err)
 	}
 
 	next := map[int]int64{} // store it with what is made of the classifications, and pass it as From the next time
 	for m, err := range client.Unique(ctx, transport.TopicClassifications, kafka.UniqueConfig{From: next}) {
 		if err != nil {
-			log.Fatal(err)
+			log.Panic(err)
 		}
 		fmt.Println(m.EventID(), string(m.Value))
 		next[m.Partition] = m.Offset + 1

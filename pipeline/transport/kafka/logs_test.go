@@ -325,7 +325,7 @@ func TestTransactions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at, err := c.committed(t.Context(), "g", "t", 0); err != nil || at[0] != last[0] {
+	if at, err := committed(t, c); err != nil || at[0] != last[0] {
 		t.Errorf("committed %d, %v; the log ends at %d", at[0], err, last[0])
 	}
 	if ids := stored(t, c, "t"); len(ids) != 8 {

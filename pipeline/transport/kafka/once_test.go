@@ -516,7 +516,7 @@ func TestTimestamps(t *testing.T) {
 				req := r.(*kmsg.ProduceRequest)
 				var b kmsg.RecordBatch
 				if err := b.ReadFrom(req.Topics[0].Partitions[0].Records); err != nil {
-					return nil, nil, false
+					return nil, err, true
 				}
 				now := time.Now().Add(-time.Hour).UnixMilli()
 				if name == "with a range" && b.MaxTimestamp <= now+5000 || name != "with a range" && refused == 5 {
@@ -681,7 +681,7 @@ func TestDeadLetterTopicGone(t *testing.T) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("stuck")
 	}
-	if at, err := c.committed(t.Context(), "g", "t", 0); err != nil || at[0] > 0 {
+	if at, err := committed(t, c); err != nil || at[0] > 0 {
 		t.Errorf("committed %v, %v", at, err)
 	}
 }

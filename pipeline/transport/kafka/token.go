@@ -79,7 +79,7 @@ func (e *tokenEndpoint) token(ctx context.Context, log *slog.Logger) (string, er
 	due := e.last == nil || !now.Before(e.renewal)
 	if due && e.fetch == nil {
 		e.fetch = &tokenFetch{done: make(chan struct{})}
-		go e.run(e.fetch, log)
+		go e.run(e.fetch, log) //nolint:gosec // others wait for the token too, so it outlives this request
 	}
 	last, fetch := e.last, e.fetch
 	usable := last != nil && now.Before(e.usable)

@@ -225,7 +225,7 @@ func (c *Client) offsets(ctx context.Context, topic string, which bound, partiti
 	req := &kafkago.ListOffsetsRequest{
 		Topics: map[string][]kafkago.OffsetRequest{}, IsolationLevel: kafkago.ReadUncommitted,
 	}
-	when := int64(kafkago.LastOffset)
+	when := kafkago.LastOffset
 	switch which {
 	case firstOffset:
 		when = kafkago.FirstOffset
@@ -262,19 +262,6 @@ func (c *Client) offsets(ctx context.Context, topic string, which bound, partiti
 type commit struct {
 	offset int64    // -1: nothing
 	log    *lineage // of the log that the offset belongs to; nil: not known
-}
-
-// committed returns the committed offsets of a group, without retries. The offset is -1 if there is none.
-func (c *Client) committed(ctx context.Context, group, topic string, partitions ...int) (map[int]int64, error) {
-	commits, err := c.commits(ctx, group, topic, partitions...)
-	if err != nil {
-		return nil, err
-	}
-	out := make(map[int]int64, len(commits))
-	for p, found := range commits {
-		out[p] = found.offset
-	}
-	return out, nil
 }
 
 // commits returns what a group has committed, without retries.

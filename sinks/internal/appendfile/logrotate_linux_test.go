@@ -66,7 +66,7 @@ func logrotate(t *testing.T, program, mode, name string) {
 			}
 		}
 		first := acknowledged.Load()
-		cmd := exec.CommandContext(t.Context(), program, "-s", conf+".state", conf) //nolint:gosec // by its name
+		cmd := exec.CommandContext(t.Context(), program, "-s", conf+".state", conf)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
