@@ -212,9 +212,14 @@ func topicsText(w io.Writer, r *stream.TopicsReport, width int, parts bool) {
 		})
 	}
 	writeTable(w, width, rows([]column{
-		{name: "TOPIC"}, {name: "PARTITIONS", rank: 2, right: true}, {name: "REPLICAS", rank: 3, right: true},
-		{name: "MESSAGES", rank: 1, right: true}, {name: "SIZE", rank: 4, right: true},
-		{name: "OLDEST", rank: 6, right: true}, {name: "NEWEST", rank: 5, right: true}, {name: "CLEANUP", rank: 7},
+		{name: "TOPIC"},
+		{name: "PARTITIONS", rank: 2, right: true},
+		{name: "REPLICAS", rank: 3, right: true},
+		{name: "MESSAGES", rank: 1, right: true},
+		{name: "SIZE", rank: 4, right: true},
+		{name: "OLDEST", rank: 6, right: true},
+		{name: "NEWEST", rank: 5, right: true},
+		{name: "CLEANUP", rank: 7},
 		{name: "RETENTION", rank: 8},
 	}, cells))
 	if parts {
@@ -244,10 +249,15 @@ func partitionsText(w io.Writer, r *stream.TopicsReport, width int) {
 		}
 	}
 	writeTable(w, width, rows([]column{
-		{name: "TOPIC"}, {name: "PARTITION", rank: 1, right: true}, {name: "FIRST", rank: 4, right: true},
-		{name: "END", rank: 2, right: true}, {name: "IN SYNC", rank: 3, right: true},
-		{name: "SIZE", rank: 6, right: true}, {name: "OLDEST", rank: 8, right: true},
-		{name: "NEWEST", rank: 7, right: true}, {name: "LEADER", rank: 5},
+		{name: "TOPIC"},
+		{name: "PARTITION", rank: 1, right: true},
+		{name: "FIRST", rank: 4, right: true},
+		{name: "END", rank: 2, right: true},
+		{name: "IN SYNC", rank: 3, right: true},
+		{name: "SIZE", rank: 6, right: true},
+		{name: "OLDEST", rank: 8, right: true},
+		{name: "NEWEST", rank: 7, right: true},
+		{name: "LEADER", rank: 5},
 	}, cells))
 }
 
@@ -274,9 +284,13 @@ func lagText(w io.Writer, r *stream.LagReport, width int) {
 		}
 		if len(cells) > 0 {
 			writeTable(w, width, rows([]column{
-				{name: "TOPIC", rank: 1}, {name: "PARTITION", right: true}, {name: "LAG", right: true},
-				{name: "BEHIND", rank: 2, right: true}, {name: "COMMITTED", rank: 4, right: true},
-				{name: "END", rank: 5, right: true}, {name: "OWNER", rank: 3},
+				{name: "TOPIC", rank: 1},
+				{name: "PARTITION", right: true},
+				{name: "LAG", right: true},
+				{name: "BEHIND", rank: 2, right: true},
+				{name: "COMMITTED", rank: 4, right: true},
+				{name: "END", rank: 5, right: true},
+				{name: "OWNER", rank: 3},
 			}, cells))
 		}
 		for _, p := range g.Partitions {

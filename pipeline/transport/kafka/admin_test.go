@@ -95,7 +95,7 @@ func TestDescribeTopicsUnderReplicated(t *testing.T) {
 		res := req.ResponseKind().(*kmsg.MetadataResponse)
 		host, port := hostPort(t, broker.ListenAddrs()[0])
 		res.Brokers = []kmsg.MetadataResponseBroker{{NodeID: 0, Host: host, Port: port}}
-		res.Topics = []kmsg.MetadataResponseTopic{{Topic: kmsg.StringPtr("t"), Partitions: []kmsg.MetadataResponseTopicPartition{
+		res.Topics = []kmsg.MetadataResponseTopic{{Topic: new("t"), Partitions: []kmsg.MetadataResponseTopicPartition{
 			{Partition: 0, Leader: 0, Replicas: []int32{0, 1, 2}, ISR: []int32{0}},
 			{Partition: 1, Leader: -1, Replicas: []int32{1, 2}, ErrorCode: 5},
 		}}}
