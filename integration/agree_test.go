@@ -183,7 +183,7 @@ func TestCommandsAgree(t *testing.T) {
 		})
 	}
 	for command, list := range map[string][]input{"ingest": all, "run": short} {
-		if len(list) == 0 { // of a run of single inputs
+		if len(list) < 2 { // without the samples, or of a run of single inputs
 			continue
 		}
 		args := append([]string{command}, flags...)

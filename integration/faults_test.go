@@ -148,8 +148,8 @@ func TestBadMessages(t *testing.T) {
 
 	// All of them, each once; what was wrong with them still is.
 	if n := one[struct{ Replayed int }](t,
-		w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != len(reasons) {
-		t.Errorf("replayed %d, want %d", n.Replayed, len(reasons))
+		w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != len(reasons)-1 {
+		t.Errorf("replayed %d, want %d, all but the one that was sent back before", n.Replayed, len(reasons)-1)
 	}
 	if n := one[struct{ Replayed int }](t, w.do(0, "dlq", "replay", "--json").stdout.String()); n.Replayed != 0 {
 		t.Errorf("replayed %d a second time, want 0", n.Replayed)
@@ -337,7 +337,7 @@ func TestFullBrokerDisk(t *testing.T) {
 	if err := os.Mkdir(w.path("kafka"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := mountSmall(w.path("kafka"), 16<<20); err != nil {
+	if err := mountSmall(w.path("kafka"), 32<<20); err != nil {
 		t.Skipf("user %d may not mount a small disk on %s: %v", os.Getuid(), runtime.GOOS, err)
 	}
 	t.Cleanup(func() {
@@ -345,10 +345,10 @@ func TestFullBrokerDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	filler := w.write("kafka/filler", make([]byte, 15<<20))
+	filler := w.write("kafka/filler", make([]byte, 27<<20)) // leaves room for topics, not for records
 	w.set("pipeline.batch", 8)
 	p := w.start("ingest", input)
-	p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "no space left on device") })
+	p.until(t, "complaint", func() bool { return strings.Contains(p.stderr.String(), "Storage Error") })
 	time.Sleep(300 * time.Millisecond)
 	if p.ended() {
 		t.Error("ingest has ended, but its volumes do not fit on the disk")
