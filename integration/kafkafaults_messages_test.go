@@ -121,8 +121,7 @@ func poison(t *trial) {
 	}
 	for range 4 {
 		m := t.one()
-		t.some(1, m)
-		t.pause(100*time.Millisecond, 500*time.Millisecond)
+		t.pause(300*time.Millisecond, 1000*time.Millisecond) // there may be nothing left to wait for
 		t.strike("%s is killed", m.name)
 		m.kill()
 		m.up()
