@@ -509,10 +509,14 @@ type (
 var errNoBroker = errors.New("the broker is not alive")
 
 // ApiKey implements [protocol.Message].
-func (*logDirsRequest) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs } //nolint:revive,staticcheck // name of kafka-go
+//
+//nolint:revive,staticcheck // the interface of kafka-go
+func (*logDirsRequest) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs }
 
 // ApiKey implements [protocol.Message].
-func (*logDirsResponse) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs } //nolint:revive,staticcheck // as above
+//
+//nolint:revive,staticcheck // the interface of kafka-go
+func (*logDirsResponse) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs }
 
 // Broker implements [protocol.BrokerMessage].
 func (r *logDirsRequest) Broker(c protocol.Cluster) (protocol.Broker, error) {
