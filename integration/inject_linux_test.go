@@ -391,7 +391,9 @@ func (w *world) onTopics() (classifications, dead string) {
 	}
 	if exists(transport.TopicDeadLetters) {
 		for _, m := range messages(w.t, c, transport.TopicDeadLetters) {
-			dead += m.EventID() + "\n"
+			if !strings.HasPrefix(m.EventID(), "replay/") { // what was sent back, and when
+				dead += m.EventID() + "\n"
+			}
 		}
 	}
 	return classifications, dead
