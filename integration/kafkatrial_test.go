@@ -59,7 +59,7 @@ type trial struct {
 	verdict verdict
 }
 
-// kind is what becomes of a message of the topic of volumes.
+// kind says what must happen to a message on the topic of volumes.
 type kind int
 
 const (
