@@ -217,11 +217,12 @@ func exceedWindow(t *trial) {
 	warned := strings.Contains(m.stderr.String(), "window")
 	t.leave()
 	t.count()
+	judged := t.verdict // the table shows what is repeated all the same
 	if warned {
-		t.Logf("the log has warned; %d classifications are repeated", t.verdict.Repeated)
-		t.verdict.Repeated = 0
+		t.Logf("the log has warned; %d classifications are repeated", judged.Repeated)
+		judged.Repeated = 0
 	}
-	for _, f := range t.verdict.failures() {
+	for _, f := range judged.failures() {
 		t.Error(f)
 	}
 }

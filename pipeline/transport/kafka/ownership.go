@@ -146,7 +146,8 @@ func (k *Consumer) start(ctx context.Context, partition int, after *moved) (at b
 }
 
 // resume sets at to the position that was committed. Before the call, at is the first message of the log, and last is the
-// end of the log. If the committed position is not in this log, at remains the first message.
+// end of the log. If the log was truncated, at becomes the place where it
+// differs. If the committed position is not in this log at all, at remains the first message.
 func (k *Consumer) resume(ctx context.Context, partition int, was commit, last int64, at *beginning) error {
 	if was.offset < 0 {
 		return nil
