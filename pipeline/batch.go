@@ -102,8 +102,8 @@ func (g *gatherer[In, Mid]) complete() bool {
 	return len(g.b.vs) > 0 && (g.due || g.full() || g.ended() || g.Gap <= 0 && g.idle())
 }
 
-// inputs returns the channels to receive from. next delivers the next task. If there is a current task, done is closed
-// when it ends, and next is nil. While the batch is full, both are nil.
+// inputs returns the channels to receive from. next delivers the next task. If there is a current task, done delivers its
+// end, and next is nil. While the batch is full, both are nil.
 func (g *gatherer[In, Mid]) inputs() (next <-chan *task[In, Mid], done <-chan struct{}) {
 	switch {
 	case g.full():
