@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"reflect"
 	"slices"
@@ -77,6 +76,7 @@ var needs = map[kmsg.Key]operations{
 	},
 	kmsg.OffsetForLeaderEpoch: {kafkago.TopicAuthorizationFailed: "Describe"},
 	kmsg.DescribeProducers:    {kafkago.TopicAuthorizationFailed: "Read"},
+	kmsg.DescribeLogDirs:      {kafkago.ClusterAuthorizationFailed: "Describe"},
 }
 
 // optional are the requests whose callers go on without the answer. A denied one is not an error of the round trip.
@@ -232,8 +232,8 @@ func (t *explainingTransport) RoundTrip(ctx context.Context, addr net.Addr, req 
 	if err == nil {
 		err = t.client.denied(missing(key, req, res))
 	}
-	if _, direct := req.(*directMetadata); !direct && unknownTopic(err, res) {
-		if hidden := t.client.denied(t.hidden(ctx, addr, key, req)); hidden != nil {
+	if unknownTopic(err, res) {
+		if hidden := t.client.denied(t.hidden(ctx, key, req)); hidden != nil {
 			err = hidden
 		}
 	}
@@ -256,7 +256,7 @@ func unknownTopic(err error, res kafkago.Response) bool {
 
 // hidden returns the rights to the topics of a request that the cluster hides from us. kafka-go requests the metadata of
 // all topics, which leave out those that we may not see, so a missing right looks like a missing topic.
-func (t *explainingTransport) hidden(ctx context.Context, addr net.Addr, key kmsg.Key, req kafkago.Request) (rights []right) {
+func (t *explainingTransport) hidden(ctx context.Context, key kmsg.Key, req kafkago.Request) (rights []right) {
 	_, names := collect(req)
 	if m, ok := req.(*metadataapi.Request); ok {
 		names.topics = m.TopicNames
@@ -264,50 +264,17 @@ func (t *explainingTransport) hidden(ctx context.Context, addr net.Addr, key kms
 	if len(names.topics) == 0 {
 		return nil
 	}
-	res, err := t.Transport.RoundTrip(ctx, addr, &directMetadata{Request: &metadataapi.Request{TopicNames: names.topics}})
+	res, err := t.client.metadata(ctx, t.Transport, names.topics...)
 	if err != nil {
 		return nil
 	}
-	for _, m := range res.(*directResponse).Topics {
-		if code := kafkago.Error(m.ErrorCode); code == kafkago.TopicAuthorizationFailed {
-			rights = append(rights, right{code, m.Name, needs[key][code]})
+	for _, m := range res.Topics {
+		if code := kafkago.Error(m.ErrorCode); code == kafkago.TopicAuthorizationFailed && m.Topic != nil {
+			rights = append(rights, right{code, *m.Topic, needs[key][code]})
 		}
 	}
 	return rights
 }
-
-// directMetadata requests the metadata of topics from a broker. kafka-go would answer from its own copy.
-type directMetadata struct {
-	*metadataapi.Request
-	version int16
-}
-
-var _ protocol.RawExchanger = (*directMetadata)(nil)
-
-// Required implements protocol.RawExchanger.
-func (r *directMetadata) Required(versions map[protocol.ApiKey]int16) bool {
-	r.version = versions[protocol.Metadata]
-	return true
-}
-
-// RawExchange implements protocol.RawExchanger.
-func (r *directMetadata) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
-	if err := protocol.WriteRequest(rw, r.version, 1, "voxelstream", r.Request); err != nil {
-		return nil, err
-	}
-	_, res, err := protocol.ReadResponse(rw, protocol.Metadata, r.version)
-	if err != nil {
-		return nil, err
-	}
-	m, ok := res.(*metadataapi.Response)
-	if !ok {
-		return nil, fmt.Errorf("metadata response: found %T", res)
-	}
-	return &directResponse{m}, nil
-}
-
-// directResponse is the answer to a directMetadata. Its type keeps kafka-go from taking it for its own.
-type directResponse struct{ *metadataapi.Response }
 
 // missing returns the rights that a response says are missing.
 func missing(key kmsg.Key, req, res any) (rights []right) {

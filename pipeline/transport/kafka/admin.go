@@ -3,7 +3,6 @@ package kafka
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/describegroups"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -253,6 +251,9 @@ func (c *Client) brokerConfig(ctx context.Context, id string) map[string]string 
 	return out
 }
 
+// newestLogDirs is the newest version of DescribeLogDirs that is used here.
+const newestLogDirs = 4
+
 // addSizes adds the sizes of partitions, where the brokers tell them.
 func (c *Client) addSizes(ctx context.Context, state *ClusterState) {
 	type key struct {
@@ -261,15 +262,16 @@ func (c *Client) addSizes(ctx context.Context, state *ClusterState) {
 	}
 	sizes := map[key]int64{}
 	for _, id := range state.nodes {
-		m, err := c.transport.RoundTrip(ctx, c.kafka.Addr, &logDirsRequest{node: int32(id)})
+		req := kmsg.NewPtrDescribeLogDirsRequest() // of all topics
+		res, err := ask[*kmsg.DescribeLogDirsResponse](ctx, c, toBroker(int32(id)), req, newestLogDirs)
 		if err != nil {
 			c.log.Debug("kafka: sizes of topics are not known", "broker", id, "error", err)
 			continue
 		}
-		for _, dir := range m.(*logDirsResponse).Results {
+		for _, dir := range res.Dirs {
 			for _, t := range dir.Topics {
 				for _, p := range t.Partitions {
-					if k := (key{t.Name, int(p.Partition)}); !p.Future {
+					if k := (key{t.Topic, int(p.Partition)}); !p.IsFuture {
 						sizes[k] = max(sizes[k], p.Size) // the largest replica: others may be behind
 					}
 				}
@@ -473,58 +475,3 @@ func (c *Client) addEnds(ctx context.Context, g *GroupState) error {
 		return nil
 	})
 }
-
-// The request for the sizes of partitions, which kafka-go does not have (DescribeLogDirs, API key 35, versions 0 and 1).
-type (
-	logDirsRequest struct {
-		Topics []logDirsTopic `kafka:"min=v0,max=v1,nullable"` // nil stands for all
-
-		node int32 // broker that is asked
-	}
-	logDirsTopic struct {
-		Name       string  `kafka:"min=v0,max=v1"`
-		Partitions []int32 `kafka:"min=v0,max=v1"`
-	}
-	logDirsResponse struct {
-		ThrottleTimeMs int32           `kafka:"min=v0,max=v1"`
-		Results        []logDirsResult `kafka:"min=v0,max=v1"`
-	}
-	logDirsResult struct {
-		ErrorCode int16           `kafka:"min=v0,max=v1"`
-		LogDir    string          `kafka:"min=v0,max=v1"`
-		Topics    []logDirsByName `kafka:"min=v0,max=v1"`
-	}
-	logDirsByName struct {
-		Name       string             `kafka:"min=v0,max=v1"`
-		Partitions []logDirsPartition `kafka:"min=v0,max=v1"`
-	}
-	logDirsPartition struct {
-		Partition int32 `kafka:"min=v0,max=v1"`
-		Size      int64 `kafka:"min=v0,max=v1"`
-		OffsetLag int64 `kafka:"min=v0,max=v1"`
-		Future    bool  `kafka:"min=v0,max=v1"` // a replica that is being moved to another directory
-	}
-)
-
-var errNoBroker = errors.New("the broker is not alive")
-
-// ApiKey implements [protocol.Message].
-//
-//nolint:revive,staticcheck // the interface of kafka-go
-func (*logDirsRequest) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs }
-
-// ApiKey implements [protocol.Message].
-//
-//nolint:revive,staticcheck // the interface of kafka-go
-func (*logDirsResponse) ApiKey() protocol.ApiKey { return protocol.DescribeLogDirs }
-
-// Broker implements [protocol.BrokerMessage].
-func (r *logDirsRequest) Broker(c protocol.Cluster) (protocol.Broker, error) {
-	b, ok := c.Brokers[r.node]
-	if !ok {
-		return b, errNoBroker
-	}
-	return b, nil
-}
-
-func init() { protocol.Register(&logDirsRequest{}, &logDirsResponse{}) }

@@ -140,19 +140,14 @@ func parseLineage(metadata string) *lineage {
 
 // The versions of the requests for the lineage of a log.
 const (
-	idMetadata     = 12 // 10 is the first one with the IDs of topics (Kafka 2.8)
-	oldMetadata    = 10
+	idsMetadata    = 10 // the first version with the IDs of topics (Kafka 2.8)
 	newestEpochEnd = 4
 )
 
 // topicID returns the ID of a topic, without retries. It is zero if the cluster does not tell. The error is an
 // UnknownTopicOrPartition if the topic does not exist.
 func (c *Client) topicID(ctx context.Context, topic string) (topicID, error) {
-	t := kmsg.NewMetadataRequestTopic()
-	t.Topic = &topic
-	req := kmsg.NewPtrMetadataRequest()
-	req.Topics = append(req.Topics, t)
-	res, err := ask[*kmsg.MetadataResponse](ctx, c, toAny, req, idMetadata)
+	res, err := c.metadata(ctx, c.transport, topic)
 	if err != nil {
 		return topicID{}, err
 	}
@@ -161,7 +156,7 @@ func (c *Client) topicID(ctx context.Context, topic string) (topicID, error) {
 		case t.Topic == nil || *t.Topic != topic:
 		case t.ErrorCode != 0 && kafkago.Error(t.ErrorCode) != kafkago.LeaderNotAvailable:
 			return topicID{}, kafkago.Error(t.ErrorCode)
-		case res.Version < oldMetadata:
+		case res.Version < idsMetadata:
 			return topicID{}, nil
 		default:
 			return t.TopicID, nil

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -19,6 +20,19 @@ const anyBroker = -1
 type route func(protocol.Cluster) (protocol.Broker, error)
 
 func toAny(protocol.Cluster) (protocol.Broker, error) { return protocol.Broker{ID: anyBroker}, nil }
+
+// toBroker chooses a broker by its ID.
+func toBroker(id int32) route {
+	return func(cluster protocol.Cluster) (protocol.Broker, error) {
+		b, ok := cluster.Brokers[id]
+		if !ok {
+			return b, errNoBroker
+		}
+		return b, nil
+	}
+}
+
+var errNoBroker = errors.New("the broker is not alive")
 
 // toLeader chooses the leader of a partition.
 func toLeader(topic string, partition int) route {
@@ -206,10 +220,17 @@ var errNotOffered = fmt.Errorf("the broker does not offer the request: %w", kafk
 
 // ask sends a request once, in the newest version that the broker knows, and returns the response.
 func ask[R kmsg.Response](ctx context.Context, c *Client, to route, req kmsg.Request, newest int16) (res R, err error) {
+	return askOver[R](ctx, c, c.transport, to, req, newest)
+}
+
+// askOver is ask over a transport of c.
+func askOver[R kmsg.Response](
+	ctx context.Context, c *Client, over kafkago.RoundTripper, to route, req kmsg.Request, newest int16,
+) (res R, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	key := kmsg.Key(req.Key())
-	m, err := c.transport.RoundTrip(ctx, c.kafka.Addr, &request{
+	m, err := over.RoundTrip(ctx, c.kafka.Addr, &request{
 		client: c, route: to, key: key,
 		exchange: func(rw io.ReadWriter, ranges versions) (protocol.Message, error) {
 			version, ok := ranges.pick(key, newest)
@@ -228,4 +249,21 @@ func ask[R kmsg.Response](ctx context.Context, c *Client, to route, req kmsg.Req
 		return res, errNotOffered
 	}
 	return m.(response).Response.(R), nil
+}
+
+// newestMetadata is the newest version of the request for metadata that is used here.
+const newestMetadata = 12
+
+// metadata requests the metadata of topics from a broker. kafka-go answers such requests from a copy that may be
+// [metadataTTL] old, and that leaves out topics that this client may not see.
+func (c *Client) metadata(
+	ctx context.Context, over kafkago.RoundTripper, topics ...string,
+) (*kmsg.MetadataResponse, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range topics {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &name
+		req.Topics = append(req.Topics, t)
+	}
+	return askOver[*kmsg.MetadataResponse](ctx, c, over, toAny, req, newestMetadata)
 }

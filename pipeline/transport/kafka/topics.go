@@ -208,6 +208,24 @@ func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 	return 0, kafkago.UnknownTopicOrPartition
 }
 
+// partitionsNow is partitions without the copy of the metadata that kafka-go keeps.
+func (c *Client) partitionsNow(ctx context.Context, topic string) (int, error) {
+	res, err := c.metadata(ctx, c.transport, topic)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range res.Topics {
+		switch {
+		case t.Topic == nil || *t.Topic != topic:
+		case t.ErrorCode != 0:
+			return 0, kafkago.Error(t.ErrorCode)
+		case len(t.Partitions) > 0:
+			return len(t.Partitions), nil
+		}
+	}
+	return 0, kafkago.UnknownTopicOrPartition
+}
+
 // bound is an offset that every partition has.
 type bound int
 
