@@ -89,16 +89,20 @@ func killOneOfThree(t *trial) {
 	stop := t.load(120)
 	first := t.r.IntN(3)
 	for i := range 2 {
-		n := t.nodes[(first+i)%3]
-		t.strike("broker %d is killed", n.id)
-		t.kill(n)
-		time.Sleep(12 * time.Second)
-		t.start(n)
-		t.strike("broker %d has started", n.id)
-		time.Sleep(10 * time.Second)
+		t.bounce(t.nodes[(first+i)%3], 12*time.Second)
 	}
 	stop()
 	t.finish()
+}
+
+// bounce kills a broker, starts it again after a while, and waits a little.
+func (t *trial) bounce(n *node, away time.Duration) {
+	t.strike("broker %d is killed", n.id)
+	t.kill(n)
+	time.Sleep(away)
+	t.start(n)
+	t.strike("broker %d has started", n.id)
+	time.Sleep(10 * time.Second)
 }
 
 func freezeOneOfThree(t *trial) {
@@ -143,13 +147,7 @@ func moveCoordinator(t *trial) {
 
 func killCoordinator(t *trial) {
 	stop := t.load(120)
-	n := t.coordinator(t.group)
-	t.strike("broker %d, the coordinator, is killed", n.id)
-	t.kill(n)
-	time.Sleep(10 * time.Second)
-	t.start(n)
-	t.strike("broker %d has started", n.id)
-	time.Sleep(10 * time.Second)
+	t.bounce(t.coordinator(t.group), 10*time.Second)
 	stop()
 	t.finish()
 }
