@@ -4,12 +4,14 @@ package integration
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"image"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,39 +165,94 @@ func TestWebHistory(t *testing.T) {
 		b.until(fmt.Sprintf("offset %d", o), fmt.Sprintf(
 			`[...document.querySelectorAll(".facts div")].some((d) => /^Offset\s+\d+ \/ %d$/.test(d.innerText))`, o))
 	}
-	frame(count - 1)
+	type offsets struct{ Partition, First, Next int }
+	timeline := func() []offsets {
+		t.Helper()
+		var answer struct{ Partitions []offsets }
+		status, body := get(t, addr, "/api/timeline")
+		if err := json.Unmarshal([]byte(body), &answer); err != nil {
+			t.Fatalf("%d %s: %v", status, body, err)
+		}
+		return answer.Partitions
+	}
+	// All digits are of one stream, and claims come before.
+	parts := timeline()
+	part := slices.IndexFunc(parts, func(p offsets) bool { return p.Next > p.First })
+	if part < 0 || parts[part].Next-parts[part].First != count || parts[part].First == 0 {
+		t.Fatalf("found %+v, want %d classifications in a partition, after claims", parts, count)
+	}
+	first, last := parts[part].First, parts[part].Next-1
+	frame(last)
 	b.accessible("history")
 	scrub := func(o int) {
 		eval[bool](b, fmt.Sprintf(`(() => { const e = document.querySelector("#scrubber"); e.value = %d;
 			e.dispatchEvent(new Event("input", { bubbles: true })); document.activeElement.blur(); return true; })()`, o))
 	}
 	// Back over everything, as a hand moves: only the last position has to be shown.
-	for o := count - 1; o >= 0; o -= max(1, count/100) {
+	for o := last; o >= first; o -= max(1, count/100) {
 		scrub(o)
 	}
-	scrub(0)
-	frame(0)
+	scrub(first)
+	frame(first)
 	if pixels, _ := differing(b.shot("[data-scene=volume] canvas")); pixels < 2000 {
-		t.Errorf("the volume at offset 0 has %d pixels", pixels)
+		t.Errorf("the first volume has %d pixels", pixels)
 	}
 	for _, step := range []struct {
 		key string
 		at  int
-	}{{kb.ArrowRight, 1}, {"l", 11}, {"j", 1}, {kb.End, count - 1}, {kb.ArrowLeft, count - 2}, {kb.Home, 0}} {
+	}{
+		{kb.ArrowRight, first + 1}, {"l", first + 11}, {"j", first + 1}, {kb.End, last}, {kb.ArrowLeft, last - 1},
+		{kb.Home, first},
+	} {
 		b.do(chromedp.KeyEvent(step.key))
 		frame(step.at)
 	}
-	b.do(chromedp.KeyEvent(" "))
-	b.until("playing", "Number(document.querySelector('[data-offset]').dataset.offset) > 3")
-	b.do(chromedp.KeyEvent(" "))
+	playing := func(beyond int) {
+		t.Helper()
+		b.do(chromedp.KeyEvent(" "))
+		b.until("playing", fmt.Sprintf("Number(document.querySelector('[data-offset]').dataset.offset) > %d", beyond))
+		b.do(chromedp.KeyEvent(" "))
+	}
+	playing(first + 3)
 	// The network is hardly trained: errors are frequent.
-	scrub(count / 2)
-	frame(count / 2)
+	scrub(first + count/2)
+	frame(first + count/2)
 	before := offset()
 	b.press("Next")
 	b.until("next error", fmt.Sprintf("document.querySelector('.scrub .now').innerText !== %q", before))
 	b.until("label", "document.querySelector('.verdict.bad')")
 	b.clean()
+
+	// Another process leaves claims before it goes on in the partition. They are no frames.
+	p.terminate(t)
+	p.wait(t, exitDone)
+	p = w.start("classify", "--http", ":0")
+	addr = p.httpAddr(t)
+	p.until(t, "timeline", func() bool {
+		status, _ := get(t, addr, "/api/timeline")
+		return status == 200
+	})
+	for n := 1; timeline()[part].Next == last+1; n++ {
+		w.do(exitDone, "ingest", "-q", w.digits(fmt.Sprintf("d%d.h5", n), 1, 4+n))
+		p.until(t, "classification", func() bool {
+			return metric(t, addr, "voxelstream_written_total", "producer classifications") == float64(n)
+		})
+	}
+	if next := timeline()[part].Next - 1; next <= last+1 {
+		t.Fatalf("the next classification has the offset %d, want claims before it", next)
+	}
+	b.open(addr, fmt.Sprintf("#history?p=%d&o=%d", part, last))
+	frame(last)
+	for _, step := range []struct {
+		key string
+		at  int
+	}{{kb.ArrowRight, timeline()[part].Next - 1}, {kb.ArrowLeft, last}, {kb.End, timeline()[part].Next - 1}} {
+		b.do(chromedp.KeyEvent(step.key))
+		frame(step.at)
+	}
+	scrub(last + 1)
+	frame(timeline()[part].Next - 1)
+	b.clean("ERR_CONNECTION", "WebSocket", "Failed to load resource")
 }
 
 // TestWebPictures takes the pictures of the documentation (make pictures).

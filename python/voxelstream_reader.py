@@ -83,6 +83,16 @@ class UniqueReader:
                     raise
             time.sleep(0.2)
 
+    def _stored(self, partitions):
+        """Returns partitions with the offsets that the group has stored, or negative ones."""
+        try:
+            return self._again(lambda: self.consumer.committed(partitions, timeout=self.timeout))
+        except KafkaException as e:
+            # Apache Kafka has no such error for a new group, but the embedded broker does.
+            if e.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise
+            return partitions
+
     def _look(self):
         """Takes partitions that are new, and finds the present ends."""
         self.looked = time.monotonic()
@@ -90,7 +100,7 @@ class UniqueReader:
         if topic.error is not None:
             raise KafkaException(topic.error)
         new = [TopicPartition(self.topic, p) for p in topic.partitions if p not in self.seen]
-        for at in self._again(lambda: self.consumer.committed(new, timeout=self.timeout)) if new else []:
+        for at in self._stored(new) if new else []:
             low, _ = self.consumer.get_watermark_offsets(at, timeout=self.timeout)
             self.start[at.partition] = max(low, at.offset)  # without a stored offset it is negative
             self.seen[at.partition] = _Window(self.window)

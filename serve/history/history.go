@@ -3,6 +3,7 @@
 package history
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -120,9 +121,10 @@ func (h *History) limited(f func(r *http.Request) (any, error)) http.Handler {
 
 // Partition is a partition of the timeline.
 type Partition struct {
-	Partition int   `json:"partition"`
-	First     int64 `json:"first"`
-	// Next is the offset that the next classification will have.
+	Partition int `json:"partition"`
+	// First is the offset of the first classification, and Next the one after the last classification. They are equal if
+	// there is none. Not every offset between them holds one: producers leave marks in the topic.
+	First     int64     `json:"first"`
 	Next      int64     `json:"next"`
 	FirstTime time.Time `json:"first_time,omitzero"`
 	LastTime  time.Time `json:"last_time,omitzero"`
@@ -134,23 +136,34 @@ func (h *History) timeline(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Partition, len(from))
+	out, failed := make([]Partition, len(from)), make([]error, len(from))
 	var wait sync.WaitGroup
 	for p := range out {
-		out[p] = Partition{Partition: p, First: from[p], Next: to[p]}
+		out[p] = Partition{Partition: p, First: from[p], Next: from[p]}
 		if from[p] == to[p] {
 			continue
 		}
 		wait.Go(func() {
-			if m, err := h.classification(r.Context(), p, from[p], from[p], to[p]); err == nil {
-				out[p].FirstTime = m.Appended.UTC()
+			first, err := h.classification(r.Context(), p, from[p], 1, from[p], to[p])
+			if err != nil {
+				failed[p] = err
+				return
 			}
-			if m, err := h.classification(r.Context(), p, to[p]-1, from[p], to[p]); err == nil {
-				out[p].LastTime = m.Appended.UTC()
+			last, err := h.classification(r.Context(), p, to[p]-1, -1, from[p], to[p])
+			if err != nil {
+				failed[p] = err
+				return
 			}
+			out[p].First, out[p].Next = first.Offset, last.Offset+1
+			out[p].FirstTime, out[p].LastTime = first.Appended.UTC(), last.Appended.UTC()
 		})
 	}
 	wait.Wait()
+	for _, err := range failed {
+		if e, ok := errors.AsType[*reply.Error](err); err != nil && !(ok && e.Status == http.StatusNotFound) {
+			return nil, err
+		}
+	}
 	return map[string]any{"topic": h.classifications, "partitions": out}, nil
 }
 
@@ -169,29 +182,59 @@ func (h *History) message(ctx context.Context, topic string, partition int, offs
 	return transport.Message{}, missing("%s/%d: offset %d holds no message", topic, partition, offset)
 }
 
-// classification returns the classification at an offset, or the nearest one: not every offset from the offset from up
-// to, but not including, to holds a message, because producers leave marks in the topic.
-func (h *History) classification(ctx context.Context, p int, offset, from, to int64) (transport.Message, error) {
+// classification returns the classification at an offset. If there is none, because producers leave marks in the topic,
+// it returns the next one in the direction of step (1 or -1), or else the next one in the other direction. All are in
+// the range of offsets from (included) to (not included).
+func (h *History) classification(ctx context.Context, p int, offset, step, from, to int64) (transport.Message, error) {
 	if m, ok := h.kept(h.classifications, p, offset); ok {
 		return m, nil
 	}
-	for at, back := offset, int64(1); ; back *= 4 {
-		ms, err := h.fetch(ctx, h.classifications, p, at)
-		if err != nil {
+	before, after, err := h.around(ctx, p, offset, offset, to)
+	switch {
+	case err != nil:
+		return transport.Message{}, err
+	case after != nil && (after.Offset == offset || step > 0):
+		return *after, nil
+	}
+	for back := int64(1); before == nil && offset-back/4 > from; back *= 4 {
+		if before, _, err = h.around(ctx, p, max(from, offset-back), offset, to); err != nil {
 			return transport.Message{}, err
 		}
-		i := slices.IndexFunc(ms, func(m transport.Message) bool { return m.Offset >= offset })
-		switch {
-		case i >= 0 && ms[i].Offset < to:
-			return ms[i], nil
-		case len(ms) > 0 && at < offset:
-			return ms[len(ms)-1], nil
-		case at <= from:
-			return transport.Message{}, missing("%s/%d: holds no message", h.classifications, p)
-		}
-		at = max(from, offset-back)
 	}
+	switch {
+	case before != nil:
+		return *before, nil
+	case after != nil:
+		return *after, nil
+	}
+	return transport.Message{}, missing("%s/%d: holds no classification", h.classifications, p)
 }
+
+// around reads classifications from an offset on. It returns the last one before another offset and the first one that
+// is not, if that is before the offset to.
+func (h *History) around(ctx context.Context, p int, from, offset, to int64) (before, after *transport.Message, err error) {
+	for from <= offset {
+		ms, err := h.fetch(ctx, h.classifications, p, from)
+		if err != nil || len(ms) == 0 {
+			return before, nil, err
+		}
+		i, _ := slices.BinarySearchFunc(ms, offset, byOffset)
+		if i > 0 {
+			before = &ms[i-1]
+		}
+		if i < len(ms) {
+			if ms[i].Offset < to {
+				after = &ms[i]
+			}
+			return before, after, nil
+		}
+		from = ms[len(ms)-1].Offset + 1
+	}
+	return before, nil, nil
+}
+
+// byOffset compares a message with an offset.
+func byOffset(m transport.Message, offset int64) int { return cmp.Compare(m.Offset, offset) }
 
 // fetch reads messages that are stored together, from an offset on, and keeps them.
 func (h *History) fetch(ctx context.Context, topic string, partition int, offset int64) ([]transport.Message, error) {
@@ -223,9 +266,7 @@ func (h *History) kept(topic string, partition int, offset int64) (transport.Mes
 		if x.topic != topic || x.partition != partition {
 			continue
 		}
-		j, found := slices.BinarySearchFunc(x.messages, offset, func(m transport.Message, offset int64) int {
-			return int(min(max(m.Offset-offset, -1), 1))
-		})
+		j, found := slices.BinarySearchFunc(x.messages, offset, byOffset)
 		if found {
 			h.cached = append(slices.Delete(h.cached, i, i+1), x)
 			return x.messages[j], true
@@ -254,7 +295,20 @@ func (h *History) position(r *http.Request) (p int, offset int64, from, to []int
 	return p, offset, from, to, nil
 }
 
-// frame answers with the frame of a classification, the one at the offset or the nearest one.
+// stepOf parses the parameter direction: 1 for the next offset, which is the default, and -1 for the previous one.
+func stepOf(r *http.Request) (int64, error) {
+	switch d := r.URL.Query().Get("direction"); d {
+	case "", "next":
+		return 1, nil
+	case "previous":
+		return -1, nil
+	default:
+		return 0, bad("direction: found %.32q, want next or previous", d)
+	}
+}
+
+// frame answers with the frame of the classification at an offset. Where there is none, it is that of the next one, or of
+// the previous one if the direction is that.
 func (h *History) frame(r *http.Request) (any, error) {
 	p, offset, from, to, err := h.position(r)
 	if err != nil {
@@ -265,7 +319,11 @@ func (h *History) frame(r *http.Request) (any, error) {
 			offset,
 			from[p], to[p]-1)
 	}
-	m, err := h.classification(r.Context(), p, offset, from[p], to[p])
+	step, err := stepOf(r)
+	if err != nil {
+		return nil, err
+	}
+	m, err := h.classification(r.Context(), p, offset, step, from[p], to[p])
 	if err != nil {
 		return nil, err
 	}
@@ -354,13 +412,9 @@ func (h *History) find(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	step := int64(1)
-	switch d := q.Get("direction"); d {
-	case "", "next":
-	case "previous":
-		step = -1
-	default:
-		return nil, bad("direction: found %.32q, want next or previous", d)
+	step, err := stepOf(r)
+	if err != nil {
+		return nil, err
 	}
 	offset += step
 	if text := q.Get("time"); text != "" {

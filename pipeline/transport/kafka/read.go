@@ -87,14 +87,35 @@ func (c *Client) Between(
 	}
 }
 
-// Fetch requests the messages of a partition from an offset once, and returns those that are stored together: at least
-// one, and about size bytes.
+// Fetch reads messages of a partition from an offset on: about size bytes, and at least one message if the partition holds
+// one there. offset must be below the end of the partition.
 func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset int64, size int) (
 	[]transport.Message, error,
 ) {
-	ms, _, err := c.fetchMessages(ctx, topic, partition, offset, size)
+	ms, err := c.fetchSome(ctx, topic, partition, offset, size)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: read %s/%d at offset %d: %w", topic, partition, offset, c.explain(err))
+	}
+	return ms, nil
+}
+
+// fetchSome goes on where a response holds no messages, but marks of transactions.
+func (c *Client) fetchSome(ctx context.Context, topic string, partition int, offset int64, size int) (
+	[]transport.Message, error,
+) {
+	ms, next, err := c.fetchMessages(ctx, topic, partition, offset, size)
+	if err != nil || len(ms) > 0 {
+		return ms, err
+	}
+	ends, err := c.ends(ctx, topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	for len(ms) == 0 && next > offset && next < ends[partition] {
+		offset = next
+		if ms, next, err = c.fetchMessages(ctx, topic, partition, offset, size); err != nil {
+			return nil, err
+		}
 	}
 	return ms, nil
 }

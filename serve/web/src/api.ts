@@ -63,8 +63,8 @@ export interface Status {
 
 export interface TimelinePartition {
   partition: number;
-  first: number;
-  next: number; // the offset that the next classification will have
+  first: number; // the offset of the first classification
+  next: number; // the offset after the last one
   first_time?: string;
   last_time?: string;
 }
@@ -74,10 +74,12 @@ export interface Timeline {
   partitions: TimelinePartition[];
 }
 
+export type Direction = "next" | "previous";
+
 export interface Find {
   partition: number;
   offset: number;
-  direction: "next" | "previous";
+  direction: Direction;
   where?: "error" | "low" | "class" | undefined;
   class?: number | undefined;
   below?: number | undefined;
@@ -87,8 +89,9 @@ export interface Find {
 export const api = {
   status: () => getJSON<Status>("api/status"),
   timeline: () => getJSON<Timeline>("api/timeline"),
-  frame: (partition: number, offset: number, signal?: AbortSignal): Promise<Frame> =>
-    getFrame(`api/frame?${query({ partition, offset })}`, signal ? { signal } : undefined),
+  // frame returns the frame at an offset, or where there is none, the next or the previous one.
+  frame: (partition: number, offset: number, direction: Direction = "next", signal?: AbortSignal): Promise<Frame> =>
+    getFrame(`api/frame?${query({ partition, offset, direction })}`, signal ? { signal } : undefined),
   // find returns null if no offset matches. It goes on where the server's time ran out.
   find: async (f: Find): Promise<number | null> => {
     for (let offset = f.offset; ; ) {

@@ -1,17 +1,17 @@
 // Plays the frames of a partition: fetches them ahead, keeps some, and asks for one at a time while a person scrubs.
-import { ApiError } from "./api.ts";
+import { ApiError, type Direction } from "./api.ts";
 import type { Frame } from "./frame.ts";
 
 const mostBytes = 96 << 20;
 const ahead = 6;
 
 export interface Source {
-  frame(partition: number, offset: number, signal?: AbortSignal): Promise<Frame>;
+  frame(partition: number, offset: number, direction: Direction, signal?: AbortSignal): Promise<Frame>;
 }
 
 export class Player {
-  // onFrame gets the frame to show, with its offset.
-  onFrame: (f: Frame, offset: number) => void = () => {};
+  // onFrame gets the frame to show, and the offset that was wanted. Where there is no frame, it gets one beside it.
+  onFrame: (f: Frame, wanted: number) => void = () => {};
   // onError gets what went wrong with the offset that is wanted, or null.
   onError: (e: Error | null) => void = () => {};
 
@@ -20,6 +20,7 @@ export class Player {
   #cache = new Map<number, Frame>();
   #bytes = 0;
   #wanted = -1;
+  #step = 1;
   #loading = new Map<number, Promise<Frame>>();
   #abort = new AbortController();
   #busy = false;
@@ -45,8 +46,10 @@ export class Player {
     this.#busy = false;
   }
 
-  // seek shows an offset. If another is being fetched, only the newest wanted one follows.
-  async seek(offset: number): Promise<void> {
+  // seek shows the frame at an offset, or the nearest one in the direction of step, 1 or -1. If another is being fetched,
+  // only the newest wanted one follows.
+  async seek(offset: number, step: number): Promise<void> {
+    this.#step = step;
     this.#wanted = offset;
     const have = this.#cache.get(offset);
     if (have) {
@@ -60,7 +63,7 @@ export class Player {
     try {
       for (let now = offset; ; now = this.#wanted) {
         try {
-          const f = await this.#load(now);
+          const f = await this.#load(now, this.#step);
           if (abort.signal.aborted) return;
           this.onError(null);
           this.onFrame(f, now);
@@ -80,7 +83,7 @@ export class Player {
     for (let i = 1; i <= ahead; i++) {
       const o = from + i * step;
       if (o < first || o >= next || this.#cache.has(o)) continue;
-      this.#load(o).catch(() => {}); // seek reports it if it is wanted
+      this.#load(o, step).catch(() => {}); // seek reports it if it is wanted
     }
   }
 
@@ -88,14 +91,14 @@ export class Player {
     return this.#cache.has(offset);
   }
 
-  #load(offset: number): Promise<Frame> {
+  #load(offset: number, step: number): Promise<Frame> {
     const have = this.#cache.get(offset);
     if (have) return Promise.resolve(have);
     const loading = this.#loading.get(offset);
     if (loading) return loading;
     const abort = this.#abort;
-    const p = this.#source.frame(this.#partition, offset, abort.signal).then((f) => {
-      if (!abort.signal.aborted) this.#keep(offset, f);
+    const p = this.#source.frame(this.#partition, offset, step < 0 ? "previous" : "next", abort.signal).then((f) => {
+      if (!abort.signal.aborted) this.#keep(offsetOf(f) ?? offset, f);
       return f;
     });
     this.#loading.set(offset, p);
@@ -114,6 +117,9 @@ export class Player {
     }
   }
 }
+
+// offsetOf is the offset of a frame, which may not be the one that was asked for.
+export const offsetOf = (f: Frame): number | undefined => f.header.offset?.offset;
 
 // size is that of the message that the frame's parts are views of.
 function size(f: Frame): number {

@@ -40,7 +40,7 @@ class Streams {
     if (this.all.size > 0) return;
     const timeline = await api.timeline();
     const newest = timeline.partitions.filter((p) => p.next > p.first);
-    const frames = await Promise.all(newest.map((p) => api.frame(p.partition, p.next - 1)));
+    const frames = await Promise.all(newest.map((p) => api.frame(p.partition, p.next - 1, "previous")));
     if (this.all.size > 0) return;
     for (const f of frames) this.#add(f);
     this.#unacknowledged = []; // they did not come through the link

@@ -3,10 +3,10 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { api, type Find, type TimelinePartition } from "../api.ts";
 import type { Frame } from "../frame.ts";
 import { useLatest, usePoll, useSignal, useStored } from "../hooks.ts";
-import { gone, Player } from "../player.ts";
+import { gone, offsetOf, Player } from "../player.ts";
 import { replace, route } from "../route.ts";
 import { Empty, Failure, IconButton, Pane, Segmented, Select, Slider } from "../ui/controls.tsx";
-import { clock, count, percent, plural } from "../ui/format.ts";
+import { clock, count, percent } from "../ui/format.ts";
 import { FrameView } from "../ui/frame-view.tsx";
 
 const speeds = [0.5, 1, 2, 5, 10, 20, 30];
@@ -41,15 +41,18 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
   const latest = useLatest({ offset, first, last, playing, loop, speed, direction });
 
   useEffect(() => {
-    player.onFrame = (f) => setFrame(f);
+    player.onFrame = (f, wanted) => {
+      setFrame(f);
+      setOffset((o) => (o === wanted ? (offsetOf(f) ?? o) : o));
+    };
     player.onError = setError;
     return () => player.close();
   }, [player]);
 
   useEffect(() => {
     player.open(partition);
-    void player.seek(offset);
     const step = latest.current.direction;
+    void player.seek(offset, step);
     // While a person scrubs, every position would fetch its neighbours.
     const timer = window.setTimeout(() => player.prefetch(offset, step, first, last + 1), playing ? 0 : 150);
     const address = window.setTimeout(() => replace("history", { p: partition, o: offset }), 250);
@@ -198,7 +201,7 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
               value={String(partition)}
               options={parts.map((p) => ({
                 value: String(p.partition),
-                text: `Partition ${p.partition}: ${plural(p.next - p.first, "frame")}`,
+                text: `Partition ${p.partition}: ${count(p.first)} to ${count(p.next - 1)}`,
               }))}
               onChange={(v) => {
                 const p = parts.find((x) => String(x.partition) === v)!;

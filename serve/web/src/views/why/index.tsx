@@ -96,7 +96,7 @@ function useFrame(): { frame: Frame | null; error: Error | null; take: (() => vo
     }
     if (held && String(held.partition) === p && String(held.offset) === o) return;
     const abort = new AbortController();
-    api.frame(Number(p ?? 0), Number(o), abort.signal).then(setFrame, (e: Error) => {
+    api.frame(Number(p ?? 0), Number(o), "next", abort.signal).then(setFrame, (e: Error) => {
       if (!abort.signal.aborted) setError(e);
     });
     return () => abort.abort();
