@@ -334,6 +334,22 @@ func TestTransactions(t *testing.T) {
 	if dead := stored(t, c, "dead"); len(dead) > 0 {
 		t.Errorf("dead letters %v", dead)
 	}
+	// Offset 3 is the end of the first transaction. Offset 9 holds the first message that was not aborted after it.
+	fetched := func(offset int64, size int, want int64) {
+		t.Helper()
+		got := int64(-1)
+		ms, err := c.Fetch(t.Context(), "t", 0, offset, size)
+		if len(ms) > 0 {
+			got = ms[0].Offset
+		}
+		if err != nil || got != want {
+			t.Errorf("fetch at %d: found offset %d, %v, want %d", offset, got, err, want)
+		}
+	}
+	fetched(2, 1, 2)
+	fetched(3, 1<<20, 9)
+	fetched(4, 1<<20, 9)
+	fetched(last[0]-1, 1, -1)
 
 	var fetches atomic.Int64
 	broker.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
@@ -361,6 +377,8 @@ func TestTransactions(t *testing.T) {
 	if n := l.count("end of a transaction"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
+	produce(t, p, 10, 11) // after two messages and the end of the transaction
+	fetched(last[0]+2, 1, last[0]+3)
 }
 
 // TestOvertaken checks that a running consumer reports at once what retention deletes before it is read.
