@@ -12,6 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
@@ -93,6 +94,9 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	if err != nil {
 		return IngestSummary{}, err
 	}
+	if err := cl.objects.Prepare(ctx); err != nil {
+		return IngestSummary{}, err
+	}
 	start := time.Now()
 	dead := newDeadLetters(a.Log, a.Observer, kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0))
 	src, err := newSources(ctx, a, o.inputs, o.files, o.open, cl, dead)
@@ -101,7 +105,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	}
 	out := &volumes{
 		topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar,
-		tracer: a.Tracer, name: a.Config.Kafka.Volumes,
+		tracer: a.Tracer, name: a.Config.Kafka.Volumes, objects: cl.objects, fits: cl.producer.Fits,
 	}
 	var source pipeline.Source[ingest.Sample] = src
 	stage := voxelizing(a, v)
@@ -177,6 +181,8 @@ type volumes struct {
 	bar               app.Bar
 	tracer            pipeline.Tracer // nil without traces
 	name              string          // of the topic
+	objects           *claimcheck.Store
+	fits              func(*transport.Message) bool // used with objects only
 	volumes, messages atomic.Int64
 }
 
@@ -196,10 +202,27 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 			first = end
 			continue
 		}
-		if err := s.backlog.wait(ctx, m.Size()); err != nil {
+		span := traceSent(s.tracer, &m, s.name, end-first)
+		if s.objects.On() && !s.fits(&m) {
+			m, err = s.objects.Deposit(ctx, m)
+		}
+		if err == nil {
+			err = s.backlog.wait(ctx, m.Size())
+		}
+		if err != nil && span != nil {
+			span.End(err)
+		}
+		if pipeline.IsPermanent(err) {
+			for i := first; i < end; i++ {
+				failed[i] = err
+			}
+			first = end
+			continue
+		}
+		if err != nil {
 			return err
 		}
-		if span := traceSent(s.tracer, &m, s.name, end-first); span != nil {
+		if span != nil {
 			spans = append(spans, span)
 		}
 		ms, parts = append(ms, m), append(parts, [2]int{first, end})
