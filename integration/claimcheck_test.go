@@ -106,7 +106,8 @@ func claimCheck(t *testing.T, w *world, place, ours string) {
 	} {
 		hostile = append(hostile, transport.Message{Key: []byte(name), Headers: []transport.Header{
 			{Key: transport.HeaderEventID, Value: []byte("hostile-" + name)},
-			{Key: "claim-object", Value: []byte(headers[0])}, {Key: "claim-bytes", Value: []byte(headers[1])},
+			{Key: "claim-object", Value: []byte(headers[0])},
+			{Key: "claim-bytes", Value: []byte(headers[1])},
 			{Key: "claim-sha256", Value: []byte(headers[2])},
 		}})
 	}

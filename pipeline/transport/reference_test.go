@@ -63,7 +63,8 @@ func TestHostileReference(t *testing.T) {
 		"very long":       {strings.Repeat("x", 1<<20), "5", digest, "", "1048576 bytes in total"},
 	} {
 		m := Message{Value: []byte(c.value), Headers: []Header{
-			{headerClaimObject, []byte(c.object)}, {headerClaimBytes, []byte(c.size)},
+			{headerClaimObject, []byte(c.object)},
+			{headerClaimBytes, []byte(c.size)},
 			{headerClaimSHA256, []byte(c.digest)},
 		}}
 		r, err := m.Reference()

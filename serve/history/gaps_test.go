@@ -104,4 +104,6 @@ func TestGaps(t *testing.T) {
 }
 
 // inside returns the values of messages that have them.
-func inside(_ context.Context, m *transport.Message) ([]byte, func(), error) { return m.Value, func() {}, nil }
+func inside(_ context.Context, m *transport.Message) ([]byte, func(), error) {
+	return m.Value, func() {}, nil
+}

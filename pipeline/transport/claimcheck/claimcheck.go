@@ -154,7 +154,7 @@ func (c *Store) put(ctx context.Context, name string, value []byte) error {
 	if err != nil {
 		return err
 	}
-	return s.Put(ctx, name, func(path string) error { return os.WriteFile(path, value, 0o666) }) //nolint:gosec // umask
+	return s.Put(ctx, name, func(path string) error { return os.WriteFile(path, value, 0o666) })
 }
 
 // Charge returns the memory that a message takes with its value, in bytes: a reference that Value would follow counts as

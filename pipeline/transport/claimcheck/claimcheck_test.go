@@ -277,13 +277,7 @@ func outage(t *testing.T, server string) (address string, broken *atomic.Bool, r
 		t.Fatal(err)
 	}
 	broken, refused = &atomic.Bool{}, &atomic.Int64{}
-	proxy := httputil.NewSingleHostReverseProxy(u)
-	proxy.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	director := proxy.Director
-	proxy.Director = func(r *http.Request) {
-		director(r)
-		r.Host = u.Host
-	}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(u) }}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if broken.Load() {
 			refused.Add(1)
