@@ -336,6 +336,26 @@ func TestObjectTooLarge(t *testing.T) {
 	}
 }
 
+// TestObjectsInBudget: an object takes from pipeline.budget before it is read.
+func TestObjectsInBudget(t *testing.T) {
+	l := newLarge(t, filepath.Join(t.TempDir(), "objects"))
+	a := l.env(t)
+	l.ingest(t, a)
+	small := *a.Config // less than the configuration permits
+	small.Pipeline.Budget = 100 << 10
+	tight := *a
+	tight.Config = &small
+	s, err := Classify(t.Context(), &tight, true)
+	if !errors.Is(err, app.ErrDeadLetters) || s.Classified != 0 || s.DeadLetters != largeRows {
+		t.Errorf("found %+v, %v, want %d dead letters", s, err, largeRows)
+	}
+	for _, m := range onTopic(t, a, "volumes.dlq") {
+		if d, err := transport.ReadDeadLetter(m); err != nil || d.Stage != "budget" {
+			t.Errorf("found %+v, %v, want one of the stage budget", d, err)
+		}
+	}
+}
+
 // TestHistoryOfObjects: the page shows a classification with its volume, wherever that is, and the preview of a dead
 // letter says where the value is.
 func TestHistoryOfObjects(t *testing.T) {

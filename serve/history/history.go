@@ -44,6 +44,8 @@ const (
 	maxRequests = 8
 	// fetchSize is the size of what is read around a message in bytes; neighbours are probably asked for next.
 	fetchSize = 1 << 20
+	// maxObject limits the volumes that are shown, in bytes, so that a frame can hold one.
+	maxObject = frame.MaxSize - 1<<20
 	// maxCached limits the messages that are kept, in bytes.
 	maxCached = 32 << 20
 )
@@ -391,6 +393,9 @@ func (h *History) volume(ctx context.Context, m transport.Message, c *record.Cla
 	vm, err := h.message(ctx, h.volumes, at.Partition, at.Offset)
 	if err != nil {
 		return nil, nil, err
+	}
+	if r, _ := vm.Reference(); r != nil && r.Size > maxObject {
+		return nil, nil, fmt.Errorf("the volume is too large to be shown: found %d bytes, want at most %d", r.Size, maxObject)
 	}
 	value, release, err := h.value(ctx, &vm)
 	if err != nil {
