@@ -264,7 +264,8 @@ func TestObjectMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err := volarrow.Decode(value, d.Key); err != nil || len(b.Volumes) != 1 || b.Volumes[0].ID.String() != d.EventID {
+	if b, err := volarrow.Decode(value, d.Key); err != nil || len(b.Volumes) != 1 ||
+		b.Volumes[0].ID.String() != d.EventID {
 		t.Errorf("found %v, %v", b, err)
 	}
 	if r, err := Replay(t.Context(), a, ReplayOptions{}); err != nil || r.Replayed != 1 {
@@ -437,7 +438,8 @@ func TestVolumesOutside(t *testing.T) {
 	}
 	err := s.Write(t.Context(), vs)
 	partial, ok := errors.AsType[*pipeline.PartialError](err)
-	if !ok || !slices.Equal(slices.Collect(maps.Keys(partial.Failed)), []int{2}) || !pipeline.IsPermanent(partial.Failed[2]) {
+	if !ok || !slices.Equal(slices.Collect(maps.Keys(partial.Failed)), []int{2}) ||
+		!pipeline.IsPermanent(partial.Failed[2]) {
 		t.Errorf("found %v, want a permanent error of the third volume", err)
 	}
 	var found []string

@@ -191,24 +191,15 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	failed := map[int]error{}
 	var ms []transport.Message
 	var spans []pipeline.Span
+	ended := func(err error) {
+		for _, span := range spans {
+			span.End(err)
+		}
+	}
 	var parts [][2]int // for each message, the index of its first volume, and the index after its last one
-	for first := 0; first < len(vs); {
-		end := first + s.together(vs[first:])
-		m, err := volumeMessage(vs[first:end])
-		if err != nil {
-			for i := first; i < end; i++ {
-				failed[i] = pipeline.Permanent(err)
-			}
-			first = end
-			continue
-		}
-		span := traceSent(s.tracer, &m, s.name, end-first)
-		if s.objects.On() && !s.fits(&m) {
-			m, err = s.objects.Deposit(ctx, m)
-		}
-		if err == nil {
-			err = s.backlog.wait(ctx, m.Size())
-		}
+	for first, end := 0, 0; first < len(vs); first = end {
+		end = first + s.together(vs[first:])
+		m, span, err := s.message(ctx, vs[first:end])
 		if err != nil && span != nil {
 			span.End(err)
 		}
@@ -216,23 +207,20 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 			for i := first; i < end; i++ {
 				failed[i] = err
 			}
-			first = end
 			continue
 		}
 		if err != nil {
+			ended(err)
 			return err
 		}
 		if span != nil {
 			spans = append(spans, span)
 		}
 		ms, parts = append(ms, m), append(parts, [2]int{first, end})
-		first = end
 	}
 	var partial *pipeline.PartialError
 	err := s.topic.Write(ctx, ms)
-	for _, span := range spans {
-		span.End(err)
-	}
+	ended(err)
 	if err != nil && !errors.As(err, &partial) {
 		return err
 	}
@@ -251,6 +239,23 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 		s.bar.Set(n, 0, "")
 	}
 	return pipeline.Partial(failed)
+}
+
+// message returns the message of volumes that can share one, and its span. A value that does not fit becomes an object
+// outside Kafka. It waits while the consumers are far behind.
+func (s *volumes) message(ctx context.Context, vs []voxelize.Volume,
+) (m transport.Message, span pipeline.Span, err error) {
+	if m, err = volumeMessage(vs); err != nil {
+		return m, nil, pipeline.Permanent(err)
+	}
+	span = traceSent(s.tracer, &m, s.name, len(vs))
+	if s.objects.On() && !s.fits(&m) {
+		m, err = s.objects.Deposit(ctx, m)
+	}
+	if err == nil {
+		err = s.backlog.wait(ctx, m.Size())
+	}
+	return m, span, err
 }
 
 // Close does nothing, because the producer is shared.
