@@ -83,27 +83,27 @@ func (o *opener) close() error {
 // On reports whether there is a place.
 func (c *Store) On() bool { return c != nil && c.place != "" }
 
-// Prepare opens the place for writing. It creates a folder.
+// Prepare reports whether the place can be written to. It creates a folder. If the error may pass, there is only a
+// warning, because Deposit waits.
 func (c *Store) Prepare(ctx context.Context) error {
-	if !c.On() {
-		return nil
-	}
-	_, err := c.write.at(ctx, c.place)
-	return c.fail(err)
+	return c.reach(ctx, &c.write, "large values cannot be stored outside Kafka now; their messages will wait")
 }
 
-// Reach reports whether the place can be read. If that may change by itself, there is only a warning. So is there if a
-// folder does not exist, because the first process that writes creates it.
+// Reach reports whether the place can be read. If the error may pass, there is only a warning. A folder need not exist,
+// because the first process that writes creates it.
 func (c *Store) Reach(ctx context.Context) error {
+	return c.reach(ctx, &c.read, "objects outside Kafka cannot be read now; messages that refer to them will wait")
+}
+
+func (c *Store) reach(ctx context.Context, o *opener, warning string) error {
 	if !c.On() {
 		return nil
 	}
-	_, err := c.read.at(ctx, c.place)
+	_, err := o.at(ctx, c.place)
 	if err == nil || !passing(err) {
 		return c.fail(err)
 	}
-	c.log.Warn("objects outside Kafka cannot be read now; messages that refer to them will wait", "place",
-		store.Mask(c.place), "error", err)
+	c.log.Warn(warning, "place", store.Mask(c.place), "error", err)
 	return nil
 }
 
