@@ -86,19 +86,22 @@ func (c *Store) On() bool { return c != nil && c.place != "" }
 // Prepare reports whether the place can be written to. It creates a folder. If the error may pass, there is only a
 // warning, because Deposit waits.
 func (c *Store) Prepare(ctx context.Context) error {
+	if !c.On() {
+		return nil
+	}
 	return c.reach(ctx, &c.write, "large values cannot be stored outside Kafka now; their messages will wait")
 }
 
 // Reach reports whether the place can be read. If the error may pass, there is only a warning. A folder need not exist,
 // because the first process that writes creates it.
 func (c *Store) Reach(ctx context.Context) error {
+	if !c.On() {
+		return nil
+	}
 	return c.reach(ctx, &c.read, "objects outside Kafka cannot be read now; messages that refer to them will wait")
 }
 
 func (c *Store) reach(ctx context.Context, o *opener, warning string) error {
-	if !c.On() {
-		return nil
-	}
 	_, err := o.at(ctx, c.place)
 	if err == nil || !passing(err) {
 		return c.fail(err)
