@@ -45,8 +45,8 @@ func (c *cli) dlqList() *cobra.Command {
 func (c *cli) dlqShow() *cobra.Command {
 	one := command("show ID", "Show one dead letter with its headers", kafkaFlags)
 	one.Example = "  voxelstream dlq show 0:17\n  voxelstream dlq show 0:17 --value volume.arrow"
-	path := one.Flags().String("value", "", "Write the value of the message, unchanged, to this file; - is standard "+
-		"output.")
+	path := one.Flags().String("value", "", "Write the value of the message, unchanged, to this file, also if it "+
+		"is an object outside Kafka; - is standard output.")
 	forceFlag(one)
 	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		d, err := stream.ShowDeadLetter(ctx, a, args[0])
