@@ -14,18 +14,18 @@ import (
 func sinkFaults() []faultCase {
 	return []faultCase{
 		{
-			name: "disk of the sink full", what: "the disk of the JSON lines is full for 6 s", on: onAny,
+			name: "disk of the sink full", what: "the disk with the JSON lines file is full for 6 s", on: onAny,
 			run: fillSinkDisk,
 		},
 		{
-			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated as logrotate's copytruncate does, " +
-				"three times, and the member starts again", on: onAny, quick: true,
+			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated three times as logrotate does it with " +
+				"copytruncate, and the member is restarted", on: onAny, quick: true,
 			// Lines that are written but not yet confirmed when the file is cut off may be in the copy or not, so they are
 			// written again: one batch at most.
 			run: func(t *trial) { rotate(t, copyTruncate, 32) },
 		},
 		{
-			name: "JSON lines renamed", what: "the JSON lines file is renamed, and the old one deleted 2 s later, three times",
+			name: "JSON lines renamed", what: "three times, the JSON lines file is renamed, and deleted 2 s later",
 			on: onAny, quick: true, run: func(t *trial) { rotate(t, rename, 0) },
 		},
 	}
