@@ -40,8 +40,8 @@ func brokerFaults() []faultCase {
 			on: onThree, alone: true, run: killCoordinator,
 		},
 		{
-			name: "unclean leader election", what: "while a member is frozen, a replica whose log ends before the member's position " +
-				"becomes the leader of `volumes`. New messages take the offsets of the lost ones", on: onThree,
+			name: "unclean leader election", what: "while a member is frozen, a replica whose log ends before the member's " +
+				"position becomes the leader of `volumes`. New messages take the offsets of the lost ones", on: onThree,
 			alone: true, run: uncleanElection,
 		},
 	}

@@ -38,8 +38,8 @@ func messageFaults() []faultCase {
 		},
 		{
 			name: "volumes sent again beyond the window", what: "the same volumes are sent again after more " +
-				"classifications than the sink remembers. They are recognised, or the log has warned that they may not be", on: onAny,
-			run: exceedWindow,
+				"classifications than the sink remembers. They are recognised, or the log has warned that they may not be",
+			on: onAny, run: exceedWindow,
 		},
 		{
 			name: "session timeout", what: "the session timeout is longer than the broker allows. `classify` reports it",
