@@ -21,7 +21,7 @@ import (
 // TLSOptions are the settings for TLS.
 type TLSOptions struct {
 	Enabled    bool   `yaml:"enabled" doc:"Encrypt connections to the brokers and verify their certificates."`
-	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system. The files are read again for each connection."`
+	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system. All files are read again for each connection."`
 	CertFile   string `yaml:"cert_file" doc:"PEM file with the client certificate, for brokers that require one."`
 	KeyFile    string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
 	ServerName string `yaml:"server_name" doc:"Name that the brokers' certificates must have. Empty: the host of each broker's address."`
@@ -81,18 +81,18 @@ func (t *TLS) principal(log *slog.Logger) string {
 // SASLOptions are the settings for SASL authentication.
 type SASLOptions struct {
 	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512,oauthbearer" doc:"SASL mechanism. none: no authentication."`
-	User         string `yaml:"user" doc:"User name for plain and scram."`
+	User         string `yaml:"user" doc:"User name for plain, scram-sha-256 and scram-sha-512."`
 	Password     string `yaml:"password" secret:"true" doc:"Password. Prefer password_file, or the environment."`
 	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored. It is read again for each connection."`
 
-	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer, which another program renews. It is read again for each connection."`
+	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer. Another program must renew it. It is read again for each connection."`
 	TokenEndpoint    string   `yaml:"token_endpoint" doc:"URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0. They are renewed before they expire."`
 	TokenCAFile      string   `yaml:"token_ca_file" doc:"PEM file with the CA certificates that the certificate of token_endpoint is verified against. Empty: those of the system."`
-	ClientID         string   `yaml:"client_id" doc:"Client identifier for token_endpoint."`
+	ClientID         string   `yaml:"client_id" doc:"Client ID for token_endpoint."`
 	ClientSecret     string   `yaml:"client_secret" secret:"true" doc:"Client secret for token_endpoint. Prefer client_secret_file, or the environment."`
 	ClientSecretFile string   `yaml:"client_secret_file" doc:"File with the client secret. A line break at its end is ignored. It is read again for each token."`
-	Scopes           []string `yaml:"scopes" doc:"Scopes that are requested from token_endpoint."`
-	Audience         string   `yaml:"audience" doc:"Audience that is requested from token_endpoint, for servers that want one."`
+	Scopes           []string `yaml:"scopes" doc:"Scopes to request from token_endpoint."`
+	Audience         string   `yaml:"audience" doc:"Audience to request from token_endpoint, for servers that require one."`
 	Extensions       []string `yaml:"extensions" doc:"SASL extensions that oauthbearer sends to the brokers, as NAME=VALUE, for example logicalCluster=lkc-1."`
 }
 
