@@ -34,7 +34,7 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 	})
 	if err == nil && c.DataDir != "" {
 		if err := publishAddress(c.DataDir, b.Addr()); err != nil {
-			a.Log.Warn("other commands cannot find this embedded broker; name its address with --brokers", "address",
+			a.Log.Warn("other commands cannot find this embedded broker by itself; pass its address with --brokers", "address",
 				b.Addr(), "error", err)
 		}
 	}

@@ -194,7 +194,7 @@ func topicWarnings(a *app.Env, t *kafka.TopicState, r *TopicReport, brokers int,
 		warn("under-replicated: partition %s", strings.Join(under, ", "))
 	}
 	if brokers >= 3 && r.Replication == 1 {
-		warn("replication factor 1 on a cluster of %d brokers: its messages are lost with their broker", brokers)
+		warn("replication factor 1 on a cluster of %d brokers: if a broker is lost, so are its messages", brokers)
 	}
 	if needed != nil && *needed > 1 && int64(r.Replication) <= *needed {
 		warn("min.insync.replicas is %d of %s: one lost broker stops all writes", *needed,
@@ -210,7 +210,7 @@ func topicWarnings(a *app.Env, t *kafka.TopicState, r *TopicReport, brokers int,
 			r.Newest.Sub(now).Round(time.Second))
 	}
 	if t.Config == nil {
-		warn("the settings are not known: this client may not read them")
+		warn("the settings of the topic are not known: this user may not read them")
 	}
 	return out
 }
@@ -351,7 +351,7 @@ func groupReport(g *kafka.GroupState, now time.Time) GroupReport {
 	case unowned > 0 && g.Members == 0:
 		warn("no member reads %s", app.Count(r.Lag, "waiting message"))
 	case unowned > 0 && g.State == "Stable":
-		warn("%s with a lag without an owner", app.Count(unowned, "partition"))
+		warn("no member owns %s with a lag", app.Count(unowned, "partition"))
 	}
 	if ahead > clockSlack {
 		warn("messages were sent %v in the future: the clock of a producer or of this machine is wrong",

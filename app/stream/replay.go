@@ -140,9 +140,9 @@ func (r *replaying) try(d *DeadLetter) {
 	switch to := r.targets(); {
 	case !r.selects(d):
 	case !slices.Contains(to, d.Topic):
-		r.leave(d.ID, fmt.Sprintf("found the topic %q, want one of %q", d.Topic, to))
+		r.leave(d.ID, fmt.Sprintf("its topic is %q, want one of %q", d.Topic, to))
 	case d.Last != 0 || d.Count != 0:
-		r.leave(d.ID, "it stands for several messages, which it does not contain")
+		r.leave(d.ID, "it summarizes several messages and does not contain them")
 	default:
 		r.Replayed.Replayed++
 	}
@@ -157,19 +157,19 @@ func (r *replaying) selects(d *DeadLetter) bool {
 	switch {
 	case d.Topic == "":
 		if named {
-			r.problems[d.ID] = "never was a message that could be sent back; run or ingest its input again"
+			r.problems[d.ID] = "was never a message, so it cannot be sent back; run or ingest its input again"
 		}
 		return false
 	case d.Replayed != nil && !r.Again:
 		r.Before++
 		delete(r.problems, d.ID)
 		if named {
-			r.problems[d.ID] = fmt.Sprintf("was sent back before, at %s; --again sends it once more",
+			r.problems[d.ID] = fmt.Sprintf("was already sent back, at %s; --again sends it once more",
 				d.Replayed.Format(time.RFC3339))
 		}
 		return false
 	case r.MaxReplays > 0 && d.Replays >= r.MaxReplays:
-		r.leave(d.ID, fmt.Sprintf("its message was sent back %s and failed each time; cure the cause and raise "+
+		r.leave(d.ID, fmt.Sprintf("its message was sent back %s and failed each time; fix the cause and raise "+
 			"--max-replays", times(d.Replays)))
 		return false
 	}
@@ -236,7 +236,7 @@ func (r *replaying) flush(ctx context.Context) error {
 		_, err = r.cl.producer.Produce(limited, r.a.Config.Kafka.DeadLetters, m)
 	}
 	if err != nil {
-		return fmt.Errorf("%s sent back, but that could not be recorded, so the next replay sends them again: %w",
+		return fmt.Errorf("%s sent back, but this could not be recorded, so the next replay sends them again: %w",
 			app.Count(len(r.record), "dead letter"), err)
 	}
 	r.record = r.record[:0]

@@ -120,7 +120,7 @@ func parseToken(s string) (*token, error) {
 		case Read, Ingest, Admin:
 			t.roles = append(t.roles, r)
 		default:
-			return nil, fmt.Errorf("token %s: found the role %q, want read, ingest, admin, or several with + between them",
+			return nil, fmt.Errorf("token %s: found the role %q, want read, ingest or admin, or several of them joined by +",
 				name, role)
 		}
 	}
@@ -167,7 +167,7 @@ func (o Options) load() (*tokens, error) {
 		}
 		for _, other := range all.list[:i] {
 			if other.text == t.text {
-				return nil, fmt.Errorf("http: tokens %s and %s: found the same token", other.name, t.name)
+				return nil, fmt.Errorf("http: tokens %s and %s are the same; want different tokens", other.name, t.name)
 			}
 		}
 	}
@@ -212,7 +212,7 @@ func (s *tokens) refresh(t *token) {
 		t.text, t.refused = text, ""
 	case t.refused != err.Error():
 		t.refused = err.Error()
-		s.log.Warn("a token file cannot be used; the previous token stays valid", "token", t.name, "error", err)
+		s.log.Warn("cannot use a changed token file; the previous token stays valid", "token", t.name, "error", err)
 	}
 }
 
@@ -244,7 +244,7 @@ func (s *tokens) ofSession(cookie string) (found *token) {
 // Errors of [Listener.Allow].
 var (
 	ErrToken = errors.New("missing or wrong token")
-	ErrRole  = errors.New("the token has not the role")
+	ErrRole  = errors.New("the token does not have the required role")
 )
 
 // denied says why a token may not make a request.

@@ -50,7 +50,7 @@ func (f *Files) Config(log *slog.Logger) *tls.Config {
 	if err != nil {
 		if f.refused != err.Error() {
 			f.refused = err.Error()
-			log.Warn("changed TLS files cannot be used; the previous ones stay in use", "error", err)
+			log.Warn("cannot use changed TLS files; the previous ones stay in use", "error", err)
 		}
 		return f.config
 	}
@@ -128,7 +128,7 @@ func (s *Secret) Get(log *slog.Logger) string {
 		s.text, s.refused = text, ""
 	case s.refused != err.Error():
 		s.refused = err.Error()
-		log.Warn("a changed secret cannot be used; the previous one stays in use", "error", err)
+		log.Warn("cannot use a changed secret; the previous one stays in use", "error", err)
 	}
 	return s.text
 }

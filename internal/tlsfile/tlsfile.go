@@ -89,7 +89,7 @@ func whole(text []byte) error {
 		begun--
 	}
 	if begun > 0 {
-		return errors.New("found a PEM block that does not end or is damaged")
+		return errors.New("found a PEM block that is incomplete or damaged")
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (c *logCheck) storedPartitions() (map[string]int, error) {
 		topic, err := url.PathUnescape(name[:i])
 		n, numErr := strconv.Atoi(name[i+1:])
 		if err != nil || numErr != nil || n < 0 || n >= c.maxPartitions {
-			return nil, fmt.Errorf("%s: found a directory that is not of a partition; move it elsewhere",
+			return nil, fmt.Errorf("%s: found a directory that does not belong to a partition; move it elsewhere",
 				filepath.Join(c.dir, partitionDir, name))
 		}
 		stored[topic] = max(stored[topic], n+1)
@@ -148,7 +148,7 @@ func (c *logCheck) read(name string, v any) (bool, error) {
 func (c *logCheck) setAside(path string, cause error) error {
 	kept := path + ".damaged"
 	c.observer.Count(part, pipeline.EventDamaged, 1)
-	c.log.Error("embedded broker: found a damaged file; it is kept under another name and made anew", "file", path,
+	c.log.Error("embedded broker: found a damaged file; keeping it under another name and writing a new one", "file", path,
 		"kept", kept, "error", cause)
 	return os.Rename(path, kept)
 }
@@ -204,7 +204,7 @@ func (c *logCheck) checkMeta(used bool) error {
 	if !found && !used {
 		return nil // kfake makes it
 	}
-	c.log.Warn("embedded broker: writing a file anew that was missing or damaged",
+	c.log.Warn("embedded broker: rewriting a file that was missing or damaged",
 		"file", filepath.Join(c.dir, metaFile))
 	meta.Version, meta.ClusterID = logVersion, clusterID
 	return c.writeJSON(metaFile, meta)
@@ -227,7 +227,7 @@ func (c *logCheck) checkTopics(stored map[string]int) error {
 			})
 		}
 		if t := &c.topics.Topics[i]; t.Partitions < stored[name] {
-			c.log.Error("embedded broker: the list of topics lacks partitions that have messages; added them",
+			c.log.Error("embedded broker: added partitions with messages that were missing from the list of topics",
 				"topic", name, "partitions", stored[name], "listed", t.Partitions,
 				"file", filepath.Join(c.dir, topicsFile))
 			t.Partitions, changed = stored[name], true

@@ -162,7 +162,7 @@ func (p *partitionCheck) checkSegment(base, limit int64) error {
 		p.report(loss{from: p.next, to: base}, "the segment is missing")
 		p.next = base
 	case base < p.next:
-		return fmt.Errorf("%s: found a segment whose offsets the segment before it has too; move one of them elsewhere",
+		return fmt.Errorf("%s: found a segment that repeats offsets of the segment before it; move one of them elsewhere",
 			p.path(base, ".dat"))
 	default:
 		p.next = base
@@ -386,7 +386,7 @@ func (p *partitionCheck) checkIndex(base int64, want []byte) error {
 		return nil
 	}
 	if !p.changed {
-		p.log.Warn("embedded broker: writing an index anew that was damaged or incomplete", "file", path)
+		p.log.Warn("embedded broker: rewriting an index that was damaged or incomplete", "file", path)
 	}
 	p.changed = true
 	return replace(path, want)

@@ -86,7 +86,7 @@ func (s *storage) fail(text string) {
 	s.failures.Add(1)
 	s.observer.Count(part, pipeline.EventFailed, 1)
 	if !s.broken.Swap(true) {
-		s.log.Error("embedded broker: cannot write to the disk; requests that write are refused until it works again",
+		s.log.Error("embedded broker: cannot write to the disk; refusing requests that write until it works again",
 			"directory", s.dir, "error", text)
 	}
 	select {
@@ -121,11 +121,11 @@ func (s *storage) refusesRecords(r kmsg.Request) bool {
 	if s.full == ok {
 		s.full = !ok
 		if ok {
-			s.log.Info("embedded broker: the disk has space again; messages are accepted", "directory", s.dir,
+			s.log.Info("embedded broker: the disk has space again; accepting messages", "directory", s.dir,
 				"free_bytes", free)
 		} else {
 			s.observer.Count(part, pipeline.EventFailed, 1)
-			s.log.Error("embedded broker: the disk is full; messages are refused until there is space; free some or "+
+			s.log.Error("embedded broker: the disk is full; refusing messages until there is space; free some or "+
 				"lower broker.retention_bytes", "directory", s.dir, "free_bytes", free,
 				"needed_bytes", n+recordReserve)
 		}
@@ -193,7 +193,7 @@ func (b *Broker) mend() {
 				continue
 			}
 			if err := b.reopen(); err != nil {
-				b.storage.log.Error("embedded broker: cannot open the log again after a failed write; trying again",
+				b.storage.log.Error("embedded broker: cannot reopen the log after a failed write; retrying",
 					"directory", b.data, "error", err)
 			}
 		}
@@ -214,7 +214,7 @@ func (b *Broker) reopen() error {
 	}
 	if b.storage.failures.Load() == before {
 		b.storage.broken.Store(false)
-		b.storage.log.Info("embedded broker: the log was opened again; requests are accepted", "directory", b.data)
+		b.storage.log.Info("embedded broker: the log was reopened; accepting requests", "directory", b.data)
 	}
 	return nil
 }

@@ -119,7 +119,7 @@ func (e *deniedError) Error() string {
 	if who == "" {
 		who = "this user"
 	}
-	return fmt.Sprintf("the ACLs of the cluster do not allow %s the operation %s; to grant it: %s", who,
+	return fmt.Sprintf("the ACLs of the cluster do not allow %s the operation %s; grant it with: %s", who,
 		strings.Join(missing, ", "), strings.Join(commands, " && "))
 }
 

@@ -48,7 +48,7 @@ func unknownPartition(err error) bool {
 var errMoved = errors.New("the partition does not exist any more")
 
 // errFenced is the error of a message that was not stored because another process has claimed its source.
-var errFenced = errors.New("another process has claimed the source")
+var errFenced = errors.New("another process has claimed the partition of the volumes")
 
 // sequenceLost reports whether the broker rejected the batch because it has lost the state of our producer ID, for
 // example to retention. A new ID is needed.

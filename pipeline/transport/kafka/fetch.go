@@ -98,7 +98,7 @@ func (r *fetchRequest) exchange(rw io.ReadWriter, ranges versions) (protocol.Mes
 	}
 	version, ok := ranges.pick(kmsg.Fetch, newest)
 	if !ok || version < minFetch {
-		return nil, fmt.Errorf("the broker has the versions %v of the fetch request, want %d to %d (Kafka 0.11 or newer)",
+		return nil, fmt.Errorf("the broker supports versions %v of the fetch request, want %d to %d (Kafka 0.11 or newer)",
 			ranges[kmsg.Fetch], minFetch, newest)
 	}
 	req := r.encode(version)

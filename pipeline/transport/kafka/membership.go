@@ -148,7 +148,7 @@ func (m *member) commit(ctx context.Context, g generation, partition int, offset
 		return m.on.explainGroup(err, m.cfg.group, m.cfg.topic)
 	}
 	if len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
-		return errors.New("commit: the response has another partition")
+		return errors.New("commit: the response is for another partition")
 	}
 	return m.on.explainGroup(kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode), m.cfg.group, m.cfg.topic)
 }

@@ -182,13 +182,13 @@ func (k *Consumer) resume(ctx context.Context, partition int, was commit, last i
 func (k *Consumer) changed(partition int, offset int64, m *moved) {
 	k.observer.Count(k.part, pipeline.EventLogChanged, 1)
 	if m.log == nil {
-		k.client.log.Error("kafka: the log is another one, because the topic was created again; starting from its first "+
-			"message. Messages of the former topic that were not read are lost", "topic", k.cfg.Topic,
+		k.client.log.Error("kafka: the topic was deleted and created again; starting from its first "+
+			"message. Messages of the old topic that were not read are lost", "topic", k.cfg.Topic,
 			"partition", partition, "offset", offset)
 		return
 	}
-	k.client.log.Error("kafka: DATA POSSIBLY LOST: the log was truncated, as by an unclean leader election, and goes on with "+
-		"other messages; continuing where the logs diverge", "topic", k.cfg.Topic, "partition", partition,
+	k.client.log.Error("kafka: DATA POSSIBLY LOST: the log was truncated, for example by an unclean leader "+
+		"election, and has other messages from there on; continuing where the logs diverge", "topic", k.cfg.Topic, "partition", partition,
 		"offset", offset, "continue", m.to)
 }
 

@@ -132,7 +132,7 @@ func TestCertificatesReload(t *testing.T) {
 	var log lines
 	c := open(t, cluster, o, SASLOptions{}, &log)
 	works(t, c)
-	const kept = "changed TLS files cannot be used; the previous ones stay in use"
+	const kept = "cannot use changed TLS files; the previous ones stay in use"
 	for _, half := range []struct{ to, from string }{{o.CAFile, second.File}, {o.CertFile, newCert}, {o.KeyFile, newKey}} {
 		before := must(os.ReadFile(half.to))(t)
 		warned := strings.Count(log.String(), kept)
@@ -180,7 +180,7 @@ func TestPasswordReload(t *testing.T) {
 			works(t, c)
 			write(t, file, nil)
 			works(t, c)
-			if n := strings.Count(log.String(), "a changed secret cannot be used; the previous one stays in use"); n != 1 {
+			if n := strings.Count(log.String(), "cannot use a changed secret; the previous one stays in use"); n != 1 {
 				t.Errorf("found %d warnings in\n%s", n, log.String())
 			}
 			write(t, file, []byte("second-password"))

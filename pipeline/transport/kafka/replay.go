@@ -101,10 +101,10 @@ func (r *replay) one(ctx context.Context, m transport.Message) error {
 
 func (r *replay) send(ctx context.Context, m transport.Message, d transport.DeadLetter) error {
 	if !slices.Contains(r.To, d.Topic) {
-		return fmt.Errorf("found the topic %q, want one of %q", clip.Text(d.Topic), r.To)
+		return fmt.Errorf("its topic is %q, want one of %q", clip.Text(d.Topic), r.To)
 	}
 	if d.Last != 0 || d.Count != 0 {
-		return errors.New("it stands for several messages, which it does not contain")
+		return errors.New("it summarizes several messages and does not contain them")
 	}
 	if err := r.broken[d.Topic]; err != nil {
 		return err

@@ -107,19 +107,20 @@ func (o SASLOptions) Validate() error {
 	switch {
 	case o.Mechanism == noSASL || o.Mechanism == "":
 		if password {
-			return errors.New("mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512")
+			return errors.New("mechanism: found none together with a user or a password, want plain, scram-sha-256 or " +
+				"scram-sha-512")
 		}
 		if token {
-			return errors.New("mechanism: found none with settings for tokens, want oauthbearer")
+			return errors.New("mechanism: found none together with settings for tokens, want oauthbearer")
 		}
 		return nil
 	case o.Mechanism == oauthBearer:
 		if password {
-			return errors.New("user, password, password_file: found them with the mechanism oauthbearer, want none of them")
+			return errors.New("user, password, password_file: found with the mechanism oauthbearer, which uses none of them")
 		}
 		return o.validateToken()
 	case token:
-		return fmt.Errorf("mechanism: found %s with settings for tokens, want oauthbearer", o.Mechanism)
+		return fmt.Errorf("mechanism: found %s together with settings for tokens, want oauthbearer", o.Mechanism)
 	case o.User == "":
 		return fmt.Errorf("user: found %q, want a name for the mechanism %s", o.User, o.Mechanism)
 	case (o.Password == "") == (o.PasswordFile == ""):
@@ -141,7 +142,7 @@ func (o SASLOptions) validateToken() error {
 	client := o.ClientID != "" || o.ClientSecret != "" || o.ClientSecretFile != ""
 	if o.TokenFile != "" {
 		if client || o.TokenCAFile != "" || len(o.Scopes) > 0 || o.Audience != "" {
-			return errors.New("token_file: found it with settings for token_endpoint, want only one of both")
+			return errors.New("token_file, token_endpoint: found settings for both, want one of them")
 		}
 		return nil
 	}
@@ -150,7 +151,7 @@ func (o SASLOptions) validateToken() error {
 		return errors.New("token_endpoint: want an https:// URL without credentials")
 	}
 	if o.ClientID == "" {
-		return errors.New("client_id: want the client identifier for token_endpoint")
+		return errors.New("client_id: want the client ID for token_endpoint")
 	}
 	if (o.ClientSecret == "") == (o.ClientSecretFile == "") {
 		return errors.New("client_secret, client_secret_file: want exactly one of them")

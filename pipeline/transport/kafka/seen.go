@@ -189,8 +189,8 @@ func (d *Deduper) unfenced(err error) {
 	}
 	if err != nil && !d.warned.claims {
 		d.warned.claims = true
-		d.p.client.log.Warn("kafka: going on without protection against two writers; a classification may be stored twice "+
-			"when a partition is taken from a process that still runs. Allow this user to write to transactional IDs that "+
+		d.p.client.log.Warn("kafka: continuing without protection against two writers; a classification may be stored twice "+
+			"when a partition is taken over from a process that still runs. Allow this user to write to transactional IDs that "+
 			"begin with the name of the group", "topic", d.topic, "error", err)
 	}
 }
@@ -274,7 +274,7 @@ func (d *Deduper) poll() {
 		ctx, cancel := context.WithTimeout(d.p.ctx, requestTimeout)
 		defer cancel()
 		if err := d.readAll(ctx, partitions); err != nil && ctx.Err() == nil {
-			d.p.client.log.Debug("kafka: cannot read what others have written", "topic", d.topic, "error", err)
+			d.p.client.log.Debug("kafka: cannot read what other processes have written", "topic", d.topic, "error", err)
 		}
 	})
 }
@@ -304,8 +304,8 @@ func (d *Deduper) compare(ctx context.Context, ends map[int]int64) {
 	defer d.mu.Unlock()
 	if forgotten > 0 && !d.warned.window {
 		d.warned.window = true
-		d.p.client.log.Warn("kafka: the topic holds more messages than are remembered. What is sent again for one of the "+
-			"others is stored a second time. Raise the option window of the sink to cover them", "topic", d.topic,
+		d.p.client.log.Warn("kafka: the topic holds more messages than are remembered. If the volume of an older message is "+
+			"sent again, it is stored a second time. To cover all messages, raise the option window of the sink", "topic", d.topic,
 			"messages", held, "not_remembered", forgotten, "window_per_partition", d.window)
 	}
 }
