@@ -371,7 +371,9 @@ func testRealTransactions(t *testing.T, addr string) {
 	r.settled("transactions")
 	write(40, 50)
 	r.produce("transactions", 50, 60)
-	r.eventually("a line about the transaction", func() bool { return r.log.has("waiting until another program ends its transaction") })
+	r.eventually("a line about the transaction", func() bool {
+		return r.log.has("waiting until another program ends its transaction")
+	})
 	if r.log.has("producer_id=-1") {
 		t.Error("the producer is not named")
 	}

@@ -50,8 +50,8 @@ func connect(ctx context.Context, a *app.Env) (*cluster, error) {
 	return cl.complete(ctx, a)
 }
 
-// dial opens a connection and waits until the cluster answers. start starts the embedded broker. If it returns nil,
-// another process runs that broker.
+// dial opens a connection and waits until the cluster answers. start starts the embedded broker, or returns nil if
+// another process runs it.
 func dial(ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broker, error)) (_ *cluster, err error) {
 	cl := &cluster{drain: a.Config.Pipeline.Drain}
 	defer func() {

@@ -58,8 +58,8 @@ type PartitionReport struct {
 // lookupTime is how long the cluster may take to describe its topics and groups.
 const lookupTime = 30 * time.Second
 
-// Topics describes topics: those of the configuration if there are no names, or with all, those of the cluster. It calls
-// use with a report now and then every interval until ctx ends, or only once if the interval is 0.
+// Topics describes topics: those of the configuration if there are no names, or with all, those of the cluster. It
+// calls use with a report at once and then after every interval until ctx ends, or only once if the interval is 0.
 func Topics(
 	ctx context.Context, a *app.Env, names []string, all bool, every time.Duration, use func(*TopicsReport) error,
 ) error {
@@ -81,8 +81,8 @@ func Topics(
 	})
 }
 
-// repeatedly calls f once, or every interval until ctx ends. Each call has a limited time. The end of ctx is no error
-// with an interval.
+// repeatedly calls f once if the interval is 0, or else after every interval until ctx ends. Each call has a time
+// limit. With an interval, the end of ctx is not an error.
 func repeatedly(ctx context.Context, every time.Duration, f func(context.Context) error) error {
 	for {
 		limited, cancel := context.WithTimeoutCause(ctx, lookupTime, fmt.Errorf("no answer within %v", lookupTime))
@@ -269,9 +269,9 @@ type LagOfPart struct {
 	Warning       string   `json:"warning,omitempty"`
 }
 
-// Lag describes how far groups are behind: the given ones or, without names, kafka.group and all others that read topics
-// of the configuration. It calls use with a report now and then every interval until ctx ends, or only once if the
-// interval is 0.
+// Lag describes how far groups are behind: the given ones or, without names, kafka.group and all others that read
+// topics of the configuration. It calls use with a report at once and after every interval until ctx ends, or only
+// once if the interval is 0.
 func Lag(ctx context.Context, a *app.Env, names []string, every time.Duration, use func(*LagReport) error) error {
 	return looking(ctx, a, func(client *kafka.Client) error {
 		return repeatedly(ctx, every, func(ctx context.Context) error {

@@ -16,12 +16,12 @@ import (
 
 // ReplayOptions say which dead letters are sent back, and how.
 type ReplayOptions struct {
-	// Filter selects dead letters. Without IDs, those whose item never was a message are left out silently.
+	// Filter selects dead letters. Without IDs, those whose item was never a message are left out silently.
 	Filter LetterFilter
 	// Again sends those that were sent back before, too.
 	Again bool
-	// MaxReplays is how often a message may be sent back: one that always fails must not go round for ever. 0 stands for
-	// no limit.
+	// MaxReplays is how often a message may be sent back, so that one that always fails is not sent back for ever. 0
+	// stands for no limit.
 	MaxReplays int
 	// Rate is the maximum number of messages per second. 0 stands for no limit.
 	Rate float64
@@ -54,8 +54,8 @@ const (
 )
 
 // Replay sends dead letters back to their topic. It sends them only to kafka.volumes and kafka.replay_topics. A dead
-// letter that cannot be sent, an ID that does not exist or was sent back before, and one whose item never was a message,
-// are errors beside the result.
+// letter that cannot be sent is an error beside the result, and so is an ID that does not exist, was sent back
+// before, or belongs to an item that was never a message.
 func Replay(ctx context.Context, a *app.Env, o ReplayOptions) (r *Replayed, err error) {
 	var problems error
 	err = withCluster(ctx, a, func(cl *cluster) error {
@@ -84,7 +84,7 @@ type replaying struct {
 	recorded time.Time
 }
 
-// replay is Replay with a connection. It returns the problems with dead letters apart from other errors.
+// replay is Replay with a connection. It returns problems with single dead letters separately from other errors.
 func replay(ctx context.Context, a *app.Env, cl *cluster, o ReplayOptions) (r *Replayed, bad, err error) {
 	run := &replaying{
 		ReplayOptions: o, a: a, cl: cl, problems: map[string]string{}, start: time.Now(), recorded: time.Now(),
@@ -194,7 +194,7 @@ func (r *replaying) leave(id, reason string) {
 	}
 }
 
-// wait holds the rate.
+// wait waits as long as the rate requires.
 func (r *replaying) wait(ctx context.Context) error {
 	if r.Rate <= 0 {
 		return nil

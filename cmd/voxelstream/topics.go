@@ -102,8 +102,8 @@ func (c *cli) lag() *cobra.Command {
 	return cmd
 }
 
-// watched presents a report. If it is one of many, it replaces the one before on a terminal, and elsewhere begins with
-// its time.
+// watched presents a report. If it is one of many, it replaces the previous one on a terminal; elsewhere it begins
+// with its time.
 func watched[T any](c *cli, many bool, r *T, text func(io.Writer, *T)) error {
 	if !many || c.json {
 		return present(c, r, text)

@@ -120,13 +120,14 @@ func (l *Listener) Handle(pattern string, h http.Handler) {
 // Addr returns HOST:PORT. The part must have started.
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
-// TLS returns the encryption of the listener, for listeners of other protocols, or nil. The part must have started.
+// TLS returns the TLS configuration of the listener, for listeners of other protocols. It is nil without TLS. The
+// part must have started.
 func (l *Listener) TLS() *tls.Config { return l.server.TLSConfig.Clone() }
 
 // Authenticated reports whether requests must carry a token. The part must have started.
 func (l *Listener) Authenticated() bool { return l.tokens.any() }
 
-// Allow returns nil if a token may do what the roles may do, for listeners of other protocols. Otherwise the error wraps
+// Allow returns nil if a token has one of the roles, for listeners of other protocols. Otherwise the error wraps
 // ErrToken or ErrRole. The part must have started.
 func (l *Listener) Allow(text string, roles ...Role) error {
 	if !l.tokens.any() {

@@ -17,7 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/tlsfile"
 )
 
-// Role is what the holder of a token may do.
+// Role says what the holder of a token may do.
 type Role string
 
 // The roles. Admin may do everything. The others do not include each other: a camera that sends volumes need not see
@@ -186,8 +186,8 @@ type tokens struct {
 // reread is how long the tokens of files are used before the files are read again.
 const reread = time.Second
 
-// current returns the tokens that the files have now. A file that cannot be read keeps its previous token, and that is
-// logged once.
+// current returns the tokens that are in the files now. If a file cannot be read, its previous token stays valid, and
+// the error is logged once.
 func (s *tokens) current() []token {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,7 +219,7 @@ func (s *tokens) refresh(t *token) {
 // any reports whether a request needs a token.
 func (s *tokens) any() bool { return len(s.list) > 0 }
 
-// find returns the token with a text, or nil. The time does not depend on which token it resembles.
+// find returns the token with a text, or nil. Its running time does not depend on which token the text resembles.
 func (s *tokens) find(text string) (found *token) {
 	list := s.current()
 	for i := range list {

@@ -222,8 +222,8 @@ func frame(out []byte, b *Batch) []byte {
 	return out
 }
 
-// follow looks at what others have done to the journal since the last write. If it was renamed or removed, its rows are
-// in no file that the next start finds, so they are written to a new one.
+// follow checks what other programs have done to the journal since the last write. If it was renamed or removed, the
+// next start would not find its rows, so they are written to a new journal.
 func (j *journal) follow() error {
 	info, err := j.file.Stat()
 	if err != nil {

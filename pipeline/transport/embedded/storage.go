@@ -22,10 +22,10 @@ const (
 	metadataReserve = 2 << 20
 )
 
-// storage knows whether the disk takes what kfake writes. kfake answers a producer that repeats a batch whose write has
-// failed as if the batch were stored, and it ignores errors when it writes topics, offsets and producer IDs. So requests
-// are refused before the disk is full. If a write fails all the same, everything that writes is refused until the log
-// has been read again.
+// storage tracks whether kfake can write to the disk. When the write of a batch has failed and the producer repeats
+// the batch, kfake answers as if it were stored. It also ignores errors when it writes topics, offsets and producer
+// IDs. So requests are refused before the disk is full. If a write fails nevertheless, all requests that write are
+// refused until the log has been read again.
 type storage struct {
 	dir      string
 	log      *slog.Logger
@@ -95,8 +95,8 @@ func (s *storage) fail(text string) {
 	}
 }
 
-// room reports whether n more bytes can be written and reserve bytes remain. If the file system does not tell, there is
-// room.
+// room reports whether n more bytes can be written while reserve bytes stay free. If the free space is unknown, it
+// returns true.
 func (s *storage) room(n, reserve int64) (free int64, ok bool) {
 	free, err := s.free(s.dir)
 	return free, err != nil || free >= n+reserve
@@ -173,8 +173,8 @@ const (
 	maxPause   = 30 * time.Second
 )
 
-// mend reads the log again after failed writes, as soon as there is space. Files then hold what was acknowledged, and
-// kfake knows what they hold.
+// mend reads the log again after failed writes, as soon as there is space. Then the files hold what was acknowledged,
+// and the state of kfake agrees with them.
 func (b *Broker) mend() {
 	for {
 		select {

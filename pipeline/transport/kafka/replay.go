@@ -38,9 +38,10 @@ type ReplayConfig struct {
 const replayTime = 30 * time.Second
 
 // Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It reads
-// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognised as
-// a duplicate, and count their replays in a header. A dead letter without its value is replaced by the message itself, if
-// that is still on its topic. What cannot be sent is left, and the next one is sent.
+// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognised
+// as a duplicate, and count their replays in a header. If the value of a dead letter was left out, the original
+// message is sent instead, if it is still on its topic. A dead letter that cannot be sent is left, and the next one
+// is sent.
 func (c *Client) Replay(ctx context.Context, p *Producer, r ReplayConfig) (int, error) {
 	from, to, err := c.Bounds(ctx, r.Topic)
 	if err != nil {

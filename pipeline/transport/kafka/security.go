@@ -52,7 +52,7 @@ func (o TLSOptions) Load() (*TLS, error) {
 	return &TLS{files: files, serverName: o.ServerName}, nil
 }
 
-// TLS encrypts connections. Each connection uses the certificates that the files have then.
+// TLS encrypts connections. Each connection uses the certificates that are in the files when it is opened.
 type TLS struct {
 	files      *tlsfile.Files
 	serverName string
@@ -202,7 +202,7 @@ type SASL struct {
 	subject    *atomic.Pointer[string] // of the last token, if it is a JSON Web Token
 }
 
-// Unencrypted reports whether the mechanism sends the password or token as it is.
+// Unencrypted reports whether the mechanism sends the password or token unencrypted.
 func (s *SASL) Unencrypted() bool { return s.name == "plain" || s.name == oauthBearer }
 
 // String returns the mechanism and the user, without the password.

@@ -8,7 +8,7 @@ import (
 // stallPatience is how long a reader waits for something below the end of a log before it says so.
 const stallPatience = 2 * time.Second
 
-// stall notices a reader that gets nothing although the log goes on, and logs it once.
+// stall detects a reader that gets nothing although the log continues, and logs it once.
 type stall struct {
 	at     int64 // the offset that is waited for
 	since  time.Time
