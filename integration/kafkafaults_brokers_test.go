@@ -152,7 +152,7 @@ func killCoordinator(t *trial) {
 	t.finish()
 }
 
-// uncleanElection lets a topic with two replicas lose the one that leads, while the other has missed messages.
+// uncleanElection makes a topic with two replicas lose its leader while the other replica lacks messages.
 func uncleanElection(t *trial) {
 	t.w.set("kafka.session_timeout", "5m") // so that the member is still one when it is thawed
 	t.partitions = 1

@@ -99,7 +99,7 @@ func freezeMember(t *trial) {
 	t.finish()
 }
 
-// cuttable makes a member that a network is between.
+// cuttable makes a member that reaches the brokers through a network that can be cut.
 func (t *trial) cuttable() (*member, *network) {
 	t.Helper()
 	m := t.prepare()

@@ -67,7 +67,7 @@ func fillSinkDisk(t *trial) {
 	t.wantLines(must(os.ReadFile(m.lines))(t), 0)
 }
 
-// wantLines wants each volume in JSON lines, and no more than so many repeats.
+// wantLines checks that each volume is in the JSON lines, with at most the given number of repeats.
 func (t *trial) wantLines(b []byte, repeats int) {
 	t.Helper()
 	if n := bytes.Count(b, []byte{0}); n > 0 {
@@ -96,8 +96,8 @@ func (t *trial) wantLines(b []byte, repeats int) {
 	}
 }
 
-// copyTruncate moves the lines of a file away as logrotate's copytruncate does. The member is stopped meanwhile, because
-// what is written between the copy and the truncation is lost for certain.
+// copyTruncate moves the lines of a file away as logrotate's copytruncate does. The member is stopped during this,
+// because lines that are written between the copy and the truncation are always lost.
 func copyTruncate(t *trial, m *member) []byte {
 	m.freeze()
 	b := must(os.ReadFile(m.lines))(t)
@@ -115,7 +115,8 @@ func rename(t *trial, m *member) []byte {
 	return b
 }
 
-// rotate rotates the file of a member, and wants each volume in one of the files. Each rotation may repeat some lines.
+// rotate rotates the file of a member, and checks that each volume is in one of the files. Each rotation may repeat
+// some lines.
 func rotate(t *trial, away func(*trial, *member) []byte, repeats int) {
 	const rotations = 3
 	t.topics()

@@ -17,7 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// The sizes of clusters that a case is for.
+// The kinds of clusters on which a case runs.
 const (
 	onEmbedded = 1 << iota
 	onOne
@@ -233,5 +233,5 @@ func (t *trial) some(count int, members ...*member) {
 	}
 }
 
-// patience is how long something may take that takes a moment.
+// patience is the time limit for steps that normally take a moment.
 const patience = testenv.Patience

@@ -163,7 +163,7 @@ func deleteDeadLetters(t *trial) {
 	t.finish()
 }
 
-// refused waits until a member says something, and wants it to end with an error or to go on saying so.
+// refused waits until a member logs something. The member must then exit with an error, or keep logging it.
 func (m *member) refused(texts ...string) {
 	m.t.Helper()
 	deadline := time.Now().Add(time.Minute)

@@ -393,8 +393,8 @@ func testRealTransactions(t *testing.T, addr string) {
 	}
 }
 
-// TestRealTruncated lets a replica lead that has not got all messages, while a member lives and while none does. The
-// messages that take the place of others must be read.
+// TestRealTruncated makes a replica the leader that lacks messages, once while a member runs and once while none
+// does. The messages that take the offsets of the lost ones must be read.
 func TestRealTruncated(t *testing.T) {
 	needRealKafka(t)
 	const common = "node.id=%d\nunclean.leader.election.enable=true\n"

@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// TestTopicWarnings: what an operator should look at, and nothing else.
+// TestTopicWarnings: each problem of a topic gives its warning, and no other.
 func TestTopicWarnings(t *testing.T) {
 	a := apptest.New(t)
 	now := time.Now()

@@ -69,7 +69,7 @@ func messages(t *testing.T, b *embedded.Broker, topic string) map[int64]bool {
 	return got
 }
 
-// copyDir copies what a process that is killed leaves behind.
+// copyDir copies the files of a running broker, as they would be if it were killed.
 func copyDir(t *testing.T, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")

@@ -96,8 +96,8 @@ func numbers(from, to int) (out []string) {
 	return out
 }
 
-// TestRecreated deletes the topic while a member lives, and between two starts, and creates it again with more messages.
-// All of them must be consumed, and the lag must not be 0 before.
+// TestRecreated deletes the topic, once while a member runs and once between two starts, and creates it again with
+// more messages. All of them must be consumed, and the lag must not be 0 before.
 func TestRecreated(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		t.Run(fmt.Sprintf("alive %v", alive), func(t *testing.T) {
@@ -165,8 +165,8 @@ func TestRecreated(t *testing.T) {
 	}
 }
 
-// TestTruncated lets the broker say that its log has diverged, to a running member and to one that starts. It must
-// continue where the logs diverge.
+// TestTruncated makes the broker report a diverged log, once to a running member and once to one that starts. The
+// member must continue where the logs diverge.
 func TestTruncated(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		t.Run(fmt.Sprintf("alive %v", alive), func(t *testing.T) {
@@ -238,7 +238,7 @@ func divergeAtStart(broker *kfake.Cluster, end int64) {
 	})
 }
 
-// TestDeleted checks that a member whose topic is deleted says so, and continues when it is created again.
+// TestDeleted checks that a member reports that its topic was deleted, and continues when it is created again.
 func TestDeleted(t *testing.T) {
 	broker, _, p := fake(t, 1, "t")
 	c, l := logged(t, broker.ListenAddrs(), nil)

@@ -102,7 +102,7 @@ func copyFile(t *testing.T, to, from string, part float64) {
 }
 
 // TestCertificatesReload renews the broker's and the client's certificates, under new authorities, while a client
-// lives. Half a file changes nothing.
+// runs. A half-written file changes nothing.
 func TestCertificatesReload(t *testing.T) {
 	first, second := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	var broker atomic.Pointer[tls.Config]
@@ -165,7 +165,7 @@ func TestCertificatesReload(t *testing.T) {
 	works(t, c)
 }
 
-// TestPasswordReload changes the password of a user while a client lives.
+// TestPasswordReload changes the password of a user while a client runs.
 func TestPasswordReload(t *testing.T) {
 	const user = "voxel"
 	for mechanism, name := range map[string]string{
@@ -228,7 +228,7 @@ func bearerBroker(t *testing.T, valid func(message string) bool) *kfake.Cluster 
 	return cluster
 }
 
-// TestTokenFile: the token is read anew for each connection, and the message is that of RFC 7628.
+// TestTokenFile: the token is read again for each connection, and the message is that of RFC 7628.
 func TestTokenFile(t *testing.T) {
 	const head, tail = "n,,\x01auth=Bearer ", "\x01logicalCluster=lkc-1\x01\x01"
 	var want atomic.Value
