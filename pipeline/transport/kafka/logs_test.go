@@ -361,7 +361,7 @@ func TestTransactions(t *testing.T) {
 	produce(t, p, 9, 10)
 	began := time.Now()
 	before := fetches.Load()
-	eventually(t, "a line about the transaction", func() bool { return l.count("end of a transaction") > 0 })
+	eventually(t, "a line about the transaction", func() bool { return l.count("ends its transaction") > 0 })
 	if n, most := fetches.Load()-before, int64(time.Since(began)/readerWait)+5; n > most {
 		t.Errorf("%d fetches while it waited, want at most %d", n, most)
 	}
@@ -374,7 +374,7 @@ func TestTransactions(t *testing.T) {
 		t.Errorf("read %v", got)
 	}
 	settled(t, c)
-	if n := l.count("end of a transaction"); n != 1 {
+	if n := l.count("ends its transaction"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	produce(t, p, 10, 11) // after two messages and the end of the transaction
