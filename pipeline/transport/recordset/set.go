@@ -26,7 +26,8 @@ type Source struct {
 	// From is the first offset that is wanted. A set may begin before it.
 	From int64
 	// End is the offset after the last one of the partition that may be read: its high watermark, or the last stable
-	// offset. It bounds the offsets that a batch claims for itself.
+	// offset. It bounds the offsets that a batch claims for itself. Batches from there on are not part of the set: brokers
+	// look for the end before they read, so that a batch that is appended at that moment follows.
 	End int64
 	// Limit is the maximum size of a batch in bytes, as stored and decompressed.
 	Limit int64
@@ -119,7 +120,7 @@ func New(s Source, raw []byte) (*Set, error) {
 			b.base = set.next
 			b.end = b.base + 1
 			at = len(raw)
-		case b.size > int64(len(raw)-at) && at > 0:
+		case b.base >= s.End, b.size > int64(len(raw)-at) && at > 0:
 			at = len(raw) // it is fetched again
 			continue
 		case b.size > int64(len(raw)-at) && s.Rest == nil:

@@ -225,6 +225,15 @@ func TestOffsets(t *testing.T) {
 		{"a last offset behind the end", []recordtest.Batch{
 			{Base: 5, Count: 1, Last: 1 << 30, Records: r(0)},
 		}, 0, []int64{5}, 50},
+		{"batches that were appended after the end was looked for", []recordtest.Batch{
+			{Base: 49, Count: 1, Records: r(0)},
+			{Base: 50, Count: 2, Last: 1, Records: slices.Concat(r(0), r(1))},
+			{Base: 52, Count: 1, Records: r(0)},
+		}, 49, []int64{49}, 50},
+		{"only such batches", []recordtest.Batch{
+			{Base: 50, Count: 2, Last: 1, Records: slices.Concat(r(0), r(1))},
+			{Base: 52, Count: 1, Records: r(0)},
+		}, 50, nil, 50},
 		{"a batch that is not wanted at all", []recordtest.Batch{
 			{Base: 5, Count: 1, Records: r(0)},
 			{Base: 6, Count: 1, Records: r(0)},
@@ -319,7 +328,7 @@ func TestPart(t *testing.T) {
 func TestIncomplete(t *testing.T) {
 	raw := compressed(0)
 	for _, n := range []int{17, 30, 61, len(raw) - 1} {
-		_, err := recordset.New(recordset.Source{Limit: limit}, raw[:n])
+		_, err := recordset.New(recordset.Source{End: 1000, Limit: limit}, raw[:n])
 		if !errors.Is(err, recordset.ErrIncomplete) {
 			t.Errorf("%d bytes: %v", n, err)
 		}
