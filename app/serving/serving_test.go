@@ -258,27 +258,33 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestTLS: with the certificate of the HTTP listener, gRPC is encrypted and refuses connections that are not.
+// TestTLS: with the certificate of the HTTP listener, gRPC is encrypted and refuses connections that are not. Without
+// one, it is not encrypted.
 func TestTLS(t *testing.T) {
 	ours := testenv.NewAuthority(t)
 	cert, key := ours.Issue("models.example")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	address := func() string {
+		t.Helper()
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := free.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return free.Addr().String()
 	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
-	url, _ := start(t, "http.cert_file", cert, "http.key_file", key, "serve.grpc", address)
+	encrypted, plain := address(), address()
+	url, _ := start(t, "http.cert_file", cert, "http.key_file", key, "serve.grpc", encrypted)
 	if !strings.HasPrefix(url, "https://") {
 		t.Errorf("found %s, want https", url)
 	}
+	start(t, "serve.grpc", plain)
 	trusted, err := credentials.NewClientTLSFromFile(ours.File, "models.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	live := func(c credentials.TransportCredentials, wait bool) error {
+	live := func(address string, c credentials.TransportCredentials, wait bool) error {
 		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(c))
 		if err != nil {
 			t.Fatal(err)
@@ -293,11 +299,14 @@ func TestTLS(t *testing.T) {
 		}
 		return err
 	}
-	if err := live(trusted, true); err != nil {
+	if err := live(encrypted, trusted, true); err != nil {
 		t.Errorf("with TLS: %v", err)
 	}
-	if err := live(insecure.NewCredentials(), false); err == nil {
+	if err := live(encrypted, insecure.NewCredentials(), false); err == nil {
 		t.Error("a call without TLS was answered")
+	}
+	if err := live(plain, insecure.NewCredentials(), true); err != nil {
+		t.Errorf("without TLS: %v", err)
 	}
 }
 

@@ -58,13 +58,13 @@ func (o Options) Validate() error {
 			problems = append(problems, fmt.Errorf("tokens: %w", err))
 		}
 	}
-	if err := o.tls().Validate(); err != nil {
+	if err := o.files().Validate(); err != nil {
 		problems = append(problems, err)
 	}
 	return errors.Join(problems...)
 }
 
-func (o Options) tls() *tlsfile.Options {
+func (o Options) files() *tlsfile.Options {
 	return &tlsfile.Options{CertFile: o.CertFile, KeyFile: o.KeyFile}
 }
 
@@ -94,6 +94,7 @@ type Listener struct {
 	cancel context.CancelFunc // ends the contexts of all requests
 	tokens *tokens            // one of which requests must carry, if there are any
 	random string             // the token that was made by start
+	tls    *tls.Config        // nil without encryption; the server changes its own
 }
 
 // NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to
@@ -122,7 +123,7 @@ func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
 // TLS returns the TLS configuration of the listener, for listeners of other protocols. It is nil without TLS. The
 // part must have started.
-func (l *Listener) TLS() *tls.Config { return l.server.TLSConfig.Clone() }
+func (l *Listener) TLS() *tls.Config { return l.tls.Clone() }
 
 // Authenticated reports whether requests must carry a token. The part must have started.
 func (l *Listener) Authenticated() bool { return l.tokens.any() }
@@ -186,13 +187,12 @@ func (l *Listener) start(ctx context.Context) error {
 		return err
 	}
 	l.tokens.log = l.log
-	var encryption *tls.Config
 	if l.o.CertFile != "" {
-		files, err := l.o.tls().Open()
+		files, err := l.o.files().Open()
 		if err != nil {
 			return fmt.Errorf("http.%w", err)
 		}
-		encryption = files.Server(l.log)
+		l.tls = files.Server(l.log)
 	}
 	var lc net.ListenConfig
 	if l.socket, err = lc.Listen(ctx, "tcp", address); err != nil {
@@ -222,7 +222,7 @@ func (l *Listener) start(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	l.server = &http.Server{
-		Handler: newGuard(l.mux, l.tokens, port, encryption != nil, host), TLSConfig: encryption,
+		Handler: newGuard(l.mux, l.tokens, port, l.tls != nil, host), TLSConfig: l.tls.Clone(),
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader,
@@ -237,7 +237,7 @@ func (l *Listener) run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	socket := conns.Process().Listen(l.socket, l.server, l.log, nil)
 	go func() {
-		if l.server.TLSConfig != nil {
+		if l.tls != nil {
 			failed <- l.server.ServeTLS(socket, "", "")
 			return
 		}
