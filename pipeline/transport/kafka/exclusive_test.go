@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/internal/testenv"
+	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -138,6 +139,29 @@ func TestExclusiveRefusesOthers(t *testing.T) {
 	}
 	if err := s.Commit(t.Context(), []int64{0, 0}); !errors.Is(err, errNotExclusive) {
 		t.Errorf("with another member: got %v", err)
+	}
+}
+
+// TestExclusivePartitionsAdded adds partitions to the topic. The consumer goes on with those that it has.
+func TestExclusivePartitionsAdded(t *testing.T) {
+	_, c, _ := fake(t, 1, "t")
+	s := exclusive(t, c, "t")
+	res, err := c.kafka.CreatePartitions(t.Context(), &kafkago.CreatePartitionsRequest{
+		Topics: []kafkago.TopicPartitionsConfig{{Name: "t", Count: 3}},
+	})
+	if err == nil {
+		err = res.Errors["t"]
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.owned) == 3
+	})
+	if err := s.Commit(t.Context(), []int64{0}); err != nil {
+		t.Error(err)
 	}
 }
 
