@@ -191,3 +191,20 @@ func TestRange(t *testing.T) {
 		}
 	}
 }
+
+// TestRangeGoesOn reads a part of a batch. The next offset is the one behind that part, although the broker has sent the
+// whole batch: otherwise Records, which follows a topic, would leave out what was added after it had looked up the end.
+func TestRangeGoesOn(t *testing.T) {
+	_, c, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+		t.Fatal(err)
+	}
+	from, count := int64(0), 0
+	for _, to := range []int64{3, 7, 10} {
+		var err error
+		from, err = c.readRange(t.Context(), "t", 0, from, to, func(transport.Message) bool { count++; return true })
+		if err != nil || from != to || count != int(to) {
+			t.Fatalf("found %d messages up to offset %d, next %d, %v", count, to, from, err)
+		}
+	}
+}

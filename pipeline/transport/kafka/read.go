@@ -236,7 +236,7 @@ func (c *Client) readLocation(
 			}
 			from.epoch = noEpoch // it was compared
 		}
-		from.offset = next
+		from.offset = min(next, to) // a set may go on behind to, where nothing was yielded
 	}
 	return from.offset, nil
 }
