@@ -92,6 +92,7 @@ type Listener struct {
 	server *http.Server
 	socket net.Listener
 	cancel context.CancelFunc // ends the contexts of all requests
+	tls    *tls.Config        // nil without a certificate
 	tokens *tokens            // one of which requests must carry, if there are any
 	random string             // the token that was made by start
 }
@@ -121,7 +122,7 @@ func (l *Listener) Handle(pattern string, h http.Handler) {
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
 // TLS returns the encryption of the listener, for listeners of other protocols, or nil. The part must have started.
-func (l *Listener) TLS() *tls.Config { return l.server.TLSConfig.Clone() }
+func (l *Listener) TLS() *tls.Config { return l.tls.Clone() }
 
 // Authenticated reports whether requests must carry a token. The part must have started.
 func (l *Listener) Authenticated() bool { return l.tokens.any() }
@@ -185,13 +186,12 @@ func (l *Listener) start(ctx context.Context) error {
 		return err
 	}
 	l.tokens.log = l.log
-	var encryption *tls.Config
 	if l.o.CertFile != "" {
 		files, err := l.o.tls().Open()
 		if err != nil {
 			return fmt.Errorf("http.%w", err)
 		}
-		encryption = files.Server(l.log)
+		l.tls = files.Server(l.log)
 	}
 	var lc net.ListenConfig
 	if l.socket, err = lc.Listen(ctx, "tcp", address); err != nil {
@@ -221,7 +221,8 @@ func (l *Listener) start(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	l.server = &http.Server{
-		Handler: newGuard(l.mux, l.tokens, port, encryption != nil, host), TLSConfig: encryption,
+		Handler: newGuard(l.mux, l.tokens, port, l.tls != nil, host),
+		TLSConfig:         l.tls.Clone(), // Serve adds the protocols of HTTP to it
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
 		MaxHeaderBytes: maxHeader,
@@ -236,7 +237,7 @@ func (l *Listener) run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	socket := conns.Process().Listen(l.socket, l.server, l.log, nil)
 	go func() {
-		if l.server.TLSConfig != nil {
+		if l.tls != nil {
 			failed <- l.server.ServeTLS(socket, "", "")
 			return
 		}
