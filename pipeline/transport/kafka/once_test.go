@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"os"
@@ -708,6 +709,59 @@ func TestUnique(t *testing.T) {
 	read(0)
 	if count != 400 {
 		t.Errorf("read %d events, want 400", count)
+	}
+}
+
+// TestFollowReplaced deletes a topic and creates it again while it is read. Its messages must not be left out silently.
+func TestFollowReplaced(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		read func(c *Client, topic string) iter.Seq2[transport.Message, error]
+		from int64
+	}{
+		{"unique", func(c *Client, topic string) iter.Seq2[transport.Message, error] {
+			return c.Unique(t.Context(), topic, UniqueConfig{Follow: true})
+		}, 0},
+		{"unique later", func(c *Client, topic string) iter.Seq2[transport.Message, error] {
+			return c.Unique(t.Context(), topic, UniqueConfig{From: map[int]int64{0: 50}})
+		}, 50},
+		{"records", func(c *Client, topic string) iter.Seq2[transport.Message, error] {
+			return c.Records(t.Context(), topic, true)
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl := newCluster(t, 1)
+			cl.onlyFake() // a real one needs more time for the second topic
+			again := func(n int) {
+				t.Helper()
+				if n < 100 {
+					cl.deleteTopic()
+					if err := cl.client.EnsureTopics(t.Context(), Topic{Name: cl.topic, Partitions: 1}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := cl.p.Produce(t.Context(), cl.topic, events(0, 0, n)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			again(100)
+			if c.from > 0 {
+				again(10)
+			}
+			count := 0
+			var last error
+			for _, err := range c.read(cl.client, cl.topic) {
+				if last = err; err != nil {
+					break
+				}
+				if count++; count == 100 {
+					again(10)
+				}
+			}
+			if !errors.Is(last, errReplaced) {
+				t.Errorf("found %v after %d messages, want the error for another log", last, count)
+			}
+		})
 	}
 }
 

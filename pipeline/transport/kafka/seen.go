@@ -153,11 +153,12 @@ func (d *Deduper) renew(ctx context.Context, s *source, name string, partitions 
 		return nil, err
 	}
 	partitions = len(queues)
-	if !d.refused() {
+	refused := d.refused()
+	if !refused {
 		c, err = d.p.makeClaim(ctx, name, d.topic, partitions)
 	}
 	switch {
-	case d.refused(), errors.Is(err, errNoClaims):
+	case refused, errors.Is(err, errNoClaims):
 		c = &claim{source: name, producer: noProducer, made: time.Now()}
 		d.unfenced(err)
 	case err != nil:
