@@ -221,7 +221,7 @@ func (l *Listener) start(ctx context.Context) error {
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l.cancel = cancel
 	l.server = &http.Server{
-		Handler: newGuard(l.mux, l.tokens, port, l.tls != nil, host),
+		Handler:           newGuard(l.mux, l.tokens, port, l.tls != nil, host),
 		TLSConfig:         l.tls.Clone(), // Serve adds the protocols of HTTP to it
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: writeTime, IdleTimeout: idleTime,
