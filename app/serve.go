@@ -23,7 +23,7 @@ const stopTime = 30 * time.Second
 func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) error) error {
 	b := ReadBuild()
 	env := *a
-	tracer, end, err := telemetry.NewTracer(ctx, a.Config.Telemetry.Traces, b.Version)
+	tracer, end, err := telemetry.NewTracer(ctx, a.Config.Telemetry.Traces, b.Version, a.Log)
 	if err != nil {
 		return err
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -51,11 +54,15 @@ func (o TraceOptions) enabled() bool {
 const flushTime = 5 * time.Second
 
 // NewTracer returns a tracer, and a function that sends the last spans and ends it. The tracer is nil if traces are off.
-// Spans are sent in the background; if the receiver fails or is too slow, they are dropped.
-func NewTracer(ctx context.Context, o TraceOptions, version string) (pipeline.Tracer, func() error, error) {
+// Spans are sent in the background; if the receiver fails or is too slow, they are dropped. The 1st, 2nd, 4th, 8th, ...
+// failure is logged.
+func NewTracer(
+	ctx context.Context, o TraceOptions, version string, log *slog.Logger,
+) (pipeline.Tracer, func() error, error) {
 	if !o.enabled() {
 		return nil, func() error { return nil }, nil
 	}
+	otel.SetErrorHandler(&failures{log: log}) // the default writes to the standard error output, each time
 	var to []otlptracehttp.Option
 	if o.Endpoint != "" {
 		u, err := url.Parse(o.Endpoint)
@@ -88,6 +95,19 @@ func NewTracer(ctx context.Context, o TraceOptions, version string) (pipeline.Tr
 		return provider.Shutdown(ctx)
 	}
 	return tracer{provider.Tracer("github.com/voxelstream/voxelstream")}, end, nil
+}
+
+// failures logs errors of the library.
+type failures struct {
+	log *slog.Logger
+	n   atomic.Int64
+}
+
+// Handle implements otel.ErrorHandler.
+func (f *failures) Handle(err error) {
+	if n := f.n.Add(1); n&(n-1) == 0 {
+		f.log.Warn("traces: spans were not sent", "failures", n, "error", err)
+	}
 }
 
 type tracer struct{ to trace.Tracer }

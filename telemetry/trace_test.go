@@ -1,7 +1,9 @@
 package telemetry
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -29,7 +31,7 @@ func TestTracesAreOff(t *testing.T) {
 		} {
 			t.Setenv(name, c.env[name])
 		}
-		tracer, end, err := NewTracer(t.Context(), c.o, "test")
+		tracer, end, err := NewTracer(t.Context(), c.o, "test", slog.Default())
 		if err != nil || (tracer != nil) != c.want {
 			t.Errorf("%+v: found %v, %v", c, tracer, err)
 		}
@@ -72,7 +74,8 @@ func TestSpans(t *testing.T) {
 		{1, "no trace", "01", 1},
 	} {
 		sent.Store(0)
-		tracer, end, err := NewTracer(t.Context(), TraceOptions{Endpoint: server.URL, SampleRatio: c.ratio}, "test")
+		tracer, end, err := NewTracer(t.Context(), TraceOptions{Endpoint: server.URL, SampleRatio: c.ratio}, "test",
+			slog.Default())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,5 +92,26 @@ func TestSpans(t *testing.T) {
 		if n := sent.Load(); n != c.sent {
 			t.Errorf("%+v: sent %d", c, n)
 		}
+	}
+}
+
+// TestSpansNotSent: a receiver that refuses spans is reported in the log, where it is seen, and not for each of them.
+func TestSpansNotSent(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	defer server.Close()
+	var said bytes.Buffer
+	tracer, end, err := NewTracer(t.Context(), TraceOptions{Endpoint: server.URL, SampleRatio: 1}, "test",
+		slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer.Start("x", "", nil).End(nil)
+	if err := end(); err != nil {
+		t.Error(err)
+	}
+	if text := said.String(); strings.Count(text, "\n") != 1 || !strings.Contains(text, "traces: spans were not sent") {
+		t.Errorf("the log says %q", text)
 	}
 }

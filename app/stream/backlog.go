@@ -28,10 +28,11 @@ const backlogPoll = 50 * time.Millisecond
 // backlogOf returns a backlog for the group on the volumes topic. Half of the retention size of a partition may be
 // unread.
 func backlogOf(a *app.Env, cl *cluster, alone bool) *backlog {
+	lags := lags{env: a, client: cl.client}
 	return &backlog{
 		limit: int64(a.Config.Broker.RetentionBytes) / 2, alone: alone,
 		lag: func(ctx context.Context) (most int64, err error) {
-			lag, err := cl.client.Lag(ctx, a.Config.Kafka.Group, a.Config.Kafka.Volumes)
+			lag, err := lags.get(ctx)
 			for _, n := range lag {
 				most = max(most, n)
 			}

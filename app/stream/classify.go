@@ -381,13 +381,14 @@ const (
 // stall is how long the lag may stay unchanged before the sinks are flushed.
 const stall = 500 * time.Millisecond
 
-// whenSettled waits until the group has settled everything on the topic, or ctx ends. If the lag does not change for a
-// while, sinks that store many rows at once may hold everything back, so it calls flush.
-func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush func()) error {
+// whenSettled waits until the group has settled everything on the topic of volumes, or ctx ends. If the lag does not
+// change for a while, sinks that store many rows at once may hold everything back, so it calls flush.
+func (cl *cluster) whenSettled(ctx context.Context, a *app.Env, flush func()) error {
+	lags := lags{env: a, client: cl.client}
 	last, since := int64(-1), time.Now()
 	for {
 		pause := settledPoll
-		lag, err := cl.client.Lag(ctx, group, topic)
+		lag, err := lags.get(ctx)
 		if err == nil {
 			behind := int64(0)
 			for _, n := range lag {
@@ -414,6 +415,27 @@ func (cl *cluster) whenSettled(ctx context.Context, group, topic string, flush f
 	}
 }
 
+// lags looks up how far the group is behind on the topic of volumes, again and again. It logs the 1st, 2nd, 4th, 8th, ...
+// failure in sequence.
+type lags struct {
+	env      *app.Env
+	client   *kafka.Client
+	failures int
+}
+
+// get returns the number of messages of each partition that the group has not committed.
+func (l *lags) get(ctx context.Context) (map[int]int64, error) {
+	lag, err := l.client.Lag(ctx, l.env.Config.Kafka.Group, l.env.Config.Kafka.Volumes)
+	if err == nil || ctx.Err() != nil {
+		l.failures = 0
+		return lag, err
+	}
+	if l.failures++; l.failures&(l.failures-1) == 0 {
+		l.env.Log.Warn("cannot find out how many volumes are waiting; trying again", "failures", l.failures, "error", err)
+	}
+	return nil, err
+}
+
 // Classify classifies as a member of the consumer group until ctx ends or, with once, until everything on the topic is
 // settled. If there are dead letters, or once is interrupted, it returns a result and an error.
 func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
@@ -427,7 +449,7 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	waited := make(chan struct{})
 	go func() {
 		defer close(waited)
-		if once && c.cluster.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush) == nil {
+		if once && c.cluster.whenSettled(soft, a, c.Flush) == nil {
 			stop()
 		}
 	}()

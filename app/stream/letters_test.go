@@ -2,6 +2,7 @@ package stream
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,28 @@ func TestPoison(t *testing.T) {
 		if n == 2 && (err == nil || !strings.Contains(err.Error(), "was sent back 2 times")) {
 			t.Errorf("found %v", err)
 		}
+	}
+}
+
+// TestManyLeft: of many dead letters that are left, the first ones are reported with the reason, and the others counted.
+// None of them is said to be missing.
+func TestManyLeft(t *testing.T) {
+	r := replaying{ReplayOptions: ReplayOptions{MaxReplays: 1}, problems: map[string]string{}}
+	const more = 3
+	for i := range maxLeft + more {
+		id := fmt.Sprint("0:", i)
+		r.Filter.IDs = append(r.Filter.IDs, id)
+		r.problems[id] = "not found"
+	}
+	for _, id := range r.Filter.IDs {
+		if r.selects(&DeadLetter{ID: id, Topic: "volumes", Replays: 1}) {
+			t.Errorf("%s was selected", id)
+		}
+	}
+	text := r.errors().Error()
+	if strings.Contains(text, "not found") || strings.Count(text, "was sent back once") != maxLeft ||
+		!strings.Contains(text, "3 dead letters more are left") {
+		t.Errorf("found %s", text)
 	}
 }
 

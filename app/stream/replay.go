@@ -187,8 +187,9 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-// leave counts a dead letter that is not sent.
+// leave counts a dead letter that is not sent. Only the first ones are reported with the reason.
 func (r *replaying) leave(id, reason string) {
+	delete(r.problems, id)
 	if r.Left++; r.Left <= maxLeft {
 		r.problems[id] = "left: " + reason
 	}

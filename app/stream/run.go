@@ -42,7 +42,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 			options: c.voxelize, backlog: backlogOf(a, cl, false), inputs: inputs, files: files, open: open,
 		})
 		if ingestErr == nil {
-			ingestErr = cl.whenSettled(soft, a.Config.Kafka.Group, a.Config.Kafka.Volumes, c.Flush)
+			ingestErr = cl.whenSettled(soft, a, c.Flush)
 		}
 		if soft.Err() != nil && errors.Is(ingestErr, soft.Err()) {
 			ingestErr = nil // classification ended first, or a signal arrived; both are reported elsewhere

@@ -60,11 +60,15 @@ func newTopicSource(
 	if err != nil {
 		return nil, err
 	}
+	instance := k.InstanceID
+	if instance != "" {
+		instance += "-" + t.Name // several topics may have one group, in which it must be unique
+	}
 	consumer, err := kafka.NewConsumer(cl.client, kafka.ConsumerConfig{
 		Group: group, Topic: t.Name,
 		Budget: pipeline.NewBudget(int64(a.Config.Pipeline.Budget)), MaxInFlight: a.Config.Pipeline.InFlight,
 		DeadLetters: cl.producer, DeadLetterTopic: k.DeadLetters, SessionTimeout: k.SessionTimeout,
-		InstanceID: k.InstanceID,
+		InstanceID: instance,
 	})
 	if err != nil {
 		return nil, errors.Join(err, remove())

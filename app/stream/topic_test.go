@@ -11,7 +11,9 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -25,6 +27,46 @@ func TestCheckTopics(t *testing.T) {
 		if _, err := parseInputs(a, []string{text}); app.IsUsage(err) != usage || (err != nil) != usage {
 			t.Errorf("%s: found error %v, want one of usage: %t", text, err, usage)
 		}
+	}
+}
+
+// TestTopicsOfOneGroup reads two topics of files with one group, as a named member. Neither may shut the other out.
+func TestTopicsOfOneGroup(t *testing.T) {
+	a := apptest.New(t, "broker.data_dir", t.TempDir(), "kafka.instance_id", "one", "kafka.partitions", "1")
+	cl, err := connect(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.close(t.Context()) //nolint:errcheck // all has been read
+	var sources []*topicSource
+	for _, name := range []string{"frames", "scans"} {
+		s, err := newTopicSource(t.Context(), a, cl, &deadLetters{}, &input.Topic{
+			Name: name, TopicOptions: input.TopicOptions{Group: "files"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close(t.Context()) //nolint:errcheck // as above
+		sources = append(sources, s)
+		if _, err := cl.producer.Produce(t.Context(), name, transport.New("k", "id", "", nil)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Patience)
+	defer cancel()
+	for members := 0; members < 2; {
+		g, err := cl.client.DescribeGroup(ctx, "files")
+		if err != nil {
+			t.Fatalf("found %d members, want 2: %v", members, err)
+		}
+		members = g.Members
+	}
+	for _, s := range sources {
+		d, err := s.consumer.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Settle(nil)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -59,7 +60,8 @@ func newReceiver(t *testing.T) *receiver {
 // traced runs f with its own tracer, as a separate process would.
 func (r *receiver) traced(t *testing.T, a *app.Env, f func(*app.Env)) {
 	t.Helper()
-	tracer, end, err := telemetry.NewTracer(t.Context(), telemetry.TraceOptions{Endpoint: r.URL, SampleRatio: 1}, "test")
+	tracer, end, err := telemetry.NewTracer(t.Context(), telemetry.TraceOptions{Endpoint: r.URL, SampleRatio: 1}, "test",
+		a.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +177,7 @@ func BenchmarkTraces(b *testing.B) {
 			var t traces
 			if ratio >= 0 {
 				tracer, end, err := telemetry.NewTracer(b.Context(),
-					telemetry.TraceOptions{Endpoint: server.URL, SampleRatio: ratio}, "test")
+					telemetry.TraceOptions{Endpoint: server.URL, SampleRatio: ratio}, "test", slog.Default())
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -374,7 +374,7 @@ func TestCertificateReload(t *testing.T) {
 	}
 }
 
-// TestTLS: with a certificate, the listener speaks HTTPS.
+// TestTLS: with a certificate, the listener speaks HTTPS. Other listeners get the certificate without what HTTP adds.
 func TestTLS(t *testing.T) {
 	s := httptest.NewUnstartedServer(nil)
 	s.StartTLS()
@@ -395,6 +395,9 @@ func TestTLS(t *testing.T) {
 	_ = res.Body.Close()
 	if res.StatusCode != 200 {
 		t.Errorf("found %d", res.StatusCode)
+	}
+	if other := l.TLS(); other.GetCertificate == nil || len(other.NextProtos) > 0 {
+		t.Errorf("found the protocols %q for other listeners, want a certificate and none", other.NextProtos)
 	}
 }
 

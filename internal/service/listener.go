@@ -94,7 +94,7 @@ type Listener struct {
 	cancel context.CancelFunc // ends the contexts of all requests
 	tokens *tokens            // one of which requests must carry, if there are any
 	random string             // the token that was made by start
-	tls    *tls.Config        // nil without encryption; the server changes its own
+	tls    *tls.Config        // nil without a certificate
 }
 
 // NewListener returns a listener, which begins to listen when its [Listener.Part] starts. Its address is logged to

@@ -262,12 +262,19 @@ func (j *journal) copyTo(file *os.File) error {
 		return fmt.Errorf("found %d bytes in %s that another program has put in place of the journal; move the file "+
 			"elsewhere", info.Size(), j.path)
 	}
-	return j.disk.try("copy the journal", func() error {
-		if _, err := io.Copy(file, io.NewSectionReader(j.file, 0, j.end)); err != nil {
-			return errors.Join(err, file.Truncate(0))
-		}
-		return errors.Join(file.Sync(), durable.Sync(filepath.Dir(j.path)))
+	err = j.disk.try("copy the journal", func() error {
+		_, err := io.Copy(file, io.NewSectionReader(j.file, 0, j.end))
+		return err
 	})
+	if err == nil {
+		err = j.disk.try("sync the copy of the journal", func() error {
+			return errors.Join(file.Sync(), durable.Sync(filepath.Dir(j.path)))
+		})
+	}
+	if err != nil {
+		return errors.Join(err, file.Truncate(0)) // for the next attempt
+	}
+	return nil
 }
 
 // append writes a frame with a number of rows and makes it durable. If that fails, the journal is as before.

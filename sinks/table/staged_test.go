@@ -408,6 +408,40 @@ func TestRemovedJournal(t *testing.T) {
 	}
 }
 
+// TestRemovedJournalFails: if a removed journal cannot be replaced at once, the next attempt does it.
+func TestRemovedJournalFails(t *testing.T) {
+	for _, operation := range []string{"copy the journal", "sync the copy of the journal"} {
+		path := filepath.Join(t.TempDir(), "c.plain")
+		failures := 1
+		s, err := table.OpenWithFaults(&plain, path, time.Hour, sinks.Services{}, func(name string) error {
+			if name == operation && failures > 0 {
+				failures--
+				return syscall.EIO
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		flush := func(i int) error {
+			return errors.Join(s.Write(t.Context(), batch(i)), s.(pipeline.Flusher).Flush(t.Context()))
+		}
+		journal := filepath.Join(filepath.Dir(path), ".c.plain.journal")
+		if err := errors.Join(flush(0), os.Remove(journal)); err != nil {
+			t.Fatal(err)
+		}
+		if err := flush(1); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s: found %v, want %v", operation, err, syscall.EIO)
+		}
+		if err := errors.Join(s.(pipeline.Flusher).Flush(t.Context()), s.Close(t.Context())); err != nil {
+			t.Errorf("%s: found %v", operation, err)
+		}
+		if rows, err := tabletest.Read(&plain, path); err != nil || len(rows) != 2*perFlush {
+			t.Errorf("%s: found %d rows, %v; want %d", operation, len(rows), err, 2*perFlush)
+		}
+	}
+}
+
 // TestRenamedFile: when the file was renamed, rows go to a new one.
 func TestRenamedFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.plain")

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -128,7 +129,8 @@ func (c *logCheck) storedPartitions() (map[string]int, error) {
 	return stored, nil
 }
 
-// read decodes a file of JSON. It reports false if there is none. A damaged file is renamed, and reported.
+// read decodes a file of JSON. It reports false if there is none, and leaves v as its zero value. A damaged file is renamed,
+// and reported.
 func (c *logCheck) read(name string, v any) (bool, error) {
 	path := filepath.Join(c.dir, name)
 	b, err := regular.Read(path, maxState)
@@ -139,6 +141,7 @@ func (c *logCheck) read(name string, v any) (bool, error) {
 		return false, err
 	}
 	if err := json.Unmarshal(b, v); err != nil {
+		reflect.ValueOf(v).Elem().SetZero() // of what could be decoded, nothing can be trusted
 		return false, c.setAside(path, err)
 	}
 	return true, nil

@@ -201,6 +201,9 @@ func TestDamagedFiles(t *testing.T) {
 		{"damaged meta", log("meta.json"), func(b []byte) []byte { b[1] ^= 1; return b }, "meta.json"},
 		{"no topics", log("topics.json"), nil, "missing from the list of topics"},
 		{"damaged topics", log("topics.json"), func(b []byte) []byte { b[1] = 0; return b }, "topics.json"},
+		{"a field of topics", log("topics.json"), func(b []byte) []byte {
+			return bytes.Replace(b, []byte(`"replicas":1`), []byte(`"replicas":[]`), 1)
+		}, "topics.json"},
 		{"another name of the topic", log("topics.json"), func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`"name":"t"`), []byte(`"name":"u"`), 1)
 		}, "missing from the list of topics"},

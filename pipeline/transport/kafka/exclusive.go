@@ -15,7 +15,8 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ExclusiveConsumer is the only member of its consumer group. It reads a whole topic. The caller stores the offsets
+// ExclusiveConsumer is the only member of its consumer group. It reads all partitions that the topic has when it joins. The
+// caller stores the offsets
 // together with its results; the committed offsets of the group are only for monitoring. It is not safe for concurrent
 // use.
 type ExclusiveConsumer struct {
@@ -69,7 +70,12 @@ func (c *Client) JoinExclusive(ctx context.Context, group, topic string,
 	if err != nil {
 		return nil, err
 	}
-	if err = e.wait(ctx, func() bool { return e.joined }); err == nil && !e.owns() {
+	alone := false
+	err = e.wait(ctx, func() bool {
+		alone = e.ownsAll()
+		return e.joined
+	})
+	if err == nil && !alone {
 		err = fmt.Errorf("kafka: group %s: topic %s: %w", group, topic, errNotExclusive)
 	}
 	if err != nil {
@@ -125,11 +131,14 @@ func (e *ExclusiveConsumer) wait(ctx context.Context, done func() bool) error {
 	}
 }
 
-// owns reports whether this member owns all partitions.
-func (e *ExclusiveConsumer) owns() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.owned) == len(e.next)
+// ownsAll reports whether this member owns all partitions that it reads. Some may have been added since. e.mu must be held.
+func (e *ExclusiveConsumer) ownsAll() bool {
+	for p := range e.next {
+		if !e.owned[p] {
+			return false
+		}
+	}
+	return true
 }
 
 // Partitions returns the number of partitions of the topic.
@@ -218,8 +227,11 @@ func (e *ExclusiveConsumer) Commit(ctx context.Context, next []int64) error {
 	waiting, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	for {
-		err := e.wait(waiting, func() bool { return len(e.owned) == len(e.next) })
-		if err != nil {
+		err := e.wait(waiting, e.ownsAll)
+		switch {
+		case err != nil && waiting.Err() == nil:
+			return err
+		case err != nil:
 			return cmp.Or(ctx.Err(), fmt.Errorf("kafka: group %s: %w", e.id, errNotExclusive))
 		}
 		err = e.commit(ctx, next)

@@ -9,8 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/internal/testenv"
+	kafkago "github.com/segmentio/kafka-go"
 
+	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/pipelinetest"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -141,6 +142,29 @@ func TestExclusiveRefusesOthers(t *testing.T) {
 	}
 }
 
+// TestExclusivePartitionsAdded adds partitions to the topic. The consumer goes on with those that it has.
+func TestExclusivePartitionsAdded(t *testing.T) {
+	_, c, _ := fake(t, 1, "t")
+	s := exclusive(t, c, "t")
+	res, err := c.kafka.CreatePartitions(t.Context(), &kafkago.CreatePartitionsRequest{
+		Topics: []kafkago.TopicPartitionsConfig{{Name: "t", Count: 3}},
+	})
+	if err == nil {
+		err = res.Errors["t"]
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.owned) == 3
+	})
+	if err := s.Commit(t.Context(), []int64{0}); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestRange checks that Range ends at its last offset, at an error, and when the loop breaks.
 func TestRange(t *testing.T) {
 	_, c, p := fake(t, 1, "t")
@@ -164,6 +188,23 @@ func TestRange(t *testing.T) {
 	for _, err := range c.Range(ctx, "t", []int64{2}, []int64{7}) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// TestRangeGoesOn reads a part of a batch. The next offset is the one behind that part, although the broker has sent the
+// whole batch: otherwise Records, which follows a topic, would leave out what was added after it had looked up the end.
+func TestRangeGoesOn(t *testing.T) {
+	_, c, p := fake(t, 1, "t")
+	if _, err := p.Produce(t.Context(), "t", numbered(10)...); err != nil {
+		t.Fatal(err)
+	}
+	from, count := int64(0), 0
+	for _, to := range []int64{3, 7, 10} {
+		var err error
+		from, err = c.readRange(t.Context(), "t", 0, from, to, func(transport.Message) bool { count++; return true })
+		if err != nil || from != to || count != int(to) {
+			t.Fatalf("found %d messages up to offset %d, next %d, %v", count, to, from, err)
 		}
 	}
 }

@@ -441,6 +441,37 @@ func TestHostileBatches(t *testing.T) {
 	}
 }
 
+// TestDeadLetterAfterOutage has brokers that answer no fetch request for longer than a request may take, while a message
+// fails for good. Its dead letter must have the value all the same.
+func TestDeadLetterAfterOutage(t *testing.T) {
+	t.Parallel() // it takes long
+	broker, c, p := fake(t, 1, "t", "dead")
+	if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
+		t.Fatal(err)
+	}
+	d := next(t, consume(t, c, ConsumerConfig{DeadLetters: p, DeadLetterTopic: "dead"}))
+	end := time.Now().Add(requestTimeout + time.Second)
+	broker.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if time.Now().After(end) {
+			return nil, nil, false
+		}
+		broker.KeepControl()
+		res := r.(*kmsg.FetchRequest).ResponseKind().(*kmsg.FetchResponse)
+		res.ErrorCode = kerr.UnknownServerError.Code
+		return res, nil, true
+	})
+	d.Settle(pipeline.Permanent(errors.New("bad")))
+	for m, err := range c.Records(t.Context(), "dead", true) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id, _ := m.Header(transport.HeaderEventID); string(m.Value) != "0" || id != "0" {
+			t.Errorf("found the value %q and the event ID %q, want those of the message", m.Value, id)
+		}
+		break
+	}
+}
+
 // deadLetters returns the dead letters of the topic "dead".
 func deadLetters(t *testing.T, c *Client) iter.Seq[transport.DeadLetter] {
 	return func(yield func(transport.DeadLetter) bool) {

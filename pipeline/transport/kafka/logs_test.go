@@ -269,7 +269,12 @@ func TestDeleted(t *testing.T) {
 // transactional returns a producer of transactions on partition 0 of the topic "t".
 func transactional(t *testing.T, addresses []string, id string) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.TransactionalID(id), kgo.DefaultProduceTopic("t"),
+	return transactionalOn(t, addresses, id, "t")
+}
+
+func transactionalOn(t *testing.T, addresses []string, id, topic string) *kgo.Client {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addresses...), kgo.TransactionalID(id), kgo.DefaultProduceTopic(topic),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)

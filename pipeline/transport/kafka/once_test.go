@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
@@ -369,6 +371,66 @@ func TestPartitionsAdded(t *testing.T) {
 	}
 }
 
+// TestCountedBefore lets a reader that counted the partitions before some were added read after one that knows them. What
+// lies in the new ones must be remembered.
+func TestCountedBefore(t *testing.T) {
+	cl := newCluster(t, 1)
+	cl.write(t, events(0, 0, 100))
+	cl.addPartitions(7)
+	waitFor(t, func() bool {
+		queues, err := cl.p.queuesSince(t.Context(), cl.topic, time.Now())
+		return err == nil && len(queues) == 7
+	})
+	cl.write(t, events(0, 100, 200))
+	if err := cl.readAll(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	cl.write(t, events(0, 0, 200))
+	cl.exactly(200)
+}
+
+// TestForgottenWhileRead has a partition that is found to be another log while a piece of the former one is on its way.
+// The piece must not count as read.
+func TestForgottenWhileRead(t *testing.T) {
+	cl := newCluster(t, 1)
+	cl.write(t, events(0, 0, 10))
+	fresh := cl.open(nil)
+	if err := fresh.readAll(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	s := fresh.parts[0]
+	fresh.mu.Lock()
+	before := s.resets
+	fresh.recreated(s)
+	fresh.mu.Unlock()
+	if err := fresh.step(t.Context(), 0, s, 5, before); err != nil {
+		t.Fatal(err)
+	}
+	if s.next != unread || s.ids.Len() != 0 {
+		t.Errorf("found the next offset %d and %d events, want none", s.next, s.ids.Len())
+	}
+	fresh.write(t, events(0, 0, 10))
+	cl.exactly(10)
+}
+
+// TestCloseWhileReading closes a producer while its process waits for the transaction of another program. Nothing remains
+// to be sent, so that is not an error.
+func TestCloseWhileReading(t *testing.T) {
+	cl := newCluster(t, 1)
+	if err := cl.Own(t.Context(), "group/volumes/0"); err != nil {
+		t.Fatal(err)
+	}
+	other := transactionalOn(t, cl.addr, fmt.Sprint("other-", cl.topic), cl.topic)
+	begin(t, other, 0, 1)
+	cl.write(t, events(0, 0, 1))
+	ctx, cancel := context.WithTimeout(t.Context(), requestTimeout/2)
+	defer cancel()
+	if err := cl.p.Close(ctx); err != nil {
+		t.Error(err)
+	}
+	end(t, other, kgo.TryAbort)
+}
+
 func (cl *cluster) addPartitions(n int) {
 	cl.t.Helper()
 	res, err := cl.client.kafka.CreatePartitions(cl.t.Context(), &kafkago.CreatePartitionsRequest{
@@ -653,6 +715,59 @@ func TestUnique(t *testing.T) {
 	read(0)
 	if count != 400 {
 		t.Errorf("read %d events, want 400", count)
+	}
+}
+
+// TestFollowReplaced deletes a topic and creates it again while it is read. Its messages must not be left out silently.
+func TestFollowReplaced(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		read func(c *Client, topic string) iter.Seq2[transport.Message, error]
+		from int64
+	}{
+		{"unique", func(c *Client, topic string) iter.Seq2[transport.Message, error] {
+			return c.Unique(t.Context(), topic, UniqueConfig{Follow: true})
+		}, 0},
+		{"unique later", func(c *Client, topic string) iter.Seq2[transport.Message, error] {
+			return c.Unique(t.Context(), topic, UniqueConfig{From: map[int]int64{0: 50}})
+		}, 50},
+		{"records", func(c *Client, topic string) iter.Seq2[transport.Message, error] {
+			return c.Records(t.Context(), topic, true)
+		}, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cl := newCluster(t, 1)
+			cl.onlyFake() // a real one needs more time for the second topic
+			again := func(n int) {
+				t.Helper()
+				if n < 100 {
+					cl.deleteTopic()
+					if err := cl.client.EnsureTopics(t.Context(), Topic{Name: cl.topic, Partitions: 1}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if _, err := cl.p.Produce(t.Context(), cl.topic, events(0, 0, n)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			again(100)
+			if c.from > 0 {
+				again(10)
+			}
+			count := 0
+			var last error
+			for _, err := range c.read(cl.client, cl.topic) {
+				if last = err; err != nil {
+					break
+				}
+				if count++; count == 100 {
+					again(10)
+				}
+			}
+			if !errors.Is(last, errReplaced) {
+				t.Errorf("found %v after %d messages, want the error for another log", last, count)
+			}
+		})
 	}
 }
 

@@ -607,18 +607,17 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 }
 
 // reread reads a message a second time. If retention has deleted it, or the log is damaged or another one, it returns a
-// message with only topic, partition and offset.
+// message with only topic, partition and offset. While the brokers do not answer, it waits: they would not take a dead
+// letter either.
 func (o *ownership) reread(offset int64) *transport.Message {
 	k := o.k
-	ctx, cancel := context.WithTimeout(k.ctx, requestTimeout)
-	defer cancel()
 	found := &transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: offset}
 	from := at(k.cfg.Topic, o.partition, offset)
 	from.id, from.epoch = o.log.id, o.log.upTo(offset).epoch()
-	if _, err := k.client.readLocation(ctx, from, offset+1, func(m transport.Message) bool {
+	if _, err := k.client.readLocation(k.ctx, from, offset+1, func(m transport.Message) bool {
 		*found = m
 		return false
-	}); err != nil && !errors.Is(err, errStopped) {
+	}); err != nil && !errors.Is(err, errStopped) && k.ctx.Err() == nil {
 		k.client.log.Error("kafka: cannot read a message again to make it a dead letter", "topic", k.cfg.Topic,
 			"partition", o.partition, "offset", offset, "error", err)
 	}

@@ -51,6 +51,9 @@ type Producer struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	// background is for reading ahead, which Close does not wait for.
+	background    context.Context
+	endBackground context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -89,6 +92,7 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 		p.cfg.BatchBytes = 1 << 20
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.background, p.endBackground = context.WithCancel(p.ctx)
 	return p, nil
 }
 
@@ -229,7 +233,9 @@ func (p *Producer) queuesSince(ctx context.Context, topic string, since time.Tim
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	fresh := &topicQueues{checked: checked}
-	if t = p.topics[topic]; t != nil {
+	if t = p.topics[topic]; t != nil && t.checked.After(checked) {
+		return t.queues, nil // another goroutine has looked later
+	} else if t != nil {
 		fresh.queues = t.queues[:min(n, len(t.queues)):min(n, len(t.queues))]
 	}
 	if had := len(fresh.queues); t != nil && n != len(t.queues) {
@@ -245,6 +251,16 @@ func (p *Producer) queuesSince(ctx context.Context, topic string, since time.Tim
 	return fresh.queues, nil
 }
 
+// counted returns the number of partitions that a topic had when it was last looked up.
+func (p *Producer) counted(topic string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.topics[topic]; t != nil {
+		return len(t.queues)
+	}
+	return 0
+}
+
 // count returns the number of partitions of a topic. If it cannot be looked up again, it is unchanged, unless the topic
 // does not exist any more.
 func (p *Producer) count(ctx context.Context, topic string, known *topicQueues) (int, error) {
@@ -258,7 +274,7 @@ func (p *Producer) count(ctx context.Context, topic string, known *topicQueues) 
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case !unknownPartition(err):
-		return len(known.queues), nil
+		return p.counted(topic), nil
 	}
 	p.client.log.Error("kafka: the topic does not exist any more; waiting until it is created again", "topic", topic)
 	err = p.client.retry(ctx, "look up topic "+topic, func(ctx context.Context) (err error) {
@@ -276,6 +292,7 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
+	p.endBackground()
 	done := make(chan struct{})
 	go func() {
 		p.wg.Wait()

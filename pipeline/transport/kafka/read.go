@@ -159,6 +159,9 @@ func (c *Client) records(ctx context.Context, topic string, follow bool, yield f
 			return err
 		}
 		for p := range n {
+			if next[p] > ends[p] {
+				return replaced(topic, p, next[p])
+			}
 			if next[p], err = c.readRange(ctx, topic, p, next[p], ends[p], yield); err != nil {
 				return err
 			}
@@ -198,6 +201,11 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 // errReplaced is the cause of the error of a reader whose log ends before the offset to read.
 var errReplaced = errors.New("the log ends before this offset: the topic was created again, or the log was truncated")
 
+// replaced returns the error of a log that ends before an offset.
+func replaced(topic string, partition int, offset int64) error {
+	return fmt.Errorf("offset %d of %s/%d: %w", offset, topic, partition, errReplaced)
+}
+
 // readLocation is readRange from a location on. It is an error if the log has changed.
 func (c *Client) readLocation(
 	ctx context.Context, from location, to int64, yield func(transport.Message) bool,
@@ -236,7 +244,7 @@ func (c *Client) readLocation(
 			}
 			from.epoch = noEpoch // it was compared
 		}
-		from.offset = next
+		from.offset = min(next, to) // a set may go on behind to, where nothing was yielded
 	}
 	return from.offset, nil
 }
@@ -248,7 +256,7 @@ func (c *Client) skipDeleted(ctx context.Context, topic string, partition int, o
 		return offset, err
 	}
 	if first[partition] <= offset {
-		return offset, pipeline.Permanent(fmt.Errorf("offset %d of %s/%d: %w", offset, topic, partition, errReplaced))
+		return offset, pipeline.Permanent(replaced(topic, partition, offset))
 	}
 	return first[partition], nil
 }

@@ -24,6 +24,7 @@ type seen struct {
 	next    int64              // the next offset to read, or unread
 	ahead   map[int64]struct{} // offsets from next on that this process wrote
 	markers map[int64]int16    // the latest epoch of each producer whose marker was read
+	resets  int                // number of times that everything was forgotten
 }
 
 // unread is the next offset of a partition of which nothing was read.
@@ -39,6 +40,7 @@ func newSeen(window int) *seen {
 func (s *seen) reset(window int) {
 	s.ids, s.next = dedupe.NewWindow(window), unread
 	s.ahead, s.markers = map[int64]struct{}{}, map[int64]int16{}
+	s.resets++
 }
 
 // own adds an event that this process wrote. If no one else wrote before it, its offset need not be read.
@@ -152,11 +154,12 @@ func (d *Deduper) renew(ctx context.Context, s *source, name string, partitions 
 		return nil, err
 	}
 	partitions = len(queues)
-	if !d.refused() {
+	refused := d.refused()
+	if !refused {
 		c, err = d.p.makeClaim(ctx, name, d.topic, partitions)
 	}
 	switch {
-	case d.refused(), errors.Is(err, errNoClaims):
+	case refused, errors.Is(err, errNoClaims):
 		c = &claim{source: name, producer: noProducer, made: time.Now()}
 		d.unfenced(err)
 	case err != nil:
@@ -272,11 +275,14 @@ func (d *Deduper) poll() {
 		return
 	}
 	d.polled = time.Now()
-	partitions := len(d.parts)
 	d.p.start(func() {
-		ctx, cancel := context.WithTimeout(d.p.ctx, requestTimeout)
+		ctx, cancel := context.WithTimeout(d.p.background, requestTimeout)
 		defer cancel()
-		if err := d.readAll(ctx, partitions); err != nil && ctx.Err() == nil {
+		queues, err := d.p.queues(ctx, d.topic)
+		if err == nil {
+			err = d.catchUp(ctx, len(queues))
+		}
+		if err != nil && ctx.Err() == nil {
 			d.p.client.log.Debug("kafka: cannot read what other processes have written", "topic", d.topic, "error", err)
 		}
 	})
@@ -313,20 +319,21 @@ func (d *Deduper) compare(ctx context.Context, ends map[int]int64) {
 	}
 }
 
-// followAll reads all partitions until enough reports true for each.
+// followAll reads the first partitions of the topic until enough reports true for each.
 func (d *Deduper) followAll(ctx context.Context, partitions int, enough func(partition int, s *seen) bool) error {
 	d.mu.Lock()
-	d.parts = d.parts[:min(len(d.parts), partitions)]
+	// Others may know of more partitions since this caller has counted them. What was read of those is kept.
+	d.parts = d.parts[:min(len(d.parts), max(partitions, d.p.counted(d.topic)))]
 	for len(d.parts) < partitions {
 		d.parts = append(d.parts, newSeen(d.window))
 	}
+	parts := slices.Clone(d.parts[:partitions])
 	var behind []int
-	for i, s := range d.parts {
+	for i, s := range parts {
 		if !enough(i, s) {
 			behind = append(behind, i)
 		}
 	}
-	parts := slices.Clone(d.parts)
 	d.mu.Unlock()
 	if len(behind) == 0 {
 		return nil
@@ -352,14 +359,14 @@ func (d *Deduper) follow(ctx context.Context, partition int, s *seen, enough fun
 	}
 	for {
 		d.mu.Lock()
-		done, next := enough(), s.next
+		done, next, resets := enough(), s.next, s.resets
 		d.mu.Unlock()
 		if done {
 			return nil
 		}
 		what := fmt.Sprintf("read %s/%d", d.topic, partition)
 		err := d.whileThere(ctx, what, partition, func(ctx context.Context) error {
-			return d.step(ctx, partition, s, next)
+			return d.step(ctx, partition, s, next, resets)
 		})
 		if err != nil {
 			return err
@@ -385,14 +392,15 @@ func (d *Deduper) whileThere(ctx context.Context, what string, partition int, f 
 	return err
 }
 
-// step reads a part of a partition from the offset next. If nothing is there yet, it waits a little.
-func (d *Deduper) step(ctx context.Context, partition int, s *seen, next int64) error {
+// step reads a part of a partition from the offset next. If nothing is there yet, it waits a little. If everything was
+// forgotten since the given number of resets, the part is of another log and is dropped.
+func (d *Deduper) step(ctx context.Context, partition int, s *seen, next int64, resets int) error {
 	if next == unread {
-		return d.begin(ctx, partition, s)
+		return d.begin(ctx, partition, s, resets)
 	}
 	set, err := d.p.client.fetch(ctx, at(d.topic, partition, next), fetchBytes, rangeWait)
 	if is(err, kafkago.OffsetOutOfRange) {
-		return d.reposition(ctx, partition, s, next)
+		return d.reposition(ctx, partition, s, next, resets)
 	}
 	if err != nil || set.Empty() {
 		return err
@@ -408,6 +416,9 @@ func (d *Deduper) step(ctx context.Context, partition int, s *seen, next int64) 
 	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if s.resets != resets {
+		return nil
+	}
 	for _, id := range ids {
 		s.ids.Add(id)
 	}
@@ -426,14 +437,14 @@ func (d *Deduper) entryID(e *recordset.Entry, partition int) dedupe.Key {
 }
 
 // begin sets the first offset to read: that of the oldest message to be remembered.
-func (d *Deduper) begin(ctx context.Context, partition int, s *seen) error {
+func (d *Deduper) begin(ctx context.Context, partition int, s *seen, resets int) error {
 	first, last, err := d.bounds(ctx, partition)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if s.next == unread {
+	if s.next == unread && s.resets == resets {
 		s.next = max(first, last-int64(d.window))
 	}
 	return nil
@@ -441,16 +452,18 @@ func (d *Deduper) begin(ctx context.Context, partition int, s *seen) error {
 
 // reposition sets the next offset to read after the broker has refused it: retention has deleted it, or the topic was
 // created again.
-func (d *Deduper) reposition(ctx context.Context, partition int, s *seen, next int64) error {
+func (d *Deduper) reposition(ctx context.Context, partition int, s *seen, next int64, resets int) error {
 	first, last, err := d.bounds(ctx, partition)
 	if err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if next > last {
+	switch {
+	case s.resets != resets:
+	case next > last:
 		d.recreated(s)
-	} else {
+	default:
 		s.advance(first)
 	}
 	return nil

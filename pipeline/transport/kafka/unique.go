@@ -38,7 +38,7 @@ const uniqueFetch = 1 << 20
 // are added are read from their beginning.
 //
 // It takes about 2 MiB per partition in addition to the window. If there is an error, it is yielded last. The end of
-// ctx is not an error.
+// ctx is not an error. A topic that ends before the next offset to read, because it was created again, is one.
 func (c *Client) Unique(ctx context.Context, topic string, cfg UniqueConfig) iter.Seq2[transport.Message, error] {
 	if cfg.Window <= 0 {
 		cfg.Window = defaultDedupeWindow
@@ -111,10 +111,16 @@ func (u *unique) look(ctx context.Context) error {
 		})
 	}
 	ends, err := u.client.ends(ctx, u.topic, all(n)...)
+	if err != nil {
+		return err
+	}
 	for p, s := range u.parts {
 		s.end = ends[p]
+		if at := max(s.next, s.from); at > s.end {
+			return replaced(u.topic, p, at)
+		}
 	}
-	return err
+	return nil
 }
 
 // first returns the offset of the oldest message of a partition.
@@ -159,11 +165,8 @@ func (u *unique) fill(ctx context.Context, p int, s *uniquePart) error {
 	for len(s.ahead) == 0 && s.next < s.end {
 		err := u.client.retry(ctx, fmt.Sprintf("read %s/%d", u.topic, p), func(ctx context.Context) error {
 			ms, next, err := u.client.fetchMessages(ctx, u.topic, p, s.next, uniqueFetch)
-			if is(err, kafkago.OffsetOutOfRange) { // retention has deleted the messages
-				var first map[int]int64
-				if first, err = u.client.offsets(ctx, u.topic, firstOffset, p); err == nil {
-					next = max(first[p], s.next+1)
-				}
+			if is(err, kafkago.OffsetOutOfRange) {
+				next, err = u.client.skipDeleted(ctx, u.topic, p, s.next)
 			}
 			if err == nil {
 				s.ahead, s.next = ms, next

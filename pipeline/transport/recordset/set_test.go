@@ -440,11 +440,73 @@ func seeds() (out [][]byte) {
 	return out
 }
 
+// visited checks that Visit passes the messages that Each yields, with the same headers.
+func visited(t testing.TB, raw []byte, ms []transport.Message, end int64) {
+	t.Helper()
+	set, err := recordset.New(recordset.Source{Topic: "t", Partition: 3, End: end, Limit: limit}, raw)
+	if err != nil {
+		return
+	}
+	i := 0
+	set.Visit(recordset.Visitor{
+		Record: func(e *recordset.Entry) {
+			if i >= len(ms) || ms[i].Offset != e.Offset {
+				t.Fatalf("record %d: visited offset %d, want those of %d messages", i, e.Offset, len(ms))
+			}
+			for _, h := range ms[i].Headers {
+				want, _ := ms[i].Header(h.Key)
+				if got, ok := e.Text(h.Key); !ok || got != want {
+					t.Fatalf("offset %d: visited header %q with %q, want %q", e.Offset, h.Key, got, want)
+				}
+			}
+			i++
+		},
+		Marker:  func(int64, int16) {},
+		Refused: func(*recordset.Refused) {},
+	})
+	if i != len(ms) {
+		t.Fatalf("visited %d records, want %d", i, len(ms))
+	}
+}
+
+// TestMarkers checks which producers and epochs of control records are visited. A damaged one says nothing.
+func TestMarkers(t *testing.T) {
+	marker := func(base, producer int64) []byte {
+		b := recordtest.Batch{
+			Base: base, Count: 1, Attributes: 0x30, Producer: producer, Records: recordtest.Record(0, nil, nil, []byte{0}),
+		}.Encode()
+		binary.BigEndian.PutUint16(b[51:], 7)
+		recordtest.Checksum(b)
+		return b
+	}
+	damaged := marker(1, 2)
+	damaged[50] ^= 4 // the ID of another producer
+	set, err := recordset.New(recordset.Source{End: 3, Limit: limit}, slices.Concat(marker(0, 1), damaged, marker(2, 3)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []int64
+	var refused []*recordset.Refused
+	set.Visit(recordset.Visitor{
+		Record: func(e *recordset.Entry) { t.Errorf("visited a record at %d", e.Offset) },
+		Marker: func(producer int64, epoch int16) {
+			if found = append(found, producer); epoch != 7 {
+				t.Errorf("found the epoch %d, want 7", epoch)
+			}
+		},
+		Refused: func(r *recordset.Refused) { refused = append(refused, r) },
+	})
+	if !slices.Equal(found, []int64{1, 3}) || len(refused) != 1 || refused[0].From != 1 || refused[0].To != 2 {
+		t.Errorf("found markers of %v, refused %v; want those of 1 and 3, and a refused one at offset 1", found, refused)
+	}
+}
+
 // try reads a set twice: as it is, and with a valid checksum of its first batch, so that what is behind the checksum is
 // tested too.
 func try(t testing.TB, raw []byte) {
 	for range 2 {
 		ms, _, _ := read(t, raw, 0, 1<<40)
+		visited(t, raw, ms, 1<<40)
 		size := 0
 		for _, m := range ms {
 			size += len(m.Key) + len(m.Value)

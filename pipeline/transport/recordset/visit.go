@@ -65,15 +65,15 @@ func (s *Set) visit(b *span, at *int64, scratch *[]byte, v Visitor) error {
 	if b.size > s.Limit {
 		return tooLarge(b.size, s.Limit)
 	}
-	if be := binary.BigEndian; b.raw[magicAt] == 2 && be.Uint16(b.raw[21:])&control != 0 {
-		v.Marker(int64(be.Uint64(b.raw[43:])), int16(be.Uint16(b.raw[51:])))
-		return nil
-	}
-	return decode(b.raw, s.Limit, scratch, func(r *record) bool {
+	err := decode(b.raw, s.Limit, scratch, func(r *record) bool {
 		if r.offset >= *at && r.offset < b.end {
 			v.Record(&Entry{r.offset, r.count, r.raw})
 			*at = r.offset + 1
 		}
 		return true
 	})
+	if be := binary.BigEndian; err == nil && b.raw[magicAt] == 2 && be.Uint16(b.raw[21:])&control != 0 {
+		v.Marker(int64(be.Uint64(b.raw[43:])), int16(be.Uint16(b.raw[51:])))
+	}
+	return err
 }
