@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// maxPairs is the maximum number of pairs of classes to count. The volumes of further pairs count as disagreements only.
+// maxPairs is the maximum number of pairs of classes to count. Volumes of further pairs count as disagreements only.
 const maxPairs = 4096
 
 // Rollout compares a model on trial with the one that serves.

@@ -25,8 +25,8 @@ const (
 	modeCanary = "canary"
 )
 
-// rollout is the stage that classifies while a candidate is tried: beside the serving model (shadow) or in its place for
-// some streams (canary). A candidate that fails is not used any more.
+// rollout is the stage that classifies while a candidate is tried: beside the serving model (shadow) or in its place
+// for some streams (canary). A candidate that fails is not used any more.
 type rollout struct {
 	app     *app.Env
 	network *network // that serves

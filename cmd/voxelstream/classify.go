@@ -17,7 +17,8 @@ import (
 
 func (c *cli) classify() *cobra.Command {
 	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group",
-		kafkaFlags, httpFlag, sinkFlags, modelFlag, switchFlags, rolloutFlags, config.Flags("voxelize.values", "voxelize.colormap"))
+		kafkaFlags, httpFlag, sinkFlags, modelFlag, switchFlags, rolloutFlags,
+		config.Flags("voxelize.values", "voxelize.colormap"))
 	cmd.Long = cmd.Short + `.
 
 The command runs until interrupted. The first interrupt finishes the work in flight. The second stops immediately:
