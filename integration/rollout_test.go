@@ -123,24 +123,23 @@ func TestCanary(t *testing.T) {
 	w.set("pipeline.batch", 4)
 	candidate := must(slowModel())(t)
 	const streams, rows, percent, n = 24, 40, 40, 24 * 40
-	w.do(0, append([]string{"ingest", "-q"}, w.streams(streams, rows)...)...)
 	c := client(t, w.addr())
 	classify := []string{
 		"classify", "--canary", candidate, "--canary-percent", fmt.Sprint(percent), "--out", "",
 	}
 	done := func() int { return len(published(t, c)) }
 	first, second := w.start(classify...), w.start(classify...)
-	first.throttle()
-	second.throttle()
 	for _, p := range []*process{first, second} {
 		p.until(t, "its half of the partitions", func() bool { return strings.Contains(p.stderr.String(), "partitions=2") })
+		p.throttle()
 	}
-	before := done()
-	second.until(t, "more classifications", func() bool { return done() > before+n/20 })
+	ingest := w.start(append([]string{"ingest", "-q"}, w.streams(streams, rows)...)...)
+	second.until(t, "some classifications", func() bool { return done() > n/20 })
 	first.kill()
 	if at := done(); at >= n {
 		t.Fatalf("all %d volumes were classified before the kill: the test needs more volumes", n)
 	}
+	ingest.wait(t, 0)
 	second.until(t, "all classifications", func() bool { return done() >= n })
 	second.terminate(t)
 	<-second.done
@@ -248,7 +247,7 @@ func TestAnnouncement(t *testing.T) {
 	announce(large, modelOf(t, large).Digest)
 	says("24x24x24")
 	classified(second)
-	announce(first, modelOf(t, second).Digest)
+	announce(first, modelOf(t, large).Digest)
 	says("found SHA-256 " + modelOf(t, first).Digest)
 	announce(second, modelOf(t, second).Digest)
 	p.kill()
