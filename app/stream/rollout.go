@@ -72,7 +72,7 @@ func newRollout(ctx context.Context, a *app.Env, n *network, parallel int) (*rol
 			"version", r.info.Version)
 	}
 	if r.mode == modeShadow {
-		r.shadow = newShadow(parallel)
+		r.shadow = newShadow()
 		go r.work()
 	}
 	a.Live.Describe("rollout", func() any { return r.report() })

@@ -32,10 +32,9 @@ type sample struct {
 	bytes   int
 }
 
-// shadow is the queue of a shadow model. A batch of it begins only while a network that serves is idle.
+// shadow is the queue of a shadow model. A batch of it begins only while all networks that serve are idle.
 type shadow struct {
-	parallel int // networks that serve
-	done     chan struct{}
+	done chan struct{}
 
 	mu      sync.Mutex
 	changed sync.Cond
@@ -46,8 +45,8 @@ type shadow struct {
 	stopped bool // what waits is left out
 }
 
-func newShadow(parallel int) *shadow {
-	s := &shadow{parallel: parallel, done: make(chan struct{})}
+func newShadow() *shadow {
+	s := &shadow{done: make(chan struct{})}
 	s.changed.L = &s.mu
 	return s
 }
@@ -88,7 +87,7 @@ func (s *shadow) add(v sample) {
 func (s *shadow) next() []sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !s.stopped && (len(s.queue) == 0 || s.busy >= s.parallel) {
+	for !s.stopped && (len(s.queue) == 0 || s.busy > 0) {
 		if s.closing && len(s.queue) == 0 {
 			return nil
 		}
