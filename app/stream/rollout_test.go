@@ -35,6 +35,7 @@ import (
 type events struct {
 	mu    sync.Mutex
 	count map[string]int
+	timed map[string]int // values, by part
 }
 
 func (e *events) Count(part string, event pipeline.Event, n int) {
@@ -45,7 +46,16 @@ func (e *events) Count(part string, event pipeline.Event, n int) {
 	}
 	e.count[part+" "+string(event)] += n
 }
-func (e *events) Time(string, int, time.Duration, error)   {}
+
+func (e *events) Time(part string, n int, _ time.Duration, _ error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.timed == nil {
+		e.timed = map[string]int{}
+	}
+	e.timed[part] += n
+}
+
 func (e *events) Level(string, pipeline.Level, int64)      {}
 func (e *events) of(part string, event pipeline.Event) int { return e.count[part+" "+string(event)] }
 
@@ -178,8 +188,9 @@ func TestShadow(t *testing.T) {
 		t.Errorf("found %+v, %+v", r.Serving, r.Candidate)
 	}
 	if seen.of("shadow", pipeline.EventCompared) != n || seen.of("shadow", pipeline.EventDisagreed) != n-agreed ||
-		seen.of("shadow", pipeline.EventLeftOut) != 0 || seen.of("shadow", pipeline.EventModelRefused) != 0 {
-		t.Errorf("found %v", seen.count)
+		seen.of("shadow", pipeline.EventLeftOut) != 0 || seen.of("shadow", pipeline.EventModelRefused) != 0 ||
+		seen.timed["network"] != n || seen.timed["shadow network"] != n {
+		t.Errorf("found %v, volumes %v", seen.count, seen.timed)
 	}
 
 	part := 0
@@ -247,7 +258,11 @@ func TestCanary(t *testing.T) {
 		return []string{"model.canary", other, "model.canary_percent", fmt.Sprint(percent(streams))}
 	}
 
-	s, cs := classifyAll(t, nil, settings, canary(4)...)
+	seen := &events{}
+	s, cs := classifyAll(t, seen, settings, canary(4)...)
+	if seen.timed["network"] != n || seen.timed["canary network"] != 4*5 {
+		t.Errorf("found volumes %v, want %d by all networks, %d by the canary", seen.timed, n, 4*5)
+	}
 	last := map[string]uint64{}
 	for id, c := range byID(t, cs) {
 		want := alone[0][id]

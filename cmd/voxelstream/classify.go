@@ -125,7 +125,7 @@ func rolloutText(w io.Writer, r *stream.Rollout) {
 			className(d.Candidate, d.CandidateName), d.Volumes)
 	}
 	if more := len(s.Disagreements) - maxDisagreements; more > 0 {
-		fmt.Fprintf(t, "\t%d more pairs of classes: see --json\n", more)
+		fmt.Fprintf(t, "\t%s of classes: see --json\n", app.Count(more, "more pair"))
 	}
 }
 
