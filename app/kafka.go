@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
@@ -34,6 +35,12 @@ func (a *Env) EmbeddedConfig(address string) (kafka.Config, error) {
 			"kafka.tls, kafka.sasl: the embedded broker supports neither; set kafka.brokers to use a cluster"))
 	}
 	return a.kafkaConfig([]string{address}), nil
+}
+
+// ClaimCheck returns the place for the values of messages above the limit. It is opened when it is first used.
+func (a *Env) ClaimCheck() *claimcheck.Store {
+	k := &a.Config.Kafka
+	return claimcheck.New(string(k.ClaimCheck), int64(k.ClaimCheckMax), a.Log)
 }
 
 func (a *Env) kafkaConfig(brokers []string) kafka.Config {

@@ -63,6 +63,11 @@ func TestSecretsStaySecret(t *testing.T) {
 			"sinks.out": "s3://bucket/x.jsonl?endpoint=http://" + closed + "&access-key=AKIAEXAMPLE&secret-key=" +
 				secret(),
 		}, []string{"run", "d.h5"}},
+		"claim check": {true, map[string]string{ // it is reported, and small volumes do not need it
+			"sinks.out": "c.jsonl",
+			"kafka.claim_check": "s3://bucket/x?endpoint=http://" + closed + "&access-key=AKIAEXAMPLE&secret-key=" +
+				secret(),
+		}, []string{"run", "d.h5"}},
 		"unknown option": {false, map[string]string{
 			"sinks.out": "mqtt://ann@" + closed + "/lab?pasword=" + secret(),
 		}, []string{"run", "d.h5"}},

@@ -201,7 +201,11 @@ func TestWebHistory(t *testing.T) {
 		key string
 		at  int
 	}{
-		{kb.ArrowRight, first + 1}, {"l", first + 11}, {"j", first + 1}, {kb.End, last}, {kb.ArrowLeft, last - 1},
+		{kb.ArrowRight, first + 1},
+		{"l", first + 11},
+		{"j", first + 1},
+		{kb.End, last},
+		{kb.ArrowLeft, last - 1},
 		{kb.Home, first},
 	} {
 		b.do(chromedp.KeyEvent(step.key))

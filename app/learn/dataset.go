@@ -20,7 +20,9 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/report"
@@ -39,6 +41,9 @@ type dataset struct {
 	row    []float32 // buffer for one row of values
 	labels []int32
 	ids    []record.ID // of the rows
+	// objects has the values of messages that are too large for Kafka; retry says how often they are asked for.
+	objects *claimcheck.Store
+	retry   pipeline.Retry
 	// ranges records which part of a topic was read. It is empty for files.
 	ranges string
 	// parts names the part of each archive that was read.
@@ -466,7 +471,8 @@ const topicSetting = "topic"
 
 // readTopic reads the labelled volumes that the topic holds now or, when resuming, held when training started.
 // Duplicates are skipped.
-func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptions, g *augmentation) (*dataset, error) {
+func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptions, g *augmentation,
+) (_ *dataset, err error) {
 	d := newDataset(a, in, g)
 	if g != nil {
 		if err := g.useGrids(); err != nil {
@@ -475,7 +481,9 @@ func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptio
 	}
 	bar := a.Bar("volumes read")
 	defer bar.Done()
-	err := stream.WithClient(ctx, a, func(client *kafka.Client) error {
+	d.objects, d.retry = a.ClaimCheck(), pipeline.Retry{Attempts: a.Config.Pipeline.Attempts}
+	defer func() { err = errors.Join(err, d.objects.Close()) }()
+	err = stream.WithClient(ctx, a, func(client *kafka.Client) error {
 		ranges, err := rangesOf(ctx, a, client, o)
 		if err != nil {
 			return err
@@ -486,7 +494,7 @@ func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptio
 			if err != nil {
 				return err
 			}
-			if err := d.addMessage(&m, seen); err != nil {
+			if err := d.addMessage(ctx, &m, seen); err != nil {
 				return err
 			}
 			bar.Set(int64(len(d.labels)), 0, "")
@@ -531,17 +539,19 @@ func rangesOf(ctx context.Context, a *app.Env, client *kafka.Client, o TrainOpti
 }
 
 // addMessage adds the labelled volumes of a message. Bad messages and volumes are counted, and are not errors.
-func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
+func (d *dataset) addMessage(ctx context.Context, m *transport.Message, seen map[string]bool) error {
 	bad := func(err error) {
 		d.bad++
 		if d.firstBad == nil {
 			d.firstBad = fmt.Errorf("%s/%d offset %d: %w", m.Topic, m.Partition, m.Offset, err)
 		}
 	}
-	batch, err := decode(m)
-	if err != nil {
+	batch, err := decode(ctx, d.objects, d.retry, m)
+	if pipeline.IsPermanent(err) {
 		bad(err)
 		return nil
+	} else if err != nil {
+		return err
 	}
 	for i := range batch.Volumes {
 		id := batch.Volumes[i].ID.String()
@@ -559,10 +569,21 @@ func (d *dataset) addMessage(m *transport.Message, seen map[string]bool) error {
 	return nil
 }
 
-// decode decodes the volumes of a message.
-func decode(m *transport.Message) (volarrow.Batch, error) {
+// decode decodes the volumes of a message, or of the object that it refers to. An error that is not permanent is that of
+// the place of the objects.
+func decode(ctx context.Context, objects *claimcheck.Store, retry pipeline.Retry, m *transport.Message,
+) (volarrow.Batch, error) {
 	if err := m.Verify(); err != nil {
+		return volarrow.Batch{}, pipeline.Permanent(err)
+	}
+	var value []byte
+	_, err := retry.Do(ctx, func(ctx context.Context) (err error) {
+		value, err = objects.Value(ctx, m)
+		return err
+	})
+	if err != nil {
 		return volarrow.Batch{}, err
 	}
-	return volarrow.Decode(m.Value, string(m.Key))
+	batch, err := volarrow.Decode(value, string(m.Key))
+	return batch, pipeline.Permanent(err)
 }

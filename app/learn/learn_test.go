@@ -16,6 +16,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn/train"
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/report"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -180,14 +181,18 @@ func TestVolumesOfAnotherKind(t *testing.T) {
 	}
 	m := transport.New("s", "s/0", transport.ContentArrow, value)
 	d := newDataset(a, in, nil)
-	if err := d.addMessage(&m, map[string]bool{}); err != nil {
+	if err := d.addMessage(t.Context(), &m, map[string]bool{}); err != nil {
 		t.Fatal(err)
 	}
 	want := "found float32 values of 1 channel, want palette Oranges, the input of the model"
 	if d.bad != 1 || d.firstBad == nil || !strings.Contains(d.firstBad.Error(), want) {
 		t.Errorf("found %d bad volumes, %v, want %s", d.bad, d.firstBad, want)
 	}
-	labelled(in, &m, func(bad error) { err = bad })
+	batch, err := decode(t.Context(), nil, pipeline.Retry{}, &m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	labelled(in, batch.Volumes, func(bad error) { err = bad })
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("found %v, want %s", err, want)
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
-	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
@@ -32,7 +33,7 @@ func (tr *trainer) follow(ctx context.Context) error {
 			return err
 		}
 		s := &topicStream{
-			env: a, consumer: consumer, input: tr.input,
+			env: a, consumer: consumer, input: tr.input, objects: a.ClaimCheck(),
 		}
 		tr.options.Checkpoint.Settings = map[string]string{topicSetting: fmt.Sprintf("%s of %d partitions",
 			a.Config.Kafka.Volumes, consumer.Partitions())}
@@ -40,7 +41,7 @@ func (tr *trainer) follow(ctx context.Context) error {
 		tr.options.Progress = log.progress
 		tr.board.begin(ctx, nil, nil, &tr.options)
 		tr.history, err = train.FitStream(ctx, tr.model, s, c.StepsPerEpoch, tr.options)
-		return errors.Join(err, log.close(), consumer.Close())
+		return errors.Join(err, log.close(), consumer.Close(), s.objects.Close())
 	})
 }
 
@@ -50,6 +51,7 @@ type topicStream struct {
 	env      *app.Env
 	consumer *kafka.ExclusiveConsumer
 	input    *classify.Input
+	objects  *claimcheck.Store
 	at       topicPosition
 	// volumes holds the labelled volumes of the current message. Those before at.Used have been used.
 	volumes []voxelize.Volume
@@ -111,21 +113,23 @@ func (s *topicStream) read(ctx context.Context) error {
 		return err
 	}
 	s.at.Turn, s.at.Next[m.Partition] = m.Partition, m.Offset
-	s.volumes = labelled(s.input, &m, func(err error) {
+	bad := func(err error) {
 		s.env.Log.Warn("skipped a message", "topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "error",
 			err)
-	})
+	}
+	batch, err := decode(ctx, s.objects, pipeline.Retry{Attempts: s.env.Config.Pipeline.Attempts}, &m)
+	if pipeline.IsPermanent(err) {
+		bad(err)
+	} else if err != nil {
+		return err
+	}
+	s.volumes = labelled(s.input, batch.Volumes, bad)
 	return nil
 }
 
-// labelled returns the labelled volumes of a message that a model takes. It never returns nil.
-func labelled(in *classify.Input, m *transport.Message, bad func(error)) []voxelize.Volume {
-	batch, err := decode(m)
-	if err != nil {
-		bad(err)
-		return []voxelize.Volume{}
-	}
-	return slices.DeleteFunc(append([]voxelize.Volume{}, batch.Volumes...), func(v voxelize.Volume) bool {
+// labelled returns those of the volumes that have a label and that a model takes. It never returns nil.
+func labelled(in *classify.Input, volumes []voxelize.Volume, bad func(error)) []voxelize.Volume {
+	return slices.DeleteFunc(append([]voxelize.Volume{}, volumes...), func(v voxelize.Volume) bool {
 		if v.Label < 0 {
 			return true
 		}

@@ -107,7 +107,7 @@ func Serve(ctx context.Context, a *app.Env) error {
 	}
 	if err = repository.LoadAll(ctx); err == nil {
 		a.Started()
-		a.Log.Info("serving", "url", "http://"+a.HTTP.Addr()+"/v2")
+		a.Log.Info("serving", "url", a.HTTP.Base().JoinPath("v2").String())
 		repository.Watch(ctx)
 		<-ctx.Done()
 	} else if ctx.Err() != nil {
@@ -158,9 +158,9 @@ func listenGRPC(
 	}
 	s := grpc.New(grpc.Options{
 		Allow: allow(a.HTTP), Models: repository, Version: app.ReadBuild().Version, MaxMessage: int(c.MaxBody),
-		Control: c.Control,
+		Control: c.Control, TLS: a.HTTP.TLS(),
 	})
-	a.Log.Info("listening for gRPC", "address", l.Addr().String())
+	a.Log.Info("listening for gRPC", "address", l.Addr().String(), "tls", a.Config.HTTP.CertFile != "")
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(conns.Process().Listen(l, nil, a.Log, nil)) }()
 	return func(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -18,16 +19,20 @@ import (
 	"testing"
 	"time"
 
-	"github.com/voxelstream/voxelstream/internal/testenv"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/ingest/array"
+	"github.com/voxelstream/voxelstream/internal/testenv"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/serve/v2/grpc/inference"
 )
 
 // start serves until the test ends or stop is called, which returns what Serve did. Ready is closed when the listener
@@ -39,7 +44,7 @@ func start(t *testing.T, overrides ...string) (url string, stop func() error) {
 	address, ended := make(chan string, 1), make(chan error, 1)
 	go func() {
 		ended <- a.Serve(ctx, func(ctx context.Context, a *app.Env) error {
-			address <- a.HTTP.Addr()
+			address <- a.HTTP.Base().String()
 			return Serve(ctx, a)
 		})
 		close(ended)
@@ -55,7 +60,7 @@ func start(t *testing.T, overrides ...string) (url string, stop func() error) {
 	})
 	select {
 	case at := <-address:
-		return "http://" + at, stop
+		return strings.TrimSuffix(at, "/"), stop
 	case err := <-ended:
 		t.Fatal(err)
 		return "", nil
@@ -250,6 +255,49 @@ func TestStart(t *testing.T) {
 	named := Repository(apptest.New(t, "model.path", "x/shapes.keras"))
 	if err := named.LoadAll(t.Context()); err == nil || !strings.Contains(fmt.Sprint(err), "model shapes") {
 		t.Errorf("found %v", err)
+	}
+}
+
+// TestTLS: with the certificate of the HTTP listener, gRPC is encrypted and refuses connections that are not.
+func TestTLS(t *testing.T) {
+	ours := testenv.NewAuthority(t)
+	cert, key := ours.Issue("models.example")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	url, _ := start(t, "http.cert_file", cert, "http.key_file", key, "serve.grpc", address)
+	if !strings.HasPrefix(url, "https://") {
+		t.Errorf("found %s, want https", url)
+	}
+	trusted, err := credentials.NewClientTLSFromFile(ours.File, "models.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	live := func(c credentials.TransportCredentials, wait bool) error {
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close() //nolint:errcheck // a test
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		a, err := inference.NewGRPCInferenceServiceClient(conn).ServerLive(ctx, &inference.ServerLiveRequest{},
+			grpc.WaitForReady(wait))
+		if err == nil && !a.GetLive() {
+			t.Error("the server is not live")
+		}
+		return err
+	}
+	if err := live(trusted, true); err != nil {
+		t.Errorf("with TLS: %v", err)
+	}
+	if err := live(insecure.NewCredentials(), false); err == nil {
+		t.Error("a call without TLS was answered")
 	}
 }
 

@@ -77,6 +77,7 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 		cl, err := connect(connecting, a)
 		if err == nil {
 			c.cluster = cl
+			err = cl.objects.Reach(connecting)
 		}
 		connected <- err
 	}()
@@ -108,6 +109,10 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 		Observer: a.Observer,
 		OnDone:   c.done,
 		OnDrop:   c.drops.add,
+		OnStageFailed: func(m transport.Message, err error) {
+			c.traces.failed(&m, err)
+			c.lost(record.ID{Stream: string(m.Key), Seq: uint64(m.Offset)}, err) // offsets begin at 0
+		},
 		OnWorkFailed: func(v classify.Item, err error) {
 			c.traces.done(v.Origin, err)
 			c.lost(v.ID, err)
@@ -121,9 +126,10 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 			a.Log.Warn("retrying", "stage", f.Stage, "attempt", f.Attempts, "error", f.Err)
 		},
 	}
+	budget := pipeline.NewBudget(int64(cfg.Budget))
 	c.consumer, err = kafka.NewConsumer(c.cluster.client, kafka.ConsumerConfig{
-		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: pipeline.NewBudget(int64(cfg.Budget)),
-		MaxInFlight: inFlight(cfg.InFlight, out),
+		Group: a.Config.Kafka.Group, Topic: a.Config.Kafka.Volumes, Budget: budget,
+		Charge: c.cluster.objects.Charge, MaxInFlight: inFlight(cfg.InFlight, out),
 		DeadLetters: c.cluster.producer, DeadLetterTopic: a.Config.Kafka.DeadLetters,
 		SessionTimeout: a.Config.Kafka.SessionTimeout, InstanceID: a.Config.Kafka.InstanceID,
 		OnAssigned: c.own, OnHandover: c.Flush,
@@ -133,7 +139,7 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 	}
 	c.Source = c.consumer
 	c.show(out)
-	servePage(a, c.cluster, c.network.Classes)
+	servePage(a, c.cluster, budget, c.network.Classes)
 	a.Ready("group", c.consumer.Joined)
 	a.Started()
 	return c, nil
@@ -294,13 +300,15 @@ func (r *repeats) take(id record.ID) bool {
 	return r.sinks > 0 && n >= r.sinks
 }
 
-// decode extracts the volumes from a message. Its errors are permanent.
-func (c *classifying) decode(_ context.Context, m transport.Message) ([]classify.Item, error) {
+// decode extracts the volumes from a message, or from the object that it refers to.
+func (c *classifying) decode(ctx context.Context, m transport.Message) ([]classify.Item, error) {
 	now := time.Now()
-	batch, err := volarrow.Decode(m.Value, string(m.Key))
+	value, err := c.cluster.objects.Value(ctx, &m)
 	if err != nil {
-		c.traces.failed(&m, err)
-		c.lost(record.ID{Stream: string(m.Key), Seq: uint64(m.Offset)}, err) // offsets begin at 0
+		return nil, err
+	}
+	batch, err := volarrow.Decode(value, string(m.Key))
+	if err != nil {
 		return nil, pipeline.Permanent(err)
 	}
 	items := make([]classify.Item, len(batch.Volumes))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
@@ -19,6 +20,7 @@ type cluster struct {
 	broker   *embedded.Broker // nil for a cluster and for the broker of another process
 	client   *kafka.Client
 	producer *kafka.Producer
+	objects  *claimcheck.Store // the values of messages that are too large for Kafka
 	drain    time.Duration
 }
 
@@ -53,7 +55,7 @@ func connect(ctx context.Context, a *app.Env) (*cluster, error) {
 // dial opens a connection and waits until the cluster answers. start starts the embedded broker. If it returns nil,
 // another process runs that broker.
 func dial(ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broker, error)) (_ *cluster, err error) {
-	cl := &cluster{drain: a.Config.Pipeline.Drain}
+	cl := &cluster{drain: a.Config.Pipeline.Drain, objects: a.ClaimCheck()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, cl.close(ctx))
@@ -143,5 +145,6 @@ func (cl *cluster) close(ctx context.Context) error {
 	if cl.broker != nil {
 		errs = append(errs, cl.broker.Close())
 	}
+	errs = append(errs, cl.objects.Close())
 	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -190,6 +191,8 @@ type DeadMessage struct {
 	Key     string            `json:"key"`
 	Headers map[string]string `json:"headers"`
 	Value   []byte            `json:"value"`
+	// Reference is the object that has the value, if it is outside Kafka. Value is then empty.
+	Reference *transport.Reference `json:"reference,omitempty"`
 	// Ordered has the headers in the order of the message.
 	Ordered []transport.Header `json:"-"`
 }
@@ -210,10 +213,25 @@ func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, e
 	return found, err
 }
 
+// ValueOf returns the value of the message of a dead letter, from the object that it refers to if it refers to one.
+func ValueOf(ctx context.Context, a *app.Env, d *DeadMessage) (_ []byte, err error) {
+	if d.SHA256 != "" {
+		return nil, fmt.Errorf("dead letter %s: its value of %d bytes was left out", d.ID, d.Bytes)
+	}
+	objects := a.ClaimCheck()
+	defer func() { err = errors.Join(err, objects.Close()) }()
+	value, err := objects.Value(ctx, &transport.Message{Value: d.Value, Headers: d.Ordered})
+	if err != nil {
+		return nil, fmt.Errorf("dead letter %s: %w", d.ID, err)
+	}
+	return value, nil
+}
+
 func deadMessage(d DeadLetter, m transport.Message) *DeadMessage {
 	out := &DeadMessage{
 		DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value, Ordered: m.Headers,
 	}
+	out.Reference, _ = m.Reference() // the headers are shown as they are
 	for _, h := range m.Headers {
 		out.Headers[h.Key] = string(h.Value)
 	}

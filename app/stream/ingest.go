@@ -12,6 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
+	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 	"github.com/voxelstream/voxelstream/voxelize"
 	"github.com/voxelstream/voxelstream/voxelize/volarrow"
@@ -93,6 +94,9 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	if err != nil {
 		return IngestSummary{}, err
 	}
+	if err := cl.objects.Prepare(ctx); err != nil {
+		return IngestSummary{}, err
+	}
 	start := time.Now()
 	dead := newDeadLetters(a.Log, a.Observer, kafka.NewDeduper(cl.producer, a.Config.Kafka.DeadLetters, 0))
 	src, err := newSources(ctx, a, o.inputs, o.files, o.open, cl, dead)
@@ -101,7 +105,7 @@ func send(ctx context.Context, a *app.Env, cl *cluster, o sending) (IngestSummar
 	}
 	out := &volumes{
 		topic: cl.producer.Sink(a.Config.Kafka.Volumes), limit: messageBytes(a), backlog: o.backlog, bar: o.bar,
-		tracer: a.Tracer, name: a.Config.Kafka.Volumes,
+		tracer: a.Tracer, name: a.Config.Kafka.Volumes, objects: cl.objects, fits: cl.producer.Fits,
 	}
 	var source pipeline.Source[ingest.Sample] = src
 	stage := voxelizing(a, v)
@@ -177,6 +181,8 @@ type volumes struct {
 	bar               app.Bar
 	tracer            pipeline.Tracer // nil without traces
 	name              string          // of the topic
+	objects           *claimcheck.Store
+	fits              func(*transport.Message) bool // used with objects only
 	volumes, messages atomic.Int64
 }
 
@@ -185,31 +191,36 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 	failed := map[int]error{}
 	var ms []transport.Message
 	var spans []pipeline.Span
+	ended := func(err error) {
+		for _, span := range spans {
+			span.End(err)
+		}
+	}
 	var parts [][2]int // for each message, the index of its first volume, and the index after its last one
-	for first := 0; first < len(vs); {
-		end := first + s.together(vs[first:])
-		m, err := volumeMessage(vs[first:end])
-		if err != nil {
+	for first, end := 0, 0; first < len(vs); first = end {
+		end = first + s.together(vs[first:])
+		m, span, err := s.message(ctx, vs[first:end])
+		if err != nil && span != nil {
+			span.End(err)
+		}
+		if pipeline.IsPermanent(err) {
 			for i := first; i < end; i++ {
-				failed[i] = pipeline.Permanent(err)
+				failed[i] = err
 			}
-			first = end
 			continue
 		}
-		if err := s.backlog.wait(ctx, m.Size()); err != nil {
+		if err != nil {
+			ended(err)
 			return err
 		}
-		if span := traceSent(s.tracer, &m, s.name, end-first); span != nil {
+		if span != nil {
 			spans = append(spans, span)
 		}
 		ms, parts = append(ms, m), append(parts, [2]int{first, end})
-		first = end
 	}
 	var partial *pipeline.PartialError
 	err := s.topic.Write(ctx, ms)
-	for _, span := range spans {
-		span.End(err)
-	}
+	ended(err)
 	if err != nil && !errors.As(err, &partial) {
 		return err
 	}
@@ -228,6 +239,23 @@ func (s *volumes) Write(ctx context.Context, vs []voxelize.Volume) error {
 		s.bar.Set(n, 0, "")
 	}
 	return pipeline.Partial(failed)
+}
+
+// message returns the message of volumes that can share one, and its span. A value that does not fit becomes an object
+// outside Kafka. It waits while the consumers are far behind.
+func (s *volumes) message(ctx context.Context, vs []voxelize.Volume,
+) (m transport.Message, span pipeline.Span, err error) {
+	if m, err = volumeMessage(vs); err != nil {
+		return m, nil, pipeline.Permanent(err)
+	}
+	span = traceSent(s.tracer, &m, s.name, len(vs))
+	if s.objects.On() && !s.fits(&m) {
+		m, err = s.objects.Deposit(ctx, m)
+	}
+	if err == nil {
+		err = s.backlog.wait(ctx, m.Size())
+	}
+	return m, span, err
 }
 
 // Close does nothing, because the producer is shared.

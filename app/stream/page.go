@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/serve/history"
 	"github.com/voxelstream/voxelstream/serve/reply"
@@ -27,14 +28,17 @@ const (
 	maxPreview    = 2 << 10 // bytes
 )
 
-// servePage adds what the page shows of a cluster to the HTTP listener, if there is one. names returns those of
-// the model's classes, or nil.
-func servePage(a *app.Env, cl *cluster, names func() []string) {
+// servePage adds what the page shows of a cluster to the HTTP listener, if there is one. The values of messages that are
+// objects are taken from a budget. names returns those of the model's classes, or nil.
+func servePage(a *app.Env, cl *cluster, budget *pipeline.Budget, names func() []string) {
 	if a.HTTP == nil {
 		return
 	}
 	k := &a.Config.Kafka
-	for pattern, h := range history.New(cl.client, k.Volumes, k.Classifications, names).Handlers() {
+	value := func(ctx context.Context, m *transport.Message) ([]byte, func(), error) {
+		return cl.objects.ValueWithin(ctx, budget, m)
+	}
+	for pattern, h := range history.New(cl.client, k.Volumes, k.Classifications, value, names).Handlers() {
 		a.HTTP.Handle(pattern, h)
 	}
 	l := letters{a, cl}
@@ -122,6 +126,11 @@ func (l letters) one(_ http.ResponseWriter, r *http.Request) (any, error) {
 func preview(m transport.Message) string {
 	if err := m.Verify(); err != nil {
 		return fmt.Sprintf("%v\n\n%s", err, beginning(m.Value))
+	}
+	if r, err := m.Reference(); r != nil {
+		return fmt.Sprintf("The value is outside Kafka: object %s of %s bytes.", r.Object(), strconv.FormatInt(r.Size, 10))
+	} else if err != nil {
+		return fmt.Sprintf("The value is outside Kafka, but cannot be found: %v.", err)
 	}
 	batch, err := volarrow.Decode(m.Value, string(m.Key))
 	if err == nil {

@@ -45,26 +45,27 @@ func (c *cli) dlqList() *cobra.Command {
 func (c *cli) dlqShow() *cobra.Command {
 	one := command("show ID", "Show one dead letter with its headers", kafkaFlags)
 	one.Example = "  voxelstream dlq show 0:17\n  voxelstream dlq show 0:17 --value volume.arrow"
-	path := one.Flags().String("value", "", "Write the value of the message, unchanged, to this file; - is standard "+
-		"output.")
+	path := one.Flags().String("value", "", "Write the value of the message, unchanged, to this file, also if it "+
+		"is an object outside Kafka; - is standard output.")
 	forceFlag(one)
 	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		d, err := stream.ShowDeadLetter(ctx, a, args[0])
 		if err != nil || *path == "" {
 			return show(c, d, err, deadMessageText)
 		}
-		return c.writeValue(a, d, *path)
+		value, err := stream.ValueOf(ctx, a, d)
+		if err != nil {
+			return err
+		}
+		return c.writeValue(a, value, *path)
 	})
 	return one
 }
 
 // writeValue writes the value of a dead letter to a file.
-func (c *cli) writeValue(a *app.Env, d *stream.DeadMessage, path string) (err error) {
-	if d.SHA256 != "" {
-		return fmt.Errorf("dead letter %s: its value of %d bytes was left out", d.ID, d.Bytes)
-	}
+func (c *cli) writeValue(a *app.Env, value []byte, path string) (err error) {
 	if path == "-" {
-		_, err := c.out.Write(d.Value)
+		_, err := c.out.Write(value)
 		return err
 	}
 	flags := os.O_CREATE | os.O_WRONLY | os.O_EXCL
@@ -78,7 +79,7 @@ func (c *cli) writeValue(a *app.Env, d *stream.DeadMessage, path string) (err er
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(d.Value)
+	_, err = f.Write(value)
 	return errors.Join(err, f.Close())
 }
 
@@ -242,6 +243,10 @@ func deadMessageText(w io.Writer, d *stream.DeadMessage) {
 	}
 	if d.SHA256 != "" {
 		fmt.Fprintf(w, "value     %d bytes were left out, SHA-256 %s\n", d.Bytes, d.SHA256)
+		return
+	}
+	if d.Reference != nil {
+		fmt.Fprintf(w, "value     object %s of %d bytes, outside Kafka\n", d.Reference.Object(), d.Reference.Size)
 		return
 	}
 	fmt.Fprintf(w, "value     %d bytes: %.200q\n", len(d.Value), d.Value)

@@ -155,6 +155,19 @@ header    b: "1"
 header    a: "\n"
 value     2 bytes: "xy"
 `},
+		"dead letter with a reference": {printed(&stream.DeadMessage{
+			DeadLetter: stream.DeadLetter{ID: "0:2", EventID: "s/3", Topic: "volumes", At: "3:5", Stage: "decode", Time: when},
+			Key:        "s", Reference: &transport.Reference{Size: 7, SHA256: "ab"},
+		}, deadMessageText), `id        0:2
+event     s/3
+key       s
+from      volumes 3:5
+stage     decode
+attempts  0
+time      2026-01-02T03:04:05.000000006Z
+reason    
+value     object ab.arrow of 7 bytes, outside Kafka
+`},
 		"train": {
 			printed(&learn.TrainResult{
 				Model: "m.keras", Parameters: 1, Epochs: 2, Rows: 3, SamplesPerSecond: 4,

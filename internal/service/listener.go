@@ -25,7 +25,7 @@ type Options struct {
 	Token     string   `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. Empty, and without tokens: a random one, printed at the start, if listen is not a loopback address; otherwise none."`
 	TokenFile string   `yaml:"token_file" doc:"File whose first line is the token. It is read again when it changes."`
 	Tokens    []string `yaml:"tokens" doc:"Further tokens, as NAME:ROLES:FILE. ROLES is read, ingest, admin, or several with + between them; the first line of FILE is the token. The files are read again when they change. token and token_file have the role admin."`
-	CertFile  string   `yaml:"cert_file" doc:"PEM file with the certificate of the listener, which then uses HTTPS. It is read again for each connection."`
+	CertFile  string   `yaml:"cert_file" doc:"PEM file with the certificate of the listener, which then uses HTTPS; gRPC of the serve command uses it too. It is read again for each connection."`
 	KeyFile   string   `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
 	PProf     bool     `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
 }
@@ -120,6 +120,9 @@ func (l *Listener) Handle(pattern string, h http.Handler) {
 // Addr returns HOST:PORT. The part must have started.
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
+// TLS returns the encryption of the listener, for listeners of other protocols, or nil. The part must have started.
+func (l *Listener) TLS() *tls.Config { return l.server.TLSConfig.Clone() }
+
 // Authenticated reports whether requests must carry a token. The part must have started.
 func (l *Listener) Authenticated() bool { return l.tokens.any() }
 
@@ -141,15 +144,15 @@ func (l *Listener) Allow(text string, roles ...Role) error {
 
 // URL returns the address of the page for a browser, with the token if it is a random one. The part must have started.
 func (l *Listener) URL() string {
-	u := l.base()
+	u := l.Base()
 	if l.random != "" {
 		u.RawQuery = url.Values{"token": {l.random}}.Encode()
 	}
 	return u.String()
 }
 
-// base returns the address of the page, without a token.
-func (l *Listener) base() *url.URL {
+// Base returns the address of the page, without a token. The part must have started.
+func (l *Listener) Base() *url.URL {
 	host, port, err := net.SplitHostPort(l.Addr())
 	if err != nil {
 		host = l.Addr()
@@ -224,7 +227,7 @@ func (l *Listener) start(ctx context.Context) error {
 		MaxHeaderBytes: maxHeader,
 		ErrorLog:       slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 	}
-	l.log.Info("listening for HTTP", "address", l.base().String())
+	l.log.Info("listening for HTTP", "address", l.Base().String())
 	return nil
 }
 

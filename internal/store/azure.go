@@ -233,12 +233,17 @@ func (a *azure) put(ctx context.Context, key, path, digest string, create bool) 
 	}))
 }
 
-func (a *azure) get(ctx context.Context, key string, w io.Writer) (digest string, err error) {
+func (a *azure) get(ctx context.Context, key string, begin func(size int64) (io.Writer, error),
+) (digest string, err error) {
 	resp, err := a.do(ctx, azureRequest{method: http.MethodGet, key: key})
 	if err != nil {
 		return "", err
 	}
 	defer resp.Body.Close() //nolint:errcheck // it is read
+	w, err := begin(resp.ContentLength)
+	if err != nil {
+		return "", err
+	}
 	_, err = io.Copy(w, resp.Body)
 	return resp.Header.Get("X-Ms-Meta-Sha256"), err
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/durable"
+	"github.com/voxelstream/voxelstream/internal/regular"
 )
 
 // local is a folder.
@@ -164,6 +166,26 @@ func (l *local) Get(ctx context.Context, name string, read func(path string) err
 		return err
 	}
 	return read(path)
+}
+
+func (l *local) Load(ctx context.Context, name string, size int64) ([]byte, error) {
+	if err := errors.Join(check(name), ctx.Err()); err != nil {
+		return nil, err
+	}
+	f, info, err := regular.Open(filepath.Join(l.dir, filepath.FromSlash(name)))
+	if err != nil {
+		if _, folder := os.Stat(l.dir); errors.Is(err, fs.ErrNotExist) && folder != nil {
+			return nil, fmt.Errorf("the folder cannot be read: %v", folder) //nolint:errorlint // the file may exist
+		}
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // opened for reading
+	if info.Size() != size {
+		return nil, &SizeError{name, info.Size(), size}
+	}
+	b := make([]byte, size)
+	_, err = io.ReadFull(f, b)
+	return b, err
 }
 
 func (l *local) List(ctx context.Context, prefix string) ([]File, error) {

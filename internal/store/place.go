@@ -80,44 +80,94 @@ func (o *Options) Validate() error {
 // Open opens the store at a place: the path of a folder, file:PATH, or a URL of the form file:///PATH,
 // s3://BUCKET/PATH, gs://BUCKET/PATH or azblob://CONTAINER/PATH. The query of a URL of an object store has [Options].
 // Errors do not show secrets.
-func Open(ctx context.Context, place string) (Store, error) {
+func Open(ctx context.Context, place string) (Store, error) { return open(ctx, place, Local) }
+
+// Attach is like [Open], but leaves a folder as it is: it neither creates it nor removes what killed processes have left
+// there.
+func Attach(ctx context.Context, place string) (Store, error) {
+	return open(ctx, place, func(dir string) (Store, error) { return &local{dir}, nil })
+}
+
+func open(ctx context.Context, text string, folder func(dir string) (Store, error)) (Store, error) {
+	t, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if t.bucket == nil {
+		return folder(t.folder)
+	}
+	var o Options
+	if err = option.FromQuery(&o, t.query); err == nil {
+		err = o.Validate()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.bucket, err)
+	}
+	s, err := t.bucket.Open(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", t.bucket, err)
+	}
+	return s, nil
+}
+
+// Check reports what is wrong with the text of a place, without reading anything.
+func Check(place string) error {
+	t, err := parse(place)
+	if err != nil || t.bucket == nil {
+		return err
+	}
+	var o Options
+	_, problems := option.ParseQuery(&o, t.query)
+	if err = errors.Join(append(problems, o.Validate())...); err != nil {
+		return fmt.Errorf("%s: %w", t.bucket, err)
+	}
+	return nil
+}
+
+// Mask returns the text of a place without secrets.
+func Mask(place string) string {
+	path, query, found := strings.Cut(place, "?")
+	if !found {
+		return place
+	}
+	return path + "?" + option.MaskQuery(&Options{}, query)
+}
+
+// target is a parsed place: a folder, or a bucket with a query.
+type target struct {
+	folder string
+	bucket *Place
+	query  string
+}
+
+func parse(place string) (target, error) {
 	scheme, path, isURL := strings.Cut(place, ":")
 	if scheme = strings.ToLower(scheme); !isURL || len(scheme) == 1 { // a drive of Windows
-		return Local(place)
+		return target{folder: place}, nil
 	}
 	switch scheme {
 	case "file":
 		folder, err := folderOf(path)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", place, err)
+			return target{}, fmt.Errorf("%s: %w", place, err)
 		}
-		return Local(folder)
+		return target{folder: folder}, nil
 	case S3, GCS, Azure:
 	default:
 		if strings.HasPrefix(path, "//") {
 			// The rest of the text could contain a password.
 			schemes := []string{"file", S3, GCS, Azure}
-			return nil, fmt.Errorf("found a URL with the scheme %q%s, want a folder, or one of %s", scheme,
+			return target{}, fmt.Errorf("found a URL with the scheme %q%s, want a folder, or one of %s", scheme,
 				option.DidYouMean(scheme, schemes), strings.Join(schemes, ", "))
 		}
-		return Local(place) // a name with a colon
+		return target{folder: place}, nil // a name with a colon
 	}
 	path, query, _ := strings.Cut(path, "?")
-	var o Options
 	p, err := ParsePlace(scheme, path)
-	if err == nil {
-		if err = option.FromQuery(&o, query); err == nil {
-			err = o.Validate()
-		}
-	}
 	if err != nil {
-		return nil, fmt.Errorf("%s:%s: %w", scheme, path, err)
+		return target{}, fmt.Errorf("%s:%s: %w", scheme, path, err)
 	}
-	s, err := p.Open(ctx, o)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", p, err)
-	}
-	return s, nil
+	return target{bucket: &p, query: query}, nil
 }
 
 // folderOf returns the folder that follows file: in a URL. Only the form ///PATH is percent-encoded.

@@ -24,8 +24,9 @@ import (
 type bucket interface {
 	// put uploads a file. digest is stored with the object. If create is set, an existing object is an error.
 	put(ctx context.Context, key, path, digest string, create bool) error
-	// get downloads an object. digest is empty if the object has none.
-	get(ctx context.Context, key string, w io.Writer) (digest string, err error)
+	// get downloads an object to what begin returns for its size in bytes, which is -1 if the server does not say it. An
+	// error of begin is returned as it is. digest is empty if the object has none.
+	get(ctx context.Context, key string, begin func(size int64) (io.Writer, error)) (digest string, err error)
 	// list yields the objects whose keys have a prefix, in pages.
 	list(ctx context.Context, prefix string) iter.Seq2[File, error]
 	// remove removes an object. It is no error if there is none.
@@ -162,6 +163,47 @@ func (r *remote) Get(ctx context.Context, name string, read func(path string) er
 	})
 }
 
+func (r *remote) Load(ctx context.Context, name string, size int64) ([]byte, error) {
+	if err := errors.Join(check(name), ctx.Err()); err != nil {
+		return nil, err
+	}
+	b := &exactly{name: name, size: size}
+	if _, err := r.bucket.get(ctx, r.key(name), b.begin); err != nil {
+		if other, ok := errors.AsType[*SizeError](err); ok {
+			return nil, other
+		}
+		return nil, r.fail(name, err)
+	}
+	if n := int64(len(b.content)); n != size {
+		return nil, &SizeError{name, n, size}
+	}
+	return b.content, nil
+}
+
+// exactly holds the content of an object that must have a size.
+type exactly struct {
+	name    string
+	size    int64
+	content []byte
+}
+
+// begin takes the memory, once the size of the object is known to be right.
+func (e *exactly) begin(found int64) (io.Writer, error) {
+	if found >= 0 && found != e.size {
+		return nil, &SizeError{e.name, found, e.size}
+	}
+	e.content = make([]byte, 0, max(found, 0))
+	return e, nil
+}
+
+func (e *exactly) Write(p []byte) (int, error) {
+	if n := int64(len(e.content)) + int64(len(p)); n > e.size {
+		return 0, &SizeError{e.name, n, e.size}
+	}
+	e.content = append(e.content, p...)
+	return len(p), nil
+}
+
 // download stores an object in a file and compares its digest.
 func (r *remote) download(ctx context.Context, name, path string) (err error) {
 	f, err := os.Create(path)
@@ -169,7 +211,7 @@ func (r *remote) download(ctx context.Context, name, path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	want, err := r.bucket.get(ctx, r.key(name), f)
+	want, err := r.bucket.get(ctx, r.key(name), func(int64) (io.Writer, error) { return f, nil })
 	if err != nil {
 		return r.fail(name, err)
 	}

@@ -196,7 +196,8 @@ func (s *s3) put(ctx context.Context, key, path, digest string, create bool) err
 	return err
 }
 
-func (s *s3) get(ctx context.Context, key string, w io.Writer) (digest string, err error) {
+func (s *s3) get(ctx context.Context, key string, begin func(size int64) (io.Writer, error),
+) (digest string, err error) {
 	o, err := s.client.GetObject(ctx, s.bucket, key, minio.GetObjectOptions{})
 	if err != nil {
 		return "", s.failed(err)
@@ -205,6 +206,10 @@ func (s *s3) get(ctx context.Context, key string, w io.Writer) (digest string, e
 	info, err := o.Stat()
 	if err != nil {
 		return "", s.failed(err)
+	}
+	w, err := begin(info.Size)
+	if err != nil {
+		return "", err
 	}
 	n, err := io.Copy(w, o)
 	if err == nil && n != info.Size {

@@ -5,6 +5,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 )
@@ -24,6 +25,10 @@ type Store interface {
 	// Get calls read with the path of a local file that has the content of the named one. read must not keep or change
 	// it. The error wraps [fs.ErrNotExist] if there is no such file.
 	Get(ctx context.Context, name string, read func(path string) error) error
+	// Load returns the content of the named file, which must have a size in bytes. If it has another one, the error is a
+	// [*SizeError], and no memory was taken for the content. The error wraps [fs.ErrNotExist] if there is no such file,
+	// but not if the folder of the store itself is missing.
+	Load(ctx context.Context, name string, size int64) ([]byte, error)
 	// List returns the files whose names begin with a prefix, sorted by name.
 	List(ctx context.Context, prefix string) ([]File, error)
 	// Remove removes a file. It is no error if there is no such file.
@@ -39,6 +44,17 @@ type File struct {
 
 // ErrName means that a name is not allowed.
 var ErrName = errors.New("invalid name")
+
+// SizeError means that a file has another size than the one that was expected.
+type SizeError struct {
+	Name string
+	// Found and Want are in bytes.
+	Found, Want int64
+}
+
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s: found %d bytes, want %d", e.Name, e.Found, e.Want)
+}
 
 func check(name string) error {
 	ok := fs.ValidPath(name) && name != "."

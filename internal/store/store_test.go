@@ -91,3 +91,53 @@ func TestLocalLeftovers(t *testing.T) {
 		t.Errorf("found %v, %v, want one file", files, err)
 	}
 }
+
+// TestAttach: a folder is neither created nor cleaned, and a folder that is missing does not mean that a file is.
+func TestAttach(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a")
+	s, err := store.Attach(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("found %v, want no folder", err)
+	}
+	if _, err := s.Load(t.Context(), "x", 1); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("found %v, want an error of the folder", err)
+	}
+	left := filepath.Join(dir, ".tmp-1-2-3-4")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = store.Attach(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.Load(t.Context(), "x", 1); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("found %v, want %v", err, fs.ErrNotExist)
+	}
+}
+
+// TestCheck: the text of a place is checked without reading anything, and shown without secrets.
+func TestCheck(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "folder": "", "/a/b": "", "file:///a": "", "s3://bucket/a": "", "s3://bucket?secret-key-file=/missing": "",
+		"gs://b": "3 to 222", "s3://bucket/../x": "single slashes", "s3://bucket?endpoint=x": "http://HOST:PORT",
+		"s3://bucket?secret=x": "secret-key", "http://host/x": "a folder, or one of", "file://host/x": "want none",
+	} {
+		err := store.Check(text)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: found %v, want %q", text, err, want)
+		}
+	}
+	for text, want := range map[string]string{
+		"folder": "folder",
+		"s3://b/a?access-key=id&secret-key=hidden": "s3://b/a?access-key=id&secret-key=***",
+	} {
+		if found := store.Mask(text); found != want {
+			t.Errorf("found %s, want %s", found, want)
+		}
+	}
+}

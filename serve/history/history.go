@@ -32,6 +32,10 @@ type Log interface {
 	OffsetAt(ctx context.Context, topic string, partition int, t time.Time) (int64, error)
 }
 
+// Value returns the value of a message, which may be an object outside the topic. release must be called when the value
+// is no longer in use, unless there is an error.
+type Value func(ctx context.Context, m *transport.Message) (value []byte, release func(), err error)
+
 // Limits of requests.
 const (
 	// answerTime limits a request.
@@ -40,6 +44,8 @@ const (
 	maxRequests = 8
 	// fetchSize is the size of what is read around a message in bytes; neighbours are probably asked for next.
 	fetchSize = 1 << 20
+	// maxObject limits the volumes that are shown, in bytes, so that a frame can hold one.
+	maxObject = frame.MaxSize - 1<<20
 	// maxCached limits the messages that are kept, in bytes.
 	maxCached = 32 << 20
 )
@@ -48,6 +54,7 @@ const (
 type History struct {
 	log                      Log
 	volumes, classifications string
+	value                    Value
 	names                    func() []string
 	working                  chan struct{}
 	index                    index
@@ -65,10 +72,11 @@ type run struct {
 	size      int64
 }
 
-// New returns a History. names returns those of the model's classes, or nil.
-func New(log Log, volumes, classifications string, names func() []string) *History {
+// New returns a History. value returns the values of messages of volumes. names returns those of the model's classes, or
+// nil.
+func New(log Log, volumes, classifications string, value Value, names func() []string) *History {
 	return &History{
-		log: log, volumes: volumes, classifications: classifications, names: names,
+		log: log, volumes: volumes, classifications: classifications, value: value, names: names,
 		working: make(chan struct{}, maxRequests),
 	}
 }
@@ -337,7 +345,10 @@ func (h *History) frame(r *http.Request) (any, error) {
 	if box, ok := frame.BoxOf(c); ok {
 		header.Boxes = []frame.Box{box}
 	}
-	v, err := h.volume(r.Context(), m, c)
+	v, release, err := h.volume(r.Context(), m, c)
+	if release != nil {
+		defer release()
+	}
 	if err != nil {
 		if r.Context().Err() != nil {
 			return nil, err
@@ -360,36 +371,45 @@ func classificationOf(m transport.Message) (*record.Classification, error) {
 	return c, nil
 }
 
-// volume returns the volume of a classification. The error says why there is none.
-func (h *History) volume(ctx context.Context, m transport.Message, c *record.Classification) (*voxelize.Volume, error) {
+// volume returns the volume of a classification. The error says why there is none. release, unless it is nil, must be
+// called when the volume is no longer in use.
+func (h *History) volume(ctx context.Context, m transport.Message, c *record.Classification,
+) (v *voxelize.Volume, release func(), err error) {
 	text, ok := m.Header(transport.HeaderVolume)
 	if !ok {
-		return nil, errors.New("the classification does not say where its volume is")
+		return nil, nil, errors.New("the classification does not say where its volume is")
 	}
 	at, err := record.ParseOrigin(text)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	from, to, err := h.log.Bounds(ctx, h.volumes)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if at.Partition >= len(from) || at.Offset < from[at.Partition] || at.Offset >= to[at.Partition] {
-		return nil, errors.New("the topic of volumes no longer holds the volume")
+		return nil, nil, errors.New("the topic of volumes no longer holds the volume")
 	}
 	vm, err := h.message(ctx, h.volumes, at.Partition, at.Offset)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	batch, err := volarrow.Decode(vm.Value, string(vm.Key))
+	if r, _ := vm.Reference(); r != nil && r.Size > maxObject {
+		return nil, nil, fmt.Errorf("the volume is too large to be shown: found %d bytes, want at most %d", r.Size, maxObject)
+	}
+	value, release, err := h.value(ctx, &vm)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	batch, err := volarrow.Decode(value, string(vm.Key))
+	if err != nil {
+		return nil, release, err
 	}
 	i := slices.IndexFunc(batch.Volumes, func(v voxelize.Volume) bool { return v.ID == c.ID() })
 	if i < 0 {
-		return nil, fmt.Errorf("%s/%d: offset %d holds other volumes", h.volumes, at.Partition, at.Offset)
+		return nil, release, fmt.Errorf("%s/%d: offset %d holds other volumes", h.volumes, at.Partition, at.Offset)
 	}
-	return &batch.Volumes[i], nil
+	return &batch.Volumes[i], release, nil
 }
 
 // Found is the answer of /api/find.

@@ -23,6 +23,7 @@ func Run(t *testing.T, fresh func(t *testing.T) func() (store.Store, error)) {
 		{"stores and replaces", replaces},
 		{"creates once", creates},
 		{"a failed write changes nothing", failed},
+		{"loads what has the right size", loads},
 		{"lists by prefix", lists},
 		{"removes", removes},
 		{"rejects names", names},
@@ -127,6 +128,29 @@ func failed(t *testing.T, s store.Store, _ func() store.Store) {
 	}
 	if files, err := s.List(t.Context(), ""); len(files) != 1 || err != nil {
 		t.Errorf("found %v, %v; want x alone", files, err)
+	}
+}
+
+func loads(t *testing.T, s store.Store, again func() store.Store) {
+	put(t, s, "a/x", "twelve bytes")
+	for _, s := range []store.Store{s, again()} {
+		if b, err := s.Load(t.Context(), "a/x", 12); string(b) != "twelve bytes" || err != nil {
+			t.Errorf("found %q, %v", b, err)
+		}
+		for _, size := range []int64{0, 11, 13, 1 << 50} { // nothing has memory for the last one
+			_, err := s.Load(t.Context(), "a/x", size)
+			if wrong, ok := errors.AsType[*store.SizeError](err); !ok || wrong.Found != 12 || wrong.Want != size {
+				t.Errorf("%d bytes: found %v, want a size error", size, err)
+			}
+		}
+		for _, name := range []string{"a/y", "b/x"} {
+			if _, err := s.Load(t.Context(), name, 12); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s: found %v, want %v", name, err, fs.ErrNotExist)
+			}
+		}
+		if _, err := s.Load(t.Context(), "../x", 12); !errors.Is(err, store.ErrName) {
+			t.Errorf("found %v, want %v", err, store.ErrName)
+		}
 	}
 }
 

@@ -20,6 +20,8 @@ type ConsumerConfig struct {
 	// Budget bounds the bytes in flight. It is required and may be shared. In addition, up to 2 MiB or two batches per
 	// partition are prefetched, whichever is more.
 	Budget *pipeline.Budget
+	// Charge, if set, returns how many bytes of the budget a message takes. The default is [transport.Message.Size].
+	Charge func(m *transport.Message) int64
 	// MaxInFlight is the maximum number of messages of a partition that are unsettled, or settled after an unsettled
 	// one. The default is 256. After a crash, at most this many messages of each partition are delivered again.
 	MaxInFlight int
@@ -110,6 +112,9 @@ func NewConsumer(c *Client, cfg ConsumerConfig) (*Consumer, error) {
 	}
 	if cfg.DeadLetters != nil && cfg.DeadLetterTopic == "" {
 		return nil, errors.New("kafka: a consumer with a dead letter producer needs a dead letter topic")
+	}
+	if cfg.Charge == nil {
+		cfg.Charge = (*transport.Message).Size
 	}
 	cfg.MaxInFlight = cmp.Or(cfg.MaxInFlight, 256)
 	cfg.CommitEvery = cmp.Or(cfg.CommitEvery, 200*time.Millisecond)

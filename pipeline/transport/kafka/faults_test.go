@@ -325,6 +325,42 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// TestCharge: a message takes as much of the budget as the configuration says, which may be more than its size.
+func TestCharge(t *testing.T) {
+	_, c, p := fake(t, 1, "t", "dead")
+	if _, err := p.Produce(t.Context(), "t", numbered(4)...); err != nil {
+		t.Fatal(err)
+	}
+	budget := pipeline.NewBudget(5000)
+	k := consume(t, c, ConsumerConfig{
+		Budget: budget, DeadLetters: p, DeadLetterTopic: "dead", Charge: func(m *transport.Message) int64 {
+			if m.Offset == 1 {
+				return 1 << 62
+			}
+			return 3000
+		},
+	})
+	first := next(t, k)
+	if n := budget.InUse(); n != 3000 {
+		t.Errorf("found %d bytes in use, want 3000", n)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if d, err := k.Read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("beyond the budget: offset %d, %v", d.Value.Offset, err)
+	}
+	first.Settle(nil)
+	for range 2 {
+		next(t, k).Settle(nil)
+	}
+	if n := budget.InUse(); n != 0 {
+		t.Errorf("%d bytes are still charged", n)
+	}
+	if dead := stored(t, c, "dead"); len(dead) != 1 {
+		t.Errorf("dead letters %v", dead)
+	}
+}
+
 // TestCommitFenced checks that settlements after the end of a generation do not move the group's offset.
 func TestCommitFenced(t *testing.T) {
 	_, c, p := fake(t, 1, "t")

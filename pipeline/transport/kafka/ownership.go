@@ -491,8 +491,8 @@ func (o *ownership) deliver(ctx context.Context, m transport.Message) bool {
 		o.deadLetter(m.Offset, &m, &pipeline.Failure{Stage: "checksum", Attempts: 1, Err: err})
 		return true
 	}
-	size := m.Size()
-	k.observer.Count(k.part, pipeline.EventBytes, int(size))
+	k.observer.Count(k.part, pipeline.EventBytes, int(m.Size()))
+	size := k.cfg.Charge(&m)
 	if err := k.cfg.Budget.Acquire(ctx, size); pipeline.IsPermanent(err) {
 		k.observer.Count(k.part, pipeline.EventDeadLetter, 1)
 		o.inFlight.Add(1)

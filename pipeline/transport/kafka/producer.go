@@ -92,6 +92,12 @@ func NewProducer(c *Client, cfg ProducerConfig) (*Producer, error) {
 	return p, nil
 }
 
+// Fits reports whether a message is within MaxMessageBytes.
+func (p *Producer) Fits(m *transport.Message) bool { return encodedBound(m) <= p.cfg.MaxMessageBytes }
+
+// encodedBound returns an upper bound of the size of a batch with one message in bytes.
+func encodedBound(m *transport.Message) int { return recordBound(m) + batchHeader }
+
 // Produce stores ms and returns their positions, in the same order. A *pipeline.PartialError names the messages that
 // can never be stored; the others are stored. If ctx ends first, messages that are not being sent yet are withdrawn.
 // The others may or may not be stored, and their memory must not be overwritten because it may still be read.
@@ -175,9 +181,9 @@ func (p *Producer) produce(ctx context.Context, queues []*partitionQueue, to []i
 ) error {
 	byPartition := map[int][]entry{}
 	for i, m := range ms {
-		if n := recordBound(&m) + batchHeader; n > p.cfg.MaxMessageBytes {
+		if !p.Fits(&m) {
 			c.finish(i, Position{}, pipeline.Permanent(fmt.Errorf("kafka: %w: found %s of %d bytes, limit %d",
-				errTooLarge, clip.Text(m.EventID()), n, p.cfg.MaxMessageBytes)))
+				errTooLarge, clip.Text(m.EventID()), encodedBound(&m), p.cfg.MaxMessageBytes)))
 			continue
 		}
 		byPartition[to[i]] = append(byPartition[to[i]], entry{m, c, i})

@@ -4,6 +4,7 @@ package grpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // clients may compress requests
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -53,6 +56,8 @@ type Options struct {
 	Allow func(token string, n Need) (valid, permitted bool)
 	// Control allows clients to load and unload models.
 	Control bool
+	// TLS, if set, encrypts all connections.
+	TLS *tls.Config
 }
 
 // Server answers calls.
@@ -65,7 +70,12 @@ type Server struct {
 // New returns a server. Call [Server.Serve], then [Server.Stop].
 func New(o Options) *Server {
 	s := &Server{o: o}
+	encryption := insecure.NewCredentials()
+	if o.TLS != nil {
+		encryption = credentials.NewTLS(o.TLS)
+	}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(encryption),
 		grpc.MaxRecvMsgSize(o.MaxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxHeaders),
 		grpc.InitialWindowSize(window), grpc.InitialConnWindowSize(4*window), grpc.ConnectionTimeout(connecting),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idle}),
