@@ -520,7 +520,9 @@ func TestShadowWaits(t *testing.T) {
 		s.enter()
 		s.enter()
 		for i := range shadowBatch + 2 {
-			s.add(sample{bytes: i})
+			if s.reserve(i) {
+				s.add(sample{bytes: i})
+			}
 		}
 		for range 2 {
 			synctest.Wait()
@@ -530,14 +532,14 @@ func TestShadowWaits(t *testing.T) {
 			s.leave()
 		}
 		synctest.Wait()
-		if a, b := <-got, <-got; len(a) != shadowBatch || len(b) != 2 || a[1].bytes != 1 || s.room() != maxShadow {
-			t.Errorf("found %d and %d volumes, room for %d", len(a), len(b), s.room())
+		if a, b := <-got, <-got; len(a) != shadowBatch || len(b) != 2 || a[1].bytes != 1 || s.bytes != 0 {
+			t.Errorf("found %d and %d volumes, %d bytes", len(a), len(b), s.bytes)
 		}
 		s.enter()
-		s.add(sample{bytes: maxShadow - 1})
-		if s.room() != 1 {
-			t.Errorf("found room for %d, want 1", s.room())
+		if !s.reserve(maxShadow-1) || s.reserve(2) {
+			t.Errorf("found %d bytes, want %d and no room for 2 more", s.bytes, maxShadow-1)
 		}
+		s.add(sample{bytes: maxShadow - 1})
 		s.mu.Lock()
 		s.closing = true
 		s.mu.Unlock()

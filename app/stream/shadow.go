@@ -39,7 +39,7 @@ type shadow struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	queue   []sample
-	bytes   int
+	bytes   int  // of what is in the queue or on its way there
 	busy    int  // networks that serve and are at work
 	closing bool // nothing more comes
 	stopped bool // what waits is left out
@@ -65,21 +65,22 @@ func (s *shadow) leave() {
 	s.changed.Signal()
 }
 
-// room returns the number of bytes that may be added.
-func (s *shadow) room() int {
+// reserve reports whether a volume of a size fits into the queue. If it does, add must follow.
+func (s *shadow) reserve(bytes int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
-		return 0
+	if s.closing || bytes > maxShadow-s.bytes {
+		return false
 	}
-	return maxShadow - s.bytes
+	s.bytes += bytes
+	return true
 }
 
+// add adds a volume for which there is room.
 func (s *shadow) add(v sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.queue = append(s.queue, v)
-	s.bytes += v.bytes
 	s.changed.Signal()
 }
 
@@ -98,7 +99,8 @@ func (s *shadow) next() []sample {
 	}
 	n := min(len(s.queue), shadowBatch)
 	batch := slices.Clone(s.queue[:n])
-	s.queue = slices.Delete(s.queue, 0, n)
+	clear(s.queue[:n])
+	s.queue = s.queue[n:]
 	for i := range batch {
 		s.bytes -= batch[i].bytes
 	}
@@ -134,7 +136,7 @@ func (r *rollout) offer(items []classify.Item, out []record.Classification, took
 		}
 		v := &items[i].Volume
 		size := len(v.Index) + 4*len(v.Values) + sampleBytes
-		if !trying || size > r.shadow.room() {
+		if !trying || !r.shadow.reserve(size) {
 			left++
 			continue
 		}
