@@ -689,3 +689,13 @@ func writeRows(t *testing.T, path string, shape []int, x []float32) {
 		t.Fatal(err)
 	}
 }
+
+// TestShadowCopies: what waits for a shadow model has memory of its own, because the source reuses that of a volume.
+func TestShadowCopies(t *testing.T) {
+	v := voxelize.Volume{Index: []uint8{1}, Values: []float32{1}, Box: &record.Box{}, Distance: &record.Distance{}}
+	c := copied(&v)
+	v.Index[0], v.Values[0] = 2, 2
+	if c.Index[0] != 1 || c.Values[0] != 1 || c.Box != nil || c.Distance != nil || c.Velocity != nil || c.Pose != nil {
+		t.Errorf("found %+v", c)
+	}
+}
