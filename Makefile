@@ -66,14 +66,14 @@ bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
 
-## deploy-check: check image, compose file, Helm chart, units, alerts and dashboard (systemd-analyze, promtool and hadolint where they can be had)
+## deploy-check: check image, compose file, Helm chart, units, alerts and dashboard (systemd-analyze, promtool and hadolint if they are available)
 .PHONY: deploy-check
 deploy-check: setup
 	@scripts/deploy-tools build/deploy-tools
 	cd deploy/check && PATH=$(CURDIR)/build/deploy-tools/bin:$$PATH go test -count 1 ./...
 	go test -count 1 ./deploy
 
-## vuln: look for known vulnerabilities in the code that the program calls (VULNDB=file:///PATH: in a copy of the database)
+## vuln: look for known vulnerabilities in the code that the program calls (VULNDB=file:///PATH uses a copy of the vulnerability database)
 .PHONY: vuln
 vuln: setup
 	scripts/vuln $(VULN_VERSION)
@@ -150,7 +150,7 @@ faults: setup
 day: setup
 	VOXELSTREAM_DAY=$(LENGTH) go test $(GOFLAGS_TAGS) -count 1 -timeout 0 -v -run '^TestDay$$' ./integration
 
-## kafka-faults: run the fault suite on Apache Kafka (VERSION=3.9.1; BROKERS=1, 3, or 0 for the embedded broker; TIMES=1; SEED=N; CASE=regexp; PAGE=1 writes docs/reference/kafka-faults.md)
+## kafka-faults: run the fault suite on Apache Kafka (VERSION=3.9.1; BROKERS=1, 3, or 0 for the embedded broker; TIMES=1; SEED=N; CASE=regexp; PAGE=1 updates docs/reference/kafka-faults.md)
 VERSION ?= 3.9.1
 BROKERS ?= 1
 TIMES ?= 1
@@ -220,7 +220,7 @@ bench-archives: build
 	go build -o build/archives/reader ./bench/archives
 	build/archives/bin/python bench/archives/run.py bin/voxelstream build/archives/reader --rows $(ROWS) --page docs/performance.md --history bench/history/archives.csv $(ARCHIVES)
 
-## bench-stream: measure what streaming costs beside the network, on the embedded broker or on that of STREAM="--brokers 127.0.0.1:9092" (STREAM="--rate 100": latency)
+## bench-stream: measure what streaming costs in addition to the network, on the embedded broker or on the one in STREAM="--brokers 127.0.0.1:9092" (STREAM="--rate 100": latency)
 STREAM ?=
 .PHONY: bench-stream
 bench-stream: build

@@ -1,4 +1,5 @@
-// Package deploy tests the files for operators: that dashboard, alerts, runbook and promises speak of what exists.
+// Package deploy tests the files for operators: everything that the dashboard, alerts, runbook and guarantees name
+// must exist.
 package deploy
 
 import (
@@ -46,7 +47,7 @@ func metrics(t *testing.T) map[string]bool {
 	return names
 }
 
-// TestMetricsExist: dashboard, alerts and pages name metrics of the reference only, in queries with the right suffix.
+// TestMetricsExist: dashboard, alerts and pages name only metrics of the reference, in queries with the right suffix.
 func TestMetricsExist(t *testing.T) {
 	known := metrics(t)
 	var dashboard struct {
@@ -126,7 +127,7 @@ func TestRunbook(t *testing.T) {
 	}
 }
 
-// TestGuarantees: each test that the page of promises names exists.
+// TestGuarantees: each test that the guarantees name exists.
 func TestGuarantees(t *testing.T) {
 	page := read(t, "docs/explanation/guarantees.md")
 	named := regexp.MustCompile("`([a-z0-9/]+)\\.(Test\\w+)`").FindAllStringSubmatch(page, -1)
@@ -193,7 +194,7 @@ var (
 	symbols = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// TestLinks: links between pages, and to their headings, lead somewhere.
+// TestLinks: links to pages and headings are not broken.
 func TestLinks(t *testing.T) {
 	checked := 0
 	err := filepath.WalkDir(filepath.Join(testenv.Root(), "docs"), func(path string, d os.DirEntry, err error) error {

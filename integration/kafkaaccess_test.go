@@ -350,7 +350,7 @@ func (k *guardedKafka) tokens(t *testing.T) {
 	t.Cleanup(func() { t.Logf("the endpoint issued %d tokens", issued.Load()) })
 }
 
-// outlive exchanges a message every 100 ms for some time, and wants all of them in order.
+// outlive exchanges a message every 100 ms for some time. All of them must arrive in order.
 func outlive(t *testing.T, c *kafka.Client, topic string, d time.Duration, renew func()) {
 	t.Helper()
 	p := must(kafka.NewProducer(c, kafka.ProducerConfig{}))(t)

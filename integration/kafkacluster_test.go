@@ -19,7 +19,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// cluster is what the fault suite runs on: the embedded broker as a process of its own, or nodes of Apache Kafka.
+// cluster is what the fault suite runs on: the embedded broker in a separate process, or nodes of Apache Kafka.
 type cluster struct {
 	t       *testing.T
 	version string // of Apache Kafka; "" is the embedded broker
@@ -61,8 +61,8 @@ func (c *cluster) startEmbedded() {
 	c.nodes = []*node{{id: 0, addr: c.world.addr(), proc: p}}
 }
 
-// startKafka starts nodes that have two more listeners, whose addresses are those of proxies: a member that uses them can
-// be cut off from all brokers alone.
+// startKafka starts nodes with two more listeners that are reached through proxies. A member that uses them can be
+// cut off from all brokers without affecting the others.
 func (c *cluster) startKafka(brokers int) {
 	c.links, c.slow = newNetwork(c.t), newNetwork(c.t)
 	port := freePorts(c.t, 4*brokers)
@@ -161,7 +161,7 @@ func (c *cluster) node(id int32) *node {
 	return c.nodes[i]
 }
 
-// ask sends a request with the admin client, and again until it is answered without an error. check returns the error
+// ask sends a request with the admin client, and repeats it until the response has no error. check returns the error
 // code of the answer.
 func ask[Res any](t testing.TB, what string, send func(context.Context) (Res, error), check func(Res) int16) Res {
 	t.Helper()
@@ -189,7 +189,7 @@ func (c *cluster) create(name string, partitions int, config map[string]string) 
 	c.createAt(name, partitions, -1, config)
 }
 
-// createAt is create with a replication factor in place of that of the cluster.
+// createAt is create with a replication factor other than that of the cluster.
 func (c *cluster) createAt(name string, partitions, replicas int, config map[string]string) {
 	c.t.Helper()
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -419,7 +419,7 @@ func (c *cluster) lag(group, name string) (messages int64, committed string) {
 	return messages, fmt.Sprint(at)
 }
 
-// records reads a topic from its start with the client of this process. It returns nil if that does not succeed, as
+// records reads a topic from its start with the client of this process. It returns nil if that fails, for example
 // while a broker is down.
 func (c *cluster) records(name string) (all []*kgo.Record) {
 	ends := c.ends(name)

@@ -12,36 +12,36 @@ import (
 func brokerFaults() []faultCase {
 	return []faultCase{
 		{
-			name: "broker killed", what: "the only broker is killed and starts again after 5 s, twice", on: onEmbedded | onOne,
+			name: "broker killed", what: "the only broker is killed and restarted after 5 s, twice", on: onEmbedded | onOne,
 			quick: true, alone: true, run: killBroker,
 		},
 		{
-			name: "slow broker", what: "a broker stops for .2 to 2 s again and again, for 15 s", on: onAny, alone: true,
+			name: "slow broker", what: "for 15 s, a broker stops repeatedly for 0.2 to 2 s", on: onAny, alone: true,
 			run: slowBroker,
 		},
 		{
-			name: "one of three brokers killed", what: "a broker is killed and starts again after 12 s, then another",
+			name: "one of three brokers killed", what: "a broker is killed and restarted after 12 s, then another one",
 			on: onThree, alone: true, run: killOneOfThree,
 		},
 		{
-			name: "one of three brokers frozen", what: "a broker is frozen for 20 s and thawed", on: onThree, alone: true,
+			name: "one of three brokers frozen", what: "a broker is frozen for 20 s", on: onThree, alone: true,
 			run: freezeOneOfThree,
 		},
 		{
-			name: "leaders moved", what: "the leaders of all partitions of `volumes` and `classifications` move, every 2 s, six " +
-				"times", on: onThree, run: moveLeaders,
+			name: "leaders moved", what: "every 2 s, the leaders of all partitions of `volumes` and `classifications` move, " +
+				"six times", on: onThree, run: moveLeaders,
 		},
 		{
 			name: "coordinator moved", what: "the coordinator of the group moves to another broker, three times",
 			on: onThree, alone: true, run: moveCoordinator,
 		},
 		{
-			name: "coordinator killed", what: "the broker that coordinates the group is killed and starts again after 10 s",
+			name: "coordinator killed", what: "the broker that coordinates the group is killed and restarted after 10 s",
 			on: onThree, alone: true, run: killCoordinator,
 		},
 		{
-			name: "unclean leader election", what: "a replica that lacks messages becomes the leader of `volumes`, below the " +
-				"position of a member that is frozen meanwhile; new messages take the place of those that the broker has lost", on: onThree,
+			name: "unclean leader election", what: "while a member is frozen, a replica whose log ends before the member's " +
+				"position becomes the leader of `volumes`. New messages take the offsets of the lost ones", on: onThree,
 			alone: true, run: uncleanElection,
 		},
 	}
@@ -152,7 +152,7 @@ func killCoordinator(t *trial) {
 	t.finish()
 }
 
-// uncleanElection lets a topic with two replicas lose the one that leads, while the other has missed messages.
+// uncleanElection makes a topic with two replicas lose its leader while the other replica lacks messages.
 func uncleanElection(t *trial) {
 	t.w.set("kafka.session_timeout", "5m") // so that the member is still one when it is thawed
 	t.partitions = 1

@@ -16,7 +16,7 @@ func memberFaults() []faultCase {
 			run: func(t *trial) { killMembers(t); t.finish() },
 		},
 		{
-			name: "member frozen", what: "one of two members is frozen for 15 s and thawed", on: onAny,
+			name: "member frozen", what: "one of two members is frozen for 15 s", on: onAny,
 			run: freezeMember,
 		},
 		{
@@ -24,11 +24,11 @@ func memberFaults() []faultCase {
 			on: onAny, quick: true, external: true, run: cutMember,
 		},
 		{
-			name: "members join and leave", what: "members start, end and are killed at random, every 1 to 4 s",
+			name: "members join and leave", what: "every 1 to 4 s, a member starts, stops or is killed, at random",
 			on: onAny, run: comeAndGo,
 		},
 		{
-			name: "member restarted at once", what: "one of two members is killed and started again at once, twice",
+			name: "member restarted at once", what: "one of two members is killed and restarted at once, twice",
 			on: onAny, run: restartMember,
 		},
 	}
@@ -99,7 +99,7 @@ func freezeMember(t *trial) {
 	t.finish()
 }
 
-// cuttable makes a member that a network is between.
+// cuttable makes a member that reaches the brokers through a network that can be cut.
 func (t *trial) cuttable() (*member, *network) {
 	t.Helper()
 	m := t.prepare()

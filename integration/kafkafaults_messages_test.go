@@ -16,33 +16,33 @@ import (
 func messageFaults() []faultCase {
 	return []faultCase{
 		{
-			name: "aborted transactions", what: "the producer of volumes uses transactions and aborts every third",
+			name: "aborted transactions", what: "the producer of volumes sends them in transactions, and aborts every third one",
 			// A reader of the embedded broker does not learn of all aborted transactions.
 			on: onKafka, external: true, run: abortTransactions,
 		},
 		{
-			name: "timestamps refused", what: "the brokers refuse the timestamps of classifications for 8 s, as those of a " +
-				"machine whose clock is wrong", on: onKafka, external: true, run: refuseTimestamps,
+			name: "timestamps refused", what: "the brokers refuse the timestamps of classifications for 8 s, as if the " +
+				"clock of the machine were wrong", on: onKafka, external: true, run: refuseTimestamps,
 		},
 		{
-			name: "poison", what: "a sixth of the messages are damaged, cut, empty, foreign or too large, and members are " +
-				"killed", on: onAny, run: poison,
+			name: "poison", what: "a sixth of the messages are damaged, cut off, empty, in another format or too large, " +
+				"and members are killed", on: onAny, run: poison,
 		},
 		{
-			name: "upstream repeats and reorders", what: "each volume is sent one to three times, in the order of shuffled " +
-				"cards", on: onAny, quick: true, run: repeatAndReorder,
+			name: "upstream repeats and reorders", what: "each volume is sent one to three times, in random order", on: onAny,
+			quick: true, run: repeatAndReorder,
 		},
 		{
-			name: "volumes sent again", what: "the same volumes are sent twice more, with others in between and a new " +
-				"member each time", on: onAny, run: sendAgain,
+			name: "volumes sent again", what: "the same volumes are sent twice more, each time to a new member and after " +
+				"other volumes", on: onAny, run: sendAgain,
 		},
 		{
 			name: "volumes sent again beyond the window", what: "the same volumes are sent again after more " +
-				"classifications than the sink remembers: they are recognised, or the log warns before", on: onAny,
-			run: exceedWindow,
+				"classifications than the sink remembers. They are recognised, or the log has warned that they may not be",
+			on: onAny, run: exceedWindow,
 		},
 		{
-			name: "session timeout", what: "the session timeout is longer than the broker allows: `classify` says so",
+			name: "session timeout", what: "the session timeout is longer than the broker allows. `classify` reports it",
 			on: onKafka, external: true, run: longSession,
 		},
 	}

@@ -14,18 +14,18 @@ import (
 func sinkFaults() []faultCase {
 	return []faultCase{
 		{
-			name: "disk of the sink full", what: "the disk of the JSON lines is full for 6 s", on: onAny,
+			name: "disk of the sink full", what: "the disk with the JSON lines file is full for 6 s", on: onAny,
 			run: fillSinkDisk,
 		},
 		{
-			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated as logrotate's copytruncate does, " +
-				"three times, and the member starts again", on: onAny, quick: true,
+			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated three times as logrotate does it " +
+				"with copytruncate, and the member is restarted", on: onAny, quick: true,
 			// Lines that are written but not yet confirmed when the file is cut off may be in the copy or not, so they are
 			// written again: one batch at most.
 			run: func(t *trial) { rotate(t, copyTruncate, 32) },
 		},
 		{
-			name: "JSON lines renamed", what: "the JSON lines file is renamed, and the old one deleted 2 s later, three times",
+			name: "JSON lines renamed", what: "three times, the JSON lines file is renamed, and deleted 2 s later",
 			on: onAny, quick: true, run: func(t *trial) { rotate(t, rename, 0) },
 		},
 	}
@@ -67,7 +67,7 @@ func fillSinkDisk(t *trial) {
 	t.wantLines(must(os.ReadFile(m.lines))(t), 0)
 }
 
-// wantLines wants each volume in JSON lines, and no more than so many repeats.
+// wantLines checks that each volume is in the JSON lines, with at most the given number of repeats.
 func (t *trial) wantLines(b []byte, repeats int) {
 	t.Helper()
 	if n := bytes.Count(b, []byte{0}); n > 0 {
@@ -96,8 +96,8 @@ func (t *trial) wantLines(b []byte, repeats int) {
 	}
 }
 
-// copyTruncate moves the lines of a file away as logrotate's copytruncate does. The member is stopped meanwhile, because
-// what is written between the copy and the truncation is lost for certain.
+// copyTruncate moves the lines of a file away as logrotate's copytruncate does. The member is stopped during this,
+// because lines that are written between the copy and the truncation are always lost.
 func copyTruncate(t *trial, m *member) []byte {
 	m.freeze()
 	b := must(os.ReadFile(m.lines))(t)
@@ -115,7 +115,8 @@ func rename(t *trial, m *member) []byte {
 	return b
 }
 
-// rotate rotates the file of a member, and wants each volume in one of the files. Each rotation may repeat some lines.
+// rotate rotates the file of a member, and checks that each volume is in one of the files. Each rotation may repeat
+// some lines.
 func rotate(t *trial, away func(*trial, *member) []byte, repeats int) {
 	const rotations = 3
 	t.topics()

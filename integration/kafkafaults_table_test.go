@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// faultTable is what the cases have come to on a cluster.
+// faultTable holds the results of the cases on a cluster.
 type faultTable struct {
 	cluster string
 	rows    []*faultRow
@@ -31,7 +31,7 @@ func (row *faultRow) String() string {
 		sum.PartitionGap, sum.Redelivered)
 }
 
-// head is how the line begins.
+// head is the beginning of the line.
 func (row *faultRow) head() string { return "| " + row.name + " |" }
 
 // write puts the lines in the table for this cluster in a page. Lines of cases that were not run stay.
@@ -48,10 +48,11 @@ func (f *faultTable) write(path string) error {
 		b.WriteString(f.line(c, old))
 	}
 	text := before + b.String() + after
-	before, _, after = section(text, "What is done")
+	before, _, after = section(text, "The faults")
 	b.Reset()
+	b.WriteString("| fault | cluster | what happens |\n|---|---|---|\n")
 	for _, c := range faultCases() {
-		b.WriteString(wrapped(fmt.Sprintf("- **%s** (%s): %s.", c.name, c.clusters(), c.what), 116))
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", c.name, c.clusters(), c.what)
 	}
 	return os.WriteFile(path, []byte(before+b.String()+after), 0o644)
 }
@@ -68,7 +69,7 @@ func section(page, title string) (before, text, after string) {
 	return strings.TrimRight(before, "\n") + "\n" + heading, text, after
 }
 
-// clusters are the clusters that a case is for, in words.
+// clusters names the clusters on which a case runs.
 func (c *faultCase) clusters() string {
 	switch c.on {
 	case onAny:
@@ -81,28 +82,7 @@ func (c *faultCase) clusters() string {
 	return "one broker"
 }
 
-// wrapped breaks a line of a list.
-func wrapped(text string, width int) string {
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case column+1+len(word) > width:
-			b.WriteString("\n  ")
-			column = 2
-		default:
-			b.WriteByte(' ')
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	b.WriteByte('\n')
-	return b.String()
-}
-
-// line is the line of a case: of this run, or the old one.
+// line returns the line of a case: from this run or, if it was not run, from the old page.
 func (f *faultTable) line(c faultCase, old string) string {
 	for _, row := range f.rows {
 		if row.name == c.name && len(row.verdicts) > 0 {

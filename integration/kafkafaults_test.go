@@ -17,7 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// The sizes of clusters that a case is for.
+// The kinds of clusters on which a case runs.
 const (
 	onEmbedded = 1 << iota
 	onOne
@@ -27,17 +27,17 @@ const (
 	onAny   = onEmbedded | onKafka
 )
 
-// faultCase is something that happens to members, brokers, topics or messages, and what is to come of it: each volume
-// that was acknowledged upstream has one classification, in the order of its stream.
+// faultCase is something that happens to members, brokers, topics or messages. After it, each volume that was
+// acknowledged upstream must have one classification, in the order of its stream.
 type faultCase struct {
 	name string
-	// what is done, as a clause for the table.
+	// what happens, as a clause for the table.
 	what string
 	on   int
 	// quick cases run on the embedded broker in every go test, and external ones on one broker of Apache Kafka in
 	// make external.
 	quick, external bool
-	// alone cases do something to the brokers.
+	// alone cases affect the brokers, so no other case runs beside them.
 	alone bool
 	run   func(t *trial)
 }
@@ -233,5 +233,5 @@ func (t *trial) some(count int, members ...*member) {
 	}
 }
 
-// patience is how long something may take that takes a moment.
+// patience is the time limit for steps that normally take a moment.
 const patience = testenv.Patience

@@ -15,41 +15,41 @@ func topicFaults() []faultCase {
 				"use them", on: onAny, quick: true, external: true, run: growVolumes,
 		},
 		{
-			name: "partitions added to classifications", what: "`classifications` grows from 4 to 7 partitions under load; " +
-				"then a member is killed and all volumes are sent again", on: onAny, quick: true, external: true,
+			name: "partitions added to classifications", what: "`classifications` grows from 4 to 7 partitions under load. " +
+				"Then a member is killed and all volumes are sent again", on: onAny, quick: true, external: true,
 			run: growClassifications,
 		},
 		{
-			name: "volumes recreated under a member", what: "`volumes` is deleted and created again, with more messages " +
-				"than before, while a member lives that is frozen meanwhile",
+			name: "volumes recreated under a member", what: "`volumes` is deleted and created again with more messages " +
+				"than before, while a running member is frozen",
 			// The embedded broker has no IDs of topics, so a longer log looks like the same one.
 			on: onKafka, external: true,
 			run: func(t *trial) { recreateVolumes(t, true) },
 		},
 		{
-			name: "volumes recreated without a member", what: "`volumes` is deleted and created again, with more " +
-				"messages than before, while no member lives", on: onAny,
+			name: "volumes recreated without a member", what: "`volumes` is deleted and created again with more " +
+				"messages than before, while no member runs", on: onAny,
 			run: func(t *trial) { recreateVolumes(t, false) },
 		},
 		{
 			name: "classifications recreated", what: "`classifications` is deleted under load and created again with 2 " +
-				"partitions in place of 4", on: onAny, quick: true, external: true, run: recreateClassifications,
+				"partitions instead of 4", on: onAny, quick: true, external: true, run: recreateClassifications,
 		},
 		{
-			name: "dead letters deleted", what: "the dead letter topic is deleted under load; a member is told to " +
-				"end while it is missing; after that it is created again",
+			name: "dead letters deleted", what: "the dead letter topic is deleted under load. A member is stopped while it " +
+				"is missing. Then it is created again",
 			on: onAny, run: deleteDeadLetters,
 		},
 		{
-			name: "volumes compacted", what: "`volumes` has cleanup.policy=compact: `classify` refuses to start",
+			name: "volumes compacted", what: "`volumes` has cleanup.policy=compact. `classify` refuses to start",
 			on: onAny, external: true, run: compactVolumes,
 		},
 		{
-			name: "retention", what: "retention deletes volumes before they are read: while no member lives, and while one " +
-				"is frozen. They are counted and named", on: onAny, run: retention,
+			name: "retention", what: "retention deletes volumes before they are read, once while no member runs and once " +
+				"while one is frozen. The log says which were lost, and a metric counts them", on: onAny, run: retention,
 		},
 		{
-			name: "new topics", what: "`classify` creates the topics, with the replication of the cluster", on: onThree,
+			name: "new topics", what: "`classify` creates the topics with the replication factor of the cluster", on: onThree,
 			run: newTopics,
 		},
 	}
@@ -163,7 +163,7 @@ func deleteDeadLetters(t *trial) {
 	t.finish()
 }
 
-// refused waits until a member says something, and wants it to end with an error or to go on saying so.
+// refused waits until a member logs something. The member must then exit with an error, or keep logging it.
 func (m *member) refused(texts ...string) {
 	m.t.Helper()
 	deadline := time.Now().Add(time.Minute)

@@ -16,7 +16,7 @@ type namespace struct {
 	work chan func()
 }
 
-// newNamespace makes a network namespace; it wants a privileged user.
+// newNamespace makes a network namespace. It needs a privileged user.
 func newNamespace(t testing.TB) (*namespace, error) {
 	n := &namespace{work: make(chan func())}
 	ready := make(chan error)

@@ -85,8 +85,8 @@ func (s *soak) cuttableOrNot() *member {
 	return m
 }
 
-// prepareVolumes encodes one volume and finds its number in the encoding, so that the producer needs little of the
-// machine.
+// prepareVolumes encodes one volume and finds its number in the encoding, so that the producer needs little processor
+// time.
 func (s *soak) prepareVolumes() {
 	const a, b = 0x1122334455667788, 0x21222324252627
 	first, second := volumeOf(s.T, "s00", a, 16, "Oranges"), volumeOf(s.T, "s00", b, 16, "Oranges")
@@ -219,7 +219,7 @@ func (s *soak) total() (n int64) {
 	return n
 }
 
-// fault lets something happen, which is over after less than 20 s.
+// fault causes a fault that is over within 20 s.
 func (s *soak) fault() {
 	hold := func() { s.pause(5*time.Second, 13*time.Second) }
 	broker := s.nodes[s.r.IntN(len(s.nodes))]
@@ -303,7 +303,7 @@ func (s *soak) measure() (stop func()) {
 	return func() { close(end); <-done }
 }
 
-// drain waits until everything is classified, or nothing has happened for long.
+// drain waits until everything is classified, or nothing has happened for a long time.
 func (s *soak) drain() {
 	last, since := int64(-1), time.Now()
 	for {

@@ -464,7 +464,7 @@ func (m *member) scrape(addr, name, part string) (sum float64, ok bool) {
 // count is how many classifications a member has stored in its file.
 func (m *member) count() int { return lines(m.lines) }
 
-// behind is how many classifications of a kind are missing on the topic, and how many dead letters.
+// behind returns how many classifications of a kind, and how many dead letters, are still missing on the topics.
 func (t *trial) behind() (missing, records int) {
 	have := map[string]bool{}
 	cs, ds := t.records(t.classifications), t.records(t.dead)
@@ -519,7 +519,7 @@ func (t *trial) settle() {
 	}
 }
 
-// leave lets the members end, in the time that they have for it.
+// leave stops the members, which must exit in time.
 func (t *trial) leave() {
 	t.Helper()
 	for _, m := range t.members {

@@ -371,7 +371,9 @@ func testRealTransactions(t *testing.T, addr string) {
 	r.settled("transactions")
 	write(40, 50)
 	r.produce("transactions", 50, 60)
-	r.eventually("a line about the transaction", func() bool { return r.log.has("waiting for the end of a transaction") })
+	r.eventually("a line about the transaction", func() bool {
+		return r.log.has("waiting until another program ends its transaction")
+	})
 	if r.log.has("producer_id=-1") {
 		t.Error("the producer is not named")
 	}
@@ -391,8 +393,8 @@ func testRealTransactions(t *testing.T, addr string) {
 	}
 }
 
-// TestRealTruncated lets a replica lead that has not got all messages, while a member lives and while none does. The
-// messages that take the place of others must be read.
+// TestRealTruncated makes a replica the leader that lacks messages, once while a member runs and once while none
+// does. The messages that take the offsets of the lost ones must be read.
 func TestRealTruncated(t *testing.T) {
 	needRealKafka(t)
 	const common = "node.id=%d\nunclean.leader.election.enable=true\n"

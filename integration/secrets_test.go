@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// TestSecretsStaySecret runs commands that work and commands that fail, at level debug, with a secret in every setting
-// that takes one, and in every URL. Nothing that they print, write or show to other users of the machine has one.
+// TestSecretsStaySecret runs commands that work and commands that fail, at level debug, with a secret in every
+// setting that takes one, and in every URL. Nothing that they print, write or show to other users of the machine may
+// contain a secret.
 func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
 	needHDF5(t)

@@ -81,7 +81,7 @@ func (g *gatherer[In, Mid]) take() bool {
 	return g.taken == len(g.head.out)
 }
 
-// alarm is called when the timer has fired.
+// alarm handles the timer.
 func (g *gatherer[In, Mid]) alarm() {
 	left := g.Linger - time.Since(g.first)
 	if g.due = left <= 0 || g.idle(); !g.due {
@@ -97,7 +97,7 @@ func (g *gatherer[In, Mid]) ended() bool { return g.head == nil && g.order == ni
 
 func (g *gatherer[In, Mid]) full() bool { return len(g.b.vs) >= g.Size }
 
-// complete reports whether the batch need not wait.
+// complete reports whether the batch need not wait for more values.
 func (g *gatherer[In, Mid]) complete() bool {
 	return len(g.b.vs) > 0 && (g.due || g.full() || g.ended() || g.Gap <= 0 && g.idle())
 }
@@ -114,7 +114,7 @@ func (g *gatherer[In, Mid]) inputs() (next <-chan *task[In, Mid], done <-chan st
 	return g.order, nil
 }
 
-// emptyBatch returns a batch that may have memory.
+// emptyBatch returns an empty batch, which may reuse memory.
 func (r *run[In, Mid, Out]) emptyBatch() batch[Mid] {
 	if b, ok := r.batches.Get().(*batch[Mid]); ok {
 		return *b

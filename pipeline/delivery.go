@@ -13,7 +13,8 @@ type Delivery[T any] struct {
 	duty  *duty
 }
 
-// duty passes on what it is told to its owner, each at most once. A nil duty has none.
+// duty reports the outcome of a delivery to its owner, and that its memory is free, each at most once. A nil duty has
+// no owner.
 type duty struct {
 	freed, settled atomic.Bool
 	owner          owner

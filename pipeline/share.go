@@ -1,6 +1,7 @@
 package pipeline
 
-// batch is a batch of deliveries. The values are apart from their duties, so that stages and sinks get them as they are.
+// batch is a batch of deliveries. Values and duties are separate slices, so that stages and sinks get the slice of
+// values as it is.
 type batch[T any] struct {
 	vs     []T
 	duties []*duty
@@ -82,7 +83,7 @@ type bystander[T any] struct{ *shared[T] }
 
 func (bystander[T]) settle(error) {}
 
-// share returns a batch for each output. They have the same values, which nobody may change.
+// share returns a batch for each output. All of them share the same values, which must not be changed.
 func share[T any](b batch[T], outputs []*output[T], done func(T), failed func(T, error)) []batch[T] {
 	required := 0
 	for _, o := range outputs {

@@ -1,7 +1,7 @@
 package pipeline
 
-// Tracer records spans: what happened to a value, when, and because of what. Spans of one value form a trace, also
-// across processes. Parts keep a nil Tracer where tracing is off, and then do nothing.
+// Tracer records spans: what happened to a value, when, and why. The spans of a value form a trace, even across
+// processes. A nil Tracer means that tracing is off.
 type Tracer interface {
 	// Start begins a span that continues the trace of parent, or a new trace if parent is empty or invalid. parent and
 	// links are contexts of spans; links are related spans of other traces.
@@ -12,7 +12,7 @@ type Tracer interface {
 type Span interface {
 	// Context identifies the span to other processes, as the header traceparent of W3C Trace Context.
 	Context() string
-	// End ends the span. err is nil if that succeeded.
+	// End ends the span. err is the error of what the span describes, or nil.
 	End(err error)
 }
 

@@ -1,4 +1,4 @@
-"""Reads a topic of classifications, each once, with confluent-kafka.
+"""Reads each classification on a topic once, with confluent-kafka.
 
     import json
     from voxelstream_reader import UniqueReader
@@ -8,13 +8,13 @@
             print(json.loads(message.value()))
             reader.commit(message)
 
-A classification is identified by the header event-id, which is made of volume and model. Copies are left out, whatever
-partition they lie in. The messages of a partition come in order, and with them those of a stream. When partitions are
-added to the topic, streams move to others, and the messages before and after are not ordered.
+The header event-id identifies a classification. It depends on the volume and the model. The reader skips copies, also
+if they are in another partition. The messages of a partition are in order, and so are those of a stream. When partitions
+are added to the topic, streams may move to other partitions; their order across that moment is not known.
 
-The reader takes all partitions of the topic; the group only stores offsets. Before it goes on at the stored offsets, it
-reads the last `window` messages of each partition before them, to know what was processed. It remembers the latest
-`window` events of each partition, about 130 bytes each. The default of 100,000 takes 13 MB per partition.
+One reader reads all partitions of the topic; the group only stores offsets. At the start, it reads the last `window`
+messages before the stored offset of each partition, to learn which events were processed. It remembers the latest
+`window` events of each partition, at about 130 bytes each. The default of 100,000 takes 13 MB per partition.
 """
 import hashlib
 import time
@@ -46,7 +46,7 @@ class _Window:
 
 
 class UniqueReader:
-    """Iterates over the messages of a topic, each event once. With follow=False it ends at the present end."""
+    """Iterates over the messages of a topic, each event once. With follow=False, it stops at the current end."""
 
     def __init__(self, conf, topic, window=100_000, follow=True, timeout=30.0):
         self.topic, self.window, self.follow, self.timeout = topic, window, follow, timeout
@@ -68,11 +68,11 @@ class UniqueReader:
         self.consumer.close()
 
     def commit(self, message):
-        """Stores that a message, and those before it in its partition, were processed."""
+        """Records that a message and all messages before it in its partition were processed."""
         self.consumer.commit(message=message, asynchronous=False)
 
     def _again(self, request):
-        """Repeats a request while it fails for a reason that passes, such as a coordinator that is not ready yet."""
+        """Repeats a request that fails for a temporary reason, such as a coordinator that is not ready yet."""
         deadline = time.monotonic() + self.timeout
         while True:
             try:

@@ -6,8 +6,8 @@ import (
 	"strconv"
 )
 
-// AppendJSON appends what json.Marshal makes of the classification, byte for byte, and returns an error where that does.
-// It is several times as fast.
+// AppendJSON appends the same bytes as json.Marshal returns for the classification, and fails in the same cases. It
+// is several times as fast.
 func (c *Classification) AppendJSON(dst []byte) ([]byte, error) {
 	j := encoder{b: dst}
 	j.classification(c)

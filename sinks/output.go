@@ -232,8 +232,8 @@ func (o *Output) Open(ctx context.Context, s Services) (out pipeline.Output[reco
 	return out, nil
 }
 
-// mergeRows is the number of classifications from which on waiting batches are not written together with others. A sync of
-// a file or a round trip takes as long for hundreds as for one.
+// mergeRows is the number of classifications above which no more waiting batches are written together. A sync of a
+// file or a round trip takes as long for hundreds of them as for one.
 const mergeRows = 512
 
 // size estimates the memory that a classification takes, in bytes.

@@ -58,7 +58,7 @@ var events = []struct {
 		"Values that a sink skipped as duplicates, or packets received twice.")},
 	{pipeline.EventFenced, counter("fenced",
 		"Messages that the broker refused because another process has taken over their partition. They are stored once, "+
-			"here or there.")},
+			"by this process or the other.")},
 	{pipeline.EventRetried, counter("retries", "Failed attempts that were retried.")},
 	{pipeline.EventFailed, counter("failures", "Failed attempts that were not retried.")},
 	{pipeline.EventDeadLetter, counter("dead_letters",
@@ -70,7 +70,7 @@ var events = []struct {
 	{pipeline.EventDamaged, counter("damaged", "Messages with a wrong checksum, and packets that cannot be decoded.")},
 	{pipeline.EventLost, counter("lost", "Messages that retention deleted before they were read, and packets that a sensor "+
 		"sent but that never arrived. Anything but 0 means data loss.")},
-	{pipeline.EventLogChanged, counter("log_changed", "Times that a consumer found the log of a partition changed: the topic "+
+	{pipeline.EventLogChanged, counter("log_changed", "How often a consumer found the log of a partition changed: the topic "+
 		"was created again, or the log was truncated by an unclean leader election. Messages may be lost or read twice.")},
 	{pipeline.EventRebalance, counter("rebalances", "Assignments of partitions to this member of the consumer group.")},
 	{pipeline.EventBytes, counter("bytes", "Bytes read by a consumer (uncompressed), sent by a producer (compressed), or "+
@@ -105,7 +105,7 @@ var levels = []struct {
 	{pipeline.LevelConnections, gauge("connections",
 		"Open connections to the Kafka cluster, or of clients to the embedded broker.")},
 	{pipeline.LevelForgotten, gauge("forgotten_messages",
-		"Messages of a topic that are too old to be recognised as duplicates: they exceed the option window of the sink.")},
+		"Messages of a topic that are too old to be used to recognise duplicates: they exceed the option window of the sink.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 

@@ -21,11 +21,11 @@ import (
 
 // TraceOptions are the settings of traces.
 type TraceOptions struct {
-	Endpoint    string  `yaml:"endpoint" doc:"URL of an OTLP/HTTP receiver for traces, for example http://localhost:4318. Empty: that of OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT; without these, there are no traces. Headers, certificates and time-outs are those of the OTEL_ variables."`
-	SampleRatio float64 `yaml:"sample_ratio" min:"0" max:"1" doc:"Share of new traces that are recorded. A trace that another process began is recorded if that process records it. OTEL_TRACES_SAMPLER, if set, replaces this."`
+	Endpoint    string  `yaml:"endpoint" doc:"URL of an OTLP/HTTP receiver for traces, for example http://localhost:4318. If it is empty, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT is used; if these are empty too, there are no traces. Headers, certificates and timeouts are set with the OTEL_ variables."`
+	SampleRatio float64 `yaml:"sample_ratio" min:"0" max:"1" doc:"Share of new traces to record. A trace that another process started is recorded if that process records it. OTEL_TRACES_SAMPLER, if set, replaces this option."`
 }
 
-// Validate reports an invalid address.
+// Validate reports an invalid endpoint.
 func (o TraceOptions) Validate() error {
 	if o.Endpoint == "" {
 		return nil

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestTracesAreOff: without an address, and where the OTEL_ variables say so, there is no tracer.
+// TestTracesAreOff: without an endpoint, and if the OTEL_ variables turn traces off, there is no tracer.
 func TestTracesAreOff(t *testing.T) {
 	for _, c := range []struct {
 		o    TraceOptions

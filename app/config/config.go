@@ -41,7 +41,7 @@ type Config struct {
 	Model      Model            `yaml:"model" doc:"Network that classifies the volumes."`
 	Pipeline   Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
 	Sinks      Sinks            `yaml:"sinks" doc:"Where classifications are written."`
-	Telemetry  Telemetry        `yaml:"telemetry" doc:"Traces."`
+	Telemetry  Telemetry        `yaml:"telemetry" doc:"Tracing."`
 	Serve      Serve            `yaml:"serve" doc:"Settings of the serve command: models, batching and limits."`
 	Train      Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial."`
 }
@@ -94,11 +94,11 @@ type Kafka struct {
 	Classifications string            `yaml:"classifications" doc:"Topic for classifications, in JSON, keyed by stream."`
 	DeadLetters     string            `yaml:"dead_letters" doc:"Topic for dead letters: messages and inputs that could not be processed, with the reason."`
 	ReplayTopics    []string          `yaml:"replay_topics" doc:"Topics of kafka:// inputs, to which dlq replay may also send messages back."`
-	Partitions      int               `yaml:"partitions" min:"0" doc:"Number of partitions of new topics. It limits how many members of a consumer group work in parallel. 0 is the default of the cluster."`
-	Replication     int               `yaml:"replication" min:"0" doc:"Replication factor of new topics on a cluster. 0 is the default of the cluster, which brokers before Kafka 2.4 do not have."`
+	Partitions      int               `yaml:"partitions" min:"0" doc:"Number of partitions of new topics. It limits how many members of a consumer group can work in parallel. 0 uses the default of the cluster."`
+	Replication     int               `yaml:"replication" min:"0" doc:"Replication factor of new topics on a cluster. 0 uses the default of the cluster, which needs Kafka 2.4 or newer."`
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of the classify and run commands."`
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"Time without a heartbeat after which a group member's partitions are reassigned. Brokers accept 6s or more by default."`
-	InstanceID      string            `yaml:"instance_id" flag:"instance-id" doc:"Name of this process among the members of the group, such as the name of its pod. A process with a name that is restarted within the session timeout has its partitions back at once, and no other member is disturbed. It must be unique in the group."`
+	InstanceID      string            `yaml:"instance_id" flag:"instance-id" doc:"Name of this process in the consumer group, such as the name of its pod. It must be unique in the group. A process with an instance ID that is restarted within the session timeout gets its partitions back at once, without a rebalance of the other members."`
 	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Maximum message size."`
 	ClaimCheck      Place             `yaml:"claim_check" doc:"Folder, or URL such as s3://BUCKET/PATH, gs://BUCKET/PATH or azblob://CONTAINER/PATH, for volumes above max_message. Their messages refer to objects there. Producers and consumers need the same place. Empty makes such volumes dead letters."`
 	ClaimCheckMax   option.Bytes      `yaml:"claim_check_max" min:"64KiB" max:"1GiB" doc:"Maximum size of an object in claim_check."`
@@ -158,7 +158,7 @@ func (k *Kafka) Validate() error {
 type Broker struct {
 	DataDir        string        `yaml:"data_dir" flag:"broker-data-dir" doc:"Directory of the embedded broker's log. Only one process at a time may use it."`
 	Port           int           `yaml:"port" flag:"port" min:"0" max:"65535" doc:"TCP port on 127.0.0.1. 0 picks a free port."`
-	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. At least 8 MiB of the disk stay free: messages that would need them are refused until there is space."`
+	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. Independently of this, at least 8 MiB of the disk stay free: messages that would use this space are refused until there is more."`
 	Retention      time.Duration `yaml:"retention" flag:"retention" above:"0s" doc:"Time after which messages are deleted, whether or not they have been read."`
 	SyncWrites     bool          `yaml:"sync_writes" flag:"sync-writes" doc:"Sync every write to disk. Messages then survive a power failure, at about a quarter of the throughput. They survive a crash of the process either way."`
 }

@@ -36,7 +36,7 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 	})
 	if err == nil && c.DataDir != "" {
 		if err := publishAddress(c.DataDir, b.Addr()); err != nil {
-			a.Log.Warn("other commands cannot find this embedded broker; name its address with --brokers", "address",
+			a.Log.Warn("other commands cannot find this embedded broker by itself; pass its address with --brokers", "address",
 				b.Addr(), "error", err)
 		}
 	}
@@ -52,8 +52,8 @@ func connect(ctx context.Context, a *app.Env) (*cluster, error) {
 	return cl.complete(ctx, a)
 }
 
-// dial opens a connection and waits until the cluster answers. start starts the embedded broker. If it returns nil,
-// another process runs that broker.
+// dial opens a connection and waits until the cluster answers. start starts the embedded broker, or returns nil if
+// another process runs it.
 func dial(ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broker, error)) (_ *cluster, err error) {
 	cl := &cluster{drain: a.Config.Pipeline.Drain, objects: a.ClaimCheck()}
 	defer func() {

@@ -118,10 +118,10 @@ func eachDeadLetter(
 	return nil
 }
 
-// replayed has the times of the last replays of dead letters, by their IDs.
+// replayed holds the time of the last replay of each dead letter, by its ID.
 type replayed map[string]time.Time
 
-// enter enters the time in a dead letter.
+// enter sets the time of the last replay in a dead letter.
 func (r replayed) enter(d *DeadLetter) {
 	if t, ok := r[d.ID]; ok {
 		d.Replayed = &t

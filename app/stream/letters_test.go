@@ -29,8 +29,8 @@ func lettersOf(t *testing.T, a *app.Env, f LetterFilter) (out []DeadLetter) {
 	return out
 }
 
-// TestReplayWhileRunning: dead letters are listed and sent back while another process runs the embedded broker, each
-// once, whichever filters select them. A dry run sends nothing.
+// TestReplayWhileRunning: dead letters are listed and sent back while another process runs the embedded broker. Each
+// is sent once, even if several filters select it. A dry run sends nothing.
 func TestReplayWhileRunning(t *testing.T) {
 	a := apptest.New(t, "broker.data_dir", filepath.Join(t.TempDir(), "kafka"))
 	cl, err := connect(t.Context(), a) // holds the data directory, as a running process does
@@ -119,7 +119,7 @@ func TestReplayWhileRunning(t *testing.T) {
 	}
 }
 
-// TestPoison: a message that fails each time is sent back a limited number of times.
+// TestPoison: a message that always fails is sent back a limited number of times.
 func TestPoison(t *testing.T) {
 	dir := t.TempDir()
 	common := []string{

@@ -58,8 +58,8 @@ type PartitionReport struct {
 // lookupTime is how long the cluster may take to describe its topics and groups.
 const lookupTime = 30 * time.Second
 
-// Topics describes topics: those of the configuration if there are no names, or with all, those of the cluster. It calls
-// use with a report now and then every interval until ctx ends, or only once if the interval is 0.
+// Topics describes topics: those of the configuration if there are no names, or with all, those of the cluster. It
+// calls use with a report at once and then after every interval until ctx ends, or only once if the interval is 0.
 func Topics(
 	ctx context.Context, a *app.Env, names []string, all bool, every time.Duration, use func(*TopicsReport) error,
 ) error {
@@ -81,8 +81,8 @@ func Topics(
 	})
 }
 
-// repeatedly calls f once, or every interval until ctx ends. Each call has a limited time. The end of ctx is no error
-// with an interval.
+// repeatedly calls f once if the interval is 0, or else after every interval until ctx ends. Each call has a time
+// limit. With an interval, the end of ctx is not an error.
 func repeatedly(ctx context.Context, every time.Duration, f func(context.Context) error) error {
 	for {
 		limited, cancel := context.WithTimeoutCause(ctx, lookupTime, fmt.Errorf("no answer within %v", lookupTime))
@@ -194,7 +194,7 @@ func topicWarnings(a *app.Env, t *kafka.TopicState, r *TopicReport, brokers int,
 		warn("under-replicated: partition %s", strings.Join(under, ", "))
 	}
 	if brokers >= 3 && r.Replication == 1 {
-		warn("replication factor 1 on a cluster of %d brokers: its messages are lost with their broker", brokers)
+		warn("replication factor 1 on a cluster of %d brokers: if a broker is lost, so are its messages", brokers)
 	}
 	if needed != nil && *needed > 1 && int64(r.Replication) <= *needed {
 		warn("min.insync.replicas is %d of %s: one lost broker stops all writes", *needed,
@@ -210,7 +210,7 @@ func topicWarnings(a *app.Env, t *kafka.TopicState, r *TopicReport, brokers int,
 			r.Newest.Sub(now).Round(time.Second))
 	}
 	if t.Config == nil {
-		warn("the settings are not known: this client may not read them")
+		warn("the settings of the topic are not known: this user may not read them")
 	}
 	return out
 }
@@ -269,9 +269,9 @@ type LagOfPart struct {
 	Warning       string   `json:"warning,omitempty"`
 }
 
-// Lag describes how far groups are behind: the given ones or, without names, kafka.group and all others that read topics
-// of the configuration. It calls use with a report now and then every interval until ctx ends, or only once if the
-// interval is 0.
+// Lag describes how far groups are behind: the given ones or, without names, kafka.group and all others that read
+// topics of the configuration. It calls use with a report at once and after every interval until ctx ends, or only
+// once if the interval is 0.
 func Lag(ctx context.Context, a *app.Env, names []string, every time.Duration, use func(*LagReport) error) error {
 	return looking(ctx, a, func(client *kafka.Client) error {
 		return repeatedly(ctx, every, func(ctx context.Context) error {
@@ -351,7 +351,7 @@ func groupReport(g *kafka.GroupState, now time.Time) GroupReport {
 	case unowned > 0 && g.Members == 0:
 		warn("no member reads %s", app.Count(r.Lag, "waiting message"))
 	case unowned > 0 && g.State == "Stable":
-		warn("%s with a lag without an owner", app.Count(unowned, "partition"))
+		warn("no member owns %s with a lag", app.Count(unowned, "partition"))
 	}
 	if ahead > clockSlack {
 		warn("messages were sent %v in the future: the clock of a producer or of this machine is wrong",

@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// TestTopicWarnings: what an operator should look at, and nothing else.
+// TestTopicWarnings: each problem of a topic gives its warning, and no other.
 func TestTopicWarnings(t *testing.T) {
 	a := apptest.New(t)
 	now := time.Now()
@@ -35,8 +35,8 @@ func TestTopicWarnings(t *testing.T) {
 		"one lost broker stops":      func(s *kafka.TopicState) { s.Config["min.insync.replicas"] = "3" },
 		"max.message.bytes is 1000:": func(s *kafka.TopicState) { s.Config["max.message.bytes"] = "1000" },
 		"in the future":              func(s *kafka.TopicState) { s.Partitions[0].Newest = now.Add(time.Minute) },
-		"settings are not known":     func(s *kafka.TopicState) { s.Config = nil },
-		"lost with their broker": func(s *kafka.TopicState) {
+		"settings of the topic":      func(s *kafka.TopicState) { s.Config = nil },
+		"if a broker is lost": func(s *kafka.TopicState) {
 			for i := range s.Partitions {
 				s.Partitions[i].Replicas, s.Partitions[i].InSync = 1, 1
 			}
@@ -74,7 +74,7 @@ func TestGroupReport(t *testing.T) {
 		}
 	}
 	if !slices.Equal(r.Warnings, []string{
-		"1 partition with a lag without an owner",
+		"no member owns 1 partition with a lag",
 		"messages were sent 1m0s in the future: the clock of a producer or of this machine is wrong",
 	}) {
 		t.Errorf("found %q", r.Warnings)

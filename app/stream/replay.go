@@ -16,12 +16,12 @@ import (
 
 // ReplayOptions say which dead letters are sent back, and how.
 type ReplayOptions struct {
-	// Filter selects dead letters. Without IDs, those whose item never was a message are left out silently.
+	// Filter selects dead letters. Without IDs, those whose item was never a message are left out silently.
 	Filter LetterFilter
 	// Again sends those that were sent back before, too.
 	Again bool
-	// MaxReplays is how often a message may be sent back: one that always fails must not go round for ever. 0 stands for
-	// no limit.
+	// MaxReplays is how often a message may be sent back, so that one that always fails is not sent back for ever. 0
+	// stands for no limit.
 	MaxReplays int
 	// Rate is the maximum number of messages per second. 0 stands for no limit.
 	Rate float64
@@ -54,8 +54,8 @@ const (
 )
 
 // Replay sends dead letters back to their topic. It sends them only to kafka.volumes and kafka.replay_topics. A dead
-// letter that cannot be sent, an ID that does not exist or was sent back before, and one whose item never was a message,
-// are errors beside the result.
+// letter that cannot be sent is an error beside the result, and so is an ID that does not exist, was sent back
+// before, or belongs to an item that was never a message.
 func Replay(ctx context.Context, a *app.Env, o ReplayOptions) (r *Replayed, err error) {
 	var problems error
 	err = withCluster(ctx, a, func(cl *cluster) error {
@@ -84,7 +84,7 @@ type replaying struct {
 	recorded time.Time
 }
 
-// replay is Replay with a connection. It returns the problems with dead letters apart from other errors.
+// replay is Replay with a connection. It returns problems with single dead letters separately from other errors.
 func replay(ctx context.Context, a *app.Env, cl *cluster, o ReplayOptions) (r *Replayed, bad, err error) {
 	run := &replaying{
 		ReplayOptions: o, a: a, cl: cl, problems: map[string]string{}, start: time.Now(), recorded: time.Now(),
@@ -140,9 +140,9 @@ func (r *replaying) try(d *DeadLetter) {
 	switch to := r.targets(); {
 	case !r.selects(d):
 	case !slices.Contains(to, d.Topic):
-		r.leave(d.ID, fmt.Sprintf("found the topic %q, want one of %q", d.Topic, to))
+		r.leave(d.ID, fmt.Sprintf("its topic is %q, want one of %q", d.Topic, to))
 	case d.Last != 0 || d.Count != 0:
-		r.leave(d.ID, "it stands for several messages, which it does not contain")
+		r.leave(d.ID, "it summarizes several messages and does not contain them")
 	default:
 		r.Replayed.Replayed++
 	}
@@ -157,19 +157,19 @@ func (r *replaying) selects(d *DeadLetter) bool {
 	switch {
 	case d.Topic == "":
 		if named {
-			r.problems[d.ID] = "never was a message that could be sent back; run or ingest its input again"
+			r.problems[d.ID] = "was never a message, so it cannot be sent back; run or ingest its input again"
 		}
 		return false
 	case d.Replayed != nil && !r.Again:
 		r.Before++
 		delete(r.problems, d.ID)
 		if named {
-			r.problems[d.ID] = fmt.Sprintf("was sent back before, at %s; --again sends it once more",
+			r.problems[d.ID] = fmt.Sprintf("was already sent back, at %s; --again sends it once more",
 				d.Replayed.Format(time.RFC3339))
 		}
 		return false
 	case r.MaxReplays > 0 && d.Replays >= r.MaxReplays:
-		r.leave(d.ID, fmt.Sprintf("its message was sent back %s and failed each time; cure the cause and raise "+
+		r.leave(d.ID, fmt.Sprintf("its message was sent back %s and failed each time; fix the cause and raise "+
 			"--max-replays", times(d.Replays)))
 		return false
 	}
@@ -194,7 +194,7 @@ func (r *replaying) leave(id, reason string) {
 	}
 }
 
-// wait holds the rate.
+// wait waits as long as the rate requires.
 func (r *replaying) wait(ctx context.Context) error {
 	if r.Rate <= 0 {
 		return nil
@@ -236,7 +236,7 @@ func (r *replaying) flush(ctx context.Context) error {
 		_, err = r.cl.producer.Produce(limited, r.a.Config.Kafka.DeadLetters, m)
 	}
 	if err != nil {
-		return fmt.Errorf("%s sent back, but that could not be recorded, so the next replay sends them again: %w",
+		return fmt.Errorf("%s sent back, but this could not be recorded, so the next replay sends them again: %w",
 			app.Count(len(r.record), "dead letter"), err)
 	}
 	r.record = r.record[:0]

@@ -112,7 +112,7 @@ func TestRun(t *testing.T) {
 	}
 	r, err := Replay(t.Context(), a, ReplayOptions{Filter: LetterFilter{IDs: []string{letters[0].ID, "9:9"}}})
 	if r == nil || r.Replayed != 0 || err == nil || !strings.Contains(err.Error(), "9:9: not found") ||
-		!strings.Contains(err.Error(), letters[0].ID+": never was a message") {
+		!strings.Contains(err.Error(), letters[0].ID+": was never a message") {
 		t.Errorf("found %+v, %v", r, err)
 	}
 }

@@ -24,8 +24,8 @@ type openSpan struct {
 	err  error // of the last one that failed
 }
 
-// begin begins the span of a message of n volumes, which continues the trace that the message names. The context of the
-// span becomes a part of the origin, with which it gets to the sinks.
+// begin begins the span of a message of n volumes, which continues the trace that the message names. The context of
+// the span is stored in the origin, which carries it to the sinks.
 func (t *traces) begin(m *transport.Message, o *record.Origin, n int) {
 	if t.tracer == nil || n == 0 {
 		return
@@ -94,7 +94,7 @@ func (t *traces) batch(items []classify.Item) pipeline.Span {
 	return t.tracer.Start("network", "", links, pipeline.Attribute{Key: "voxelstream.volumes", Value: len(items)})
 }
 
-// traceSent begins the span of a message of volumes that is about to be sent, and names it in the message.
+// traceSent begins the span of a message of volumes that is about to be sent, and sets the message's trace header.
 func traceSent(t pipeline.Tracer, m *transport.Message, topic string, n int) pipeline.Span {
 	if t == nil {
 		return nil

@@ -56,7 +56,7 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// traced runs f with a tracer, as a process of its own would.
+// traced runs f with its own tracer, as a separate process would.
 func (r *receiver) traced(t *testing.T, a *app.Env, f func(*app.Env)) {
 	t.Helper()
 	tracer, end, err := telemetry.NewTracer(t.Context(), telemetry.TraceOptions{Endpoint: r.URL, SampleRatio: 1}, "test")

@@ -19,7 +19,7 @@ import (
 
 func (c *cli) dlq() *cobra.Command {
 	cmd := command("dlq", "List, show and replay dead letters")
-	cmd.Long = cmd.Short + ".\n\nA process that uses the embedded broker may be running: these commands use its broker."
+	cmd.Long = cmd.Short + ".\n\nWith the embedded broker, these commands work while another process uses it."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	cmd.AddCommand(c.dlqList(), c.dlqShow(), c.dlqReplay())
 	return cmd
@@ -28,7 +28,7 @@ func (c *cli) dlq() *cobra.Command {
 func (c *cli) dlqList() *cobra.Command {
 	list := command("list", "List the dead letters with their reason and origin", kafkaFlags)
 	list.Long = list.Short + ".\n\nREPLAYS counts how often the message had been sent back before it failed this time. " +
-		"SENT BACK is when this dead\nletter was sent back."
+		"SENT BACK is the time at\nwhich this dead letter was sent back."
 	list.Example = "  voxelstream dlq list\n  voxelstream dlq list --brokers kafka-1:9092 --json\n" +
 		"  voxelstream dlq list --stage classify --since 2h --reason 16x16x16"
 	f := filterFlags(list)
@@ -45,8 +45,8 @@ func (c *cli) dlqList() *cobra.Command {
 func (c *cli) dlqShow() *cobra.Command {
 	one := command("show ID", "Show one dead letter with its headers", kafkaFlags)
 	one.Example = "  voxelstream dlq show 0:17\n  voxelstream dlq show 0:17 --value volume.arrow"
-	path := one.Flags().String("value", "", "Write the value of the message, unchanged, to this file, also if it "+
-		"is an object outside Kafka; - is standard output.")
+	path := one.Flags().String("value", "", "Write the unchanged value of the message to this file, even if it is an "+
+		"object outside Kafka. - is standard output.")
 	forceFlag(one)
 	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		d, err := stream.ShowDeadLetter(ctx, a, args[0])
@@ -86,8 +86,8 @@ func (c *cli) writeValue(a *app.Env, value []byte, path string) (err error) {
 func (c *cli) dlqReplay() *cobra.Command {
 	replay := command("replay [ID...]", "Send dead letters back to their topic: the given ones, or all that the filters "+
 		"select", kafkaFlags)
-	replay.Long = replay.Short + ".\n\nWhat was sent back before is not sent again without --again. Messages keep " +
-		"their event IDs, so a volume that was\nclassified after all is recognised as a duplicate.\n\n" +
+	replay.Long = replay.Short + ".\n\nDead letters that were sent back before are not sent again without --again. " +
+		"Messages keep their event\nIDs, so a volume that was classified in the meantime is recognised as a duplicate.\n\n" +
 		"Inputs that could not be read or voxelized cannot be replayed, because " +
 		"they never became messages.\nRun or ingest them again instead.\n\n" +
 		"Messages go back only to the topics in kafka.volumes and kafka.replay_topics. Those that cannot be sent are " +
@@ -97,11 +97,11 @@ func (c *cli) dlqReplay() *cobra.Command {
 	f := filterFlags(replay)
 	o := stream.ReplayOptions{}
 	fs := replay.Flags()
-	fs.BoolVar(&o.Again, "again", false, "Send those that were sent back before, too.")
+	fs.BoolVar(&o.Again, "again", false, "Also send those that were sent back before.")
 	fs.BoolVarP(&o.DryRun, "dry-run", "n", false, "List what would be sent, and send nothing.")
 	fs.Float64Var(&o.Rate, "rate", 0, "Maximum number of messages per second. 0 sets no limit.")
-	fs.IntVar(&o.MaxReplays, "max-replays", stream.DefaultMaxReplays, "How often a message may be sent back. 0 sets no "+
-		"limit.")
+	fs.IntVar(&o.MaxReplays, "max-replays", stream.DefaultMaxReplays,
+		"Maximum number of times that a message is sent back. 0 sets no limit.")
 	replay.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		var err error
 		if o.Filter, err = f.filter(time.Now()); err != nil {
@@ -151,16 +151,16 @@ func filterFlags(cmd *cobra.Command) *letterFlags {
 	fs := cmd.Flags()
 	fs.StringVar(&f.Topic, "topic", "", "Only messages that were read from this topic.")
 	fs.StringVar(&f.Stage, "stage", "", "Only those that failed in this stage, such as ingest, decode or classify.")
-	fs.StringVar(&f.Reason, "reason", "", "Only those with this text in their reason, or that match a regular "+
-		"expression: /REGEXP/.")
-	fs.StringVar(&f.Stream, "stream", "", "Only those of this stream. * stands for any text.")
-	fs.StringVar(&f.At, "at", "", "Only messages that were read from this partition, or at these offsets of it: "+
+	fs.StringVar(&f.Reason, "reason", "", "Only those whose reason contains this text, or matches a regular "+
+		"expression given as /REGEXP/.")
+	fs.StringVar(&f.Stream, "stream", "", "Only those of this stream. * matches any text.")
+	fs.StringVar(&f.At, "at", "", "Only messages that were read from this partition, or from these offsets in it: "+
 		"PARTITION or PARTITION:FIRST-LAST.")
-	fs.StringVar(&f.since, "since", "", "Only those that failed since this time, such as 2026-01-31T12:00:00Z, or for "+
-		"this long, such as 2h.")
-	fs.StringVar(&f.until, "until", "", "Only those that failed until this time, or that long ago.")
+	fs.StringVar(&f.since, "since", "", "Only those that failed after this time, such as 2026-01-31T12:00:00Z, or within "+
+		"this duration, such as 2h.")
+	fs.StringVar(&f.until, "until", "", "Only those that failed before this time, or longer ago than this duration.")
 	if cmd.Name() == "list" {
-		fs.BoolVar(&f.Pending, "pending", false, "Only those that were not sent back.")
+		fs.BoolVar(&f.Pending, "pending", false, "Only those that have not been sent back.")
 	}
 	return f
 }

@@ -27,8 +27,9 @@ type watching struct {
 }
 
 func (w *watching) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&w.on, "watch", "w", false, "Repeat until interrupted. With --json, each report is a line.")
-	cmd.Flags().DurationVar(&w.every, "every", 2*time.Second, "Interval of --watch.")
+	cmd.Flags().BoolVarP(&w.on, "watch", "w", false,
+		"Repeat the report until interrupted. With --json, each report is one line.")
+	cmd.Flags().DurationVar(&w.every, "every", 2*time.Second, "Time between two reports of --watch.")
 }
 
 // interval returns the time between reports, or 0 for a single one.
@@ -39,15 +40,15 @@ func (w *watching) interval(cmd *cobra.Command) (time.Duration, error) {
 	case w.on:
 		return w.every, nil
 	case cmd.Flags().Changed("every"):
-		return 0, app.Usage(errors.New("--every is for --watch"))
+		return 0, app.Usage(errors.New("--every has no effect without --watch"))
 	}
 	return 0, nil
 }
 
 func (c *cli) topics() *cobra.Command {
-	cmd := command("topics [TOPIC...]", "Show what is on the topics, and what is wrong with them", kafkaFlags)
+	cmd := command("topics [TOPIC...]", "Show the state of the topics, with warnings", kafkaFlags)
 	cmd.Long = cmd.Short + ".\n\nWithout arguments, the topics are those of the configuration. Nothing is created or " +
-		"changed. A process that uses\nthe embedded broker may be running."
+		"changed. With the embedded\nbroker, this works while another process uses it."
 	cmd.Example = "  voxelstream topics\n  voxelstream topics volumes --partitions --brokers kafka-1:9092\n" +
 		"  voxelstream topics --all --json"
 	var watch watching
@@ -73,8 +74,10 @@ func (c *cli) topics() *cobra.Command {
 
 func (c *cli) lag() *cobra.Command {
 	cmd := command("lag [GROUP...]", "Show how far consumer groups are behind", kafkaFlags)
-	cmd.Long = cmd.Short + ".\n\nWithout arguments, the groups are kafka.group and all others that read the topics of " +
-		"the configuration.\nBEHIND is the age of the oldest message that is not committed. Nothing is created or changed."
+	cmd.Long = cmd.Short +
+		".\n\nWithout arguments, the groups are kafka.group and all others that read the topics of the configuration.\n" +
+		"LAG is the number of messages that are not committed yet, and BEHIND the age of the oldest of " +
+		"them. Nothing is\ncreated or changed."
 	cmd.Example = "  voxelstream lag\n  voxelstream lag --watch --brokers kafka-1:9092\n" +
 		"  voxelstream lag voxelstream --json --max-lag 10000"
 	var watch watching
@@ -99,8 +102,8 @@ func (c *cli) lag() *cobra.Command {
 	return cmd
 }
 
-// watched presents a report. If it is one of many, it replaces the one before on a terminal, and elsewhere begins with
-// its time.
+// watched presents a report. If it is one of many, it replaces the previous one on a terminal; elsewhere it begins
+// with its time.
 func watched[T any](c *cli, many bool, r *T, text func(io.Writer, *T)) error {
 	if !many || c.json {
 		return present(c, r, text)

@@ -1,5 +1,5 @@
-// Package check checks the files of deploy with the tools for which they are written. It is a module of its own, so that
-// these tools are no dependencies of the program.
+// Package check checks the files in deploy with the tools that they are written for. It is a separate module, so that
+// these tools are not dependencies of the program.
 package check
 
 import (
@@ -219,7 +219,7 @@ func pods(t *testing.T, objects map[string][]byte) {
 	}
 }
 
-// wired checks what refers to other parts of the chart.
+// wired checks references between parts of the chart.
 func wired(t *testing.T, objects map[string][]byte) {
 	t.Helper()
 	var set appsv1.StatefulSet

@@ -36,7 +36,7 @@ const half, third, quarter = 12, 8, 6
 var rows = []row{
 	{"Health", []panel{
 		{
-			"Processes", "Processes that answer.", "stat", "short", quarter,
+			"Processes", "Processes that Prometheus can scrape.", "stat", "short", quarter,
 			[][2]string{{`sum(up{job=~"$job"})`, ""}},
 		},
 		{
@@ -93,7 +93,7 @@ var rows = []row{
 	}},
 	{"Latency", []panel{
 		{
-			"Duration of operations, p99", "Of a batch, or of a value.", "timeseries", "s", half,
+			"Duration of operations, p99", "Per batch, or per value.", "timeseries", "s", half,
 			[][2]string{{`histogram_quantile(0.99, sum by (le, part) ` +
 				`(rate(voxelstream_operation_duration_seconds_bucket{job=~"$job"}[5m])))`, "{{part}}"}},
 		},
@@ -103,17 +103,18 @@ var rows = []row{
 				`sum by (part) (rate(voxelstream_operation_values_count{job=~"$job"}[5m]))`, "{{part}}"}},
 		},
 		{
-			"Batches that wait for sinks", "A sink that is never at 0 is the bottleneck.", "timeseries", "short", quarter,
+			"Batches that wait for sinks", "A sink whose queue is never empty is the bottleneck.", "timeseries", "short",
+			quarter,
 			[][2]string{{`voxelstream_queue_length{job=~"$job"}`, "{{instance}} {{part}}"}},
 		},
 	}},
 	{"Failures", []panel{
 		{
-			"Dead letters", "In 5 minutes.", "timeseries", "short", third,
+			"Dead letters", "New dead letters in 5 minutes.", "timeseries", "short", third,
 			[][2]string{{`sum by (part) (increase(voxelstream_dead_letters_total{job=~"$job"}[5m]))`, "{{part}}"}},
 		},
 		{
-			"Retries per second", "Failed attempts that were made again.", "timeseries", "short", third,
+			"Retries per second", "Failed attempts that were retried.", "timeseries", "short", third,
 			[][2]string{{`sum by (part) (rate(voxelstream_retries_total{job=~"$job"}[5m]))`, "{{part}}"}},
 		},
 		{
@@ -128,11 +129,12 @@ var rows = []row{
 	}},
 	{"Model", []panel{
 		{
-			"Models", "Processes with each model: two lines during a rollout.", "timeseries", "short", third,
+			"Models", "Number of processes with each model. During a rollout, there are two lines.", "timeseries", "short",
+			third,
 			[][2]string{{`count by (name, version) (voxelstream_model_info{job=~"$job"})`, "{{name}} {{version}}"}},
 		},
 		{
-			"Score, median", "Of the best class. A fall means that the data or the model changed.", "timeseries",
+			"Score, median", "Score of the best class. It falls when the data or the model changes.", "timeseries",
 			"percentunit", third,
 			[][2]string{{
 				`histogram_quantile(0.5, sum by (le, part) ` +

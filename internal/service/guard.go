@@ -30,10 +30,10 @@ const (
 	maxAddresses = 1024
 )
 
-// guard decides which requests are answered. With tokens, requests must carry one whose role admits them (see routes), as
-// a bearer token or as the cookie that the login page sets. Without one, only requests that name this machine are
-// answered, so that no other site can reach the listener under a name of its own (DNS rebinding). Requests that change
-// something are refused if another site makes them.
+// guard decides which requests are answered. If tokens are configured, a request must carry one with a role that
+// permits it (see routes), as a bearer token or as the cookie that the login page sets. Otherwise, only requests that
+// name this machine are answered, so that another site cannot reach the listener under its own name (DNS rebinding).
+// Requests from another site that change something are refused.
 type guard struct {
 	next   http.Handler
 	tokens *tokens // none: none is required
@@ -133,7 +133,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusUnauthorized, "want a token: Authorization: Bearer TOKEN, or log in on /login")
 }
 
-// pass answers a request if the role of its token admits it.
+// pass answers a request if the role of its token permits it.
 func (g *guard) pass(w http.ResponseWriter, r *http.Request, t *token) {
 	if roles := rolesOf(r); !t.may(roles...) {
 		refuse(w, http.StatusForbidden, denied(t, roles))

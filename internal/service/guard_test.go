@@ -258,8 +258,8 @@ func TestTokenReload(t *testing.T) {
 	}
 }
 
-// TestRoles walks every route with every role. The table says the same as the list of routes, so that a route or a role
-// that is added or changed must be added here too.
+// TestRoles tries every route with every role. The table repeats the list of routes, so that any change of a route or
+// role must be made here too.
 func TestRoles(t *testing.T) {
 	const read, ingest, both, none = "read", "ingest", "read ingest", ""
 	want := map[string]string{

@@ -22,10 +22,10 @@ import (
 // Options are the settings of the HTTP listener.
 type Options struct {
 	Listen    string   `yaml:"listen" flag:"http" doc:"HOST:PORT to serve the page, its API, /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
-	Token     string   `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. Empty, and without tokens: a random one, printed at the start, if listen is not a loopback address; otherwise none."`
+	Token     string   `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. If it and tokens are empty, a random token is generated and printed at startup, unless listen is a loopback address, which then needs no token."`
 	TokenFile string   `yaml:"token_file" doc:"File whose first line is the token. It is read again when it changes."`
-	Tokens    []string `yaml:"tokens" doc:"Further tokens, as NAME:ROLES:FILE. ROLES is read, ingest, admin, or several with + between them; the first line of FILE is the token. The files are read again when they change. token and token_file have the role admin."`
-	CertFile  string   `yaml:"cert_file" doc:"PEM file with the certificate of the listener, which then uses HTTPS; gRPC of the serve command uses it too. It is read again for each connection."`
+	Tokens    []string `yaml:"tokens" doc:"Further tokens, as NAME:ROLES:FILE. ROLES is read, ingest or admin, or several of them joined by +. The first line of FILE is the token. The files are read again when they change. The token in token or token_file has the role admin."`
+	CertFile  string   `yaml:"cert_file" doc:"PEM file with the certificate of the HTTP listener and of the gRPC listener of the serve command, which then use TLS. It is read again for each connection."`
 	KeyFile   string   `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
 	PProf     bool     `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
 }
@@ -120,13 +120,14 @@ func (l *Listener) Handle(pattern string, h http.Handler) {
 // Addr returns HOST:PORT. The part must have started.
 func (l *Listener) Addr() string { return l.socket.Addr().String() }
 
-// TLS returns the encryption of the listener, for listeners of other protocols, or nil. The part must have started.
+// TLS returns the TLS configuration of the listener, for listeners of other protocols. It is nil without TLS. The
+// part must have started.
 func (l *Listener) TLS() *tls.Config { return l.server.TLSConfig.Clone() }
 
 // Authenticated reports whether requests must carry a token. The part must have started.
 func (l *Listener) Authenticated() bool { return l.tokens.any() }
 
-// Allow returns nil if a token may do what the roles may do, for listeners of other protocols. Otherwise the error wraps
+// Allow returns nil if a token has one of the roles, for listeners of other protocols. Otherwise the error wraps
 // ErrToken or ErrRole. The part must have started.
 func (l *Listener) Allow(text string, roles ...Role) error {
 	if !l.tokens.any() {

@@ -17,7 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/tlsfile"
 )
 
-// Role is what the holder of a token may do.
+// Role says what the holder of a token may do.
 type Role string
 
 // The roles. Admin may do everything. The others do not include each other: a camera that sends volumes need not see
@@ -120,7 +120,7 @@ func parseToken(s string) (*token, error) {
 		case Read, Ingest, Admin:
 			t.roles = append(t.roles, r)
 		default:
-			return nil, fmt.Errorf("token %s: found the role %q, want read, ingest, admin, or several with + between them",
+			return nil, fmt.Errorf("token %s: found the role %q, want read, ingest or admin, or several of them joined by +",
 				name, role)
 		}
 	}
@@ -167,7 +167,7 @@ func (o Options) load() (*tokens, error) {
 		}
 		for _, other := range all.list[:i] {
 			if other.text == t.text {
-				return nil, fmt.Errorf("http: tokens %s and %s: found the same token", other.name, t.name)
+				return nil, fmt.Errorf("http: tokens %s and %s are the same; want different tokens", other.name, t.name)
 			}
 		}
 	}
@@ -186,8 +186,8 @@ type tokens struct {
 // reread is how long the tokens of files are used before the files are read again.
 const reread = time.Second
 
-// current returns the tokens that the files have now. A file that cannot be read keeps its previous token, and that is
-// logged once.
+// current returns the tokens that are in the files now. If a file cannot be read, its previous token stays valid, and
+// the error is logged once.
 func (s *tokens) current() []token {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,14 +212,14 @@ func (s *tokens) refresh(t *token) {
 		t.text, t.refused = text, ""
 	case t.refused != err.Error():
 		t.refused = err.Error()
-		s.log.Warn("a token file cannot be used; the previous token stays valid", "token", t.name, "error", err)
+		s.log.Warn("cannot use a changed token file; the previous token stays valid", "token", t.name, "error", err)
 	}
 }
 
 // any reports whether a request needs a token.
 func (s *tokens) any() bool { return len(s.list) > 0 }
 
-// find returns the token with a text, or nil. The time does not depend on which token it resembles.
+// find returns the token with a text, or nil. Its running time does not depend on which token the text resembles.
 func (s *tokens) find(text string) (found *token) {
 	list := s.current()
 	for i := range list {
@@ -244,7 +244,7 @@ func (s *tokens) ofSession(cookie string) (found *token) {
 // Errors of [Listener.Allow].
 var (
 	ErrToken = errors.New("missing or wrong token")
-	ErrRole  = errors.New("the token has not the role")
+	ErrRole  = errors.New("the token does not have the required role")
 )
 
 // denied says why a token may not make a request.

@@ -33,8 +33,8 @@ func (o *Options) Open() (*Files, error) {
 	return &Files{o: *o, content: content, config: c}, nil
 }
 
-// Config returns the settings of the current files. It must not be modified. If the files have changed, but cannot be
-// used, that is logged once, and the settings stay.
+// Config returns the settings of the current files. It must not be modified. If the files have changed but cannot be
+// used, the error is logged once, and the previous settings are returned.
 func (f *Files) Config(log *slog.Logger) *tls.Config {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -50,7 +50,7 @@ func (f *Files) Config(log *slog.Logger) *tls.Config {
 	if err != nil {
 		if f.refused != err.Error() {
 			f.refused = err.Error()
-			log.Warn("changed TLS files cannot be used; the previous ones stay in use", "error", err)
+			log.Warn("cannot use changed TLS files; the previous ones stay in use", "error", err)
 		}
 		return f.config
 	}
@@ -92,7 +92,7 @@ type Secret struct {
 	refused string // the error that was logged last
 }
 
-// NewSecret returns a secret. If file is set, the text is read from it: without white space at its end.
+// NewSecret returns a secret. If file is set, the text is read from it, without white space at its end.
 func NewSecret(text, file string) (*Secret, error) {
 	s := &Secret{text: text, file: file}
 	if file == "" {
@@ -115,7 +115,8 @@ func (s *Secret) read() (string, error) {
 	return text, nil
 }
 
-// Get returns the text. If the file has changed, but cannot be used, that is logged once.
+// Get returns the text. If the file has changed but cannot be used, the error is logged once and the previous text is
+// returned.
 func (s *Secret) Get(log *slog.Logger) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -128,7 +129,7 @@ func (s *Secret) Get(log *slog.Logger) string {
 		s.text, s.refused = text, ""
 	case s.refused != err.Error():
 		s.refused = err.Error()
-		log.Warn("a changed secret cannot be used; the previous one stays in use", "error", err)
+		log.Warn("cannot use a changed secret; the previous one stays in use", "error", err)
 	}
 	return s.text
 }

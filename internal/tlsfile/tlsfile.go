@@ -77,7 +77,7 @@ func (o *Options) config(content [3][]byte) (*tls.Config, error) {
 	return c, nil
 }
 
-// whole returns an error for PEM blocks that do not end or are damaged: the PEM decoder leaves them out silently.
+// whole returns an error for PEM blocks that are incomplete or damaged, which the PEM decoder silently skips.
 func whole(text []byte) error {
 	begun := bytes.Count(text, []byte("-----BEGIN "))
 	for {
@@ -89,7 +89,7 @@ func whole(text []byte) error {
 		begun--
 	}
 	if begun > 0 {
-		return errors.New("found a PEM block that does not end or is damaged")
+		return errors.New("found a PEM block that is incomplete or damaged")
 	}
 	return nil
 }

@@ -113,9 +113,9 @@ func WithoutValue(m Message, d DeadLetter) (Message, DeadLetter) {
 // maxID is the maximum size in bytes of an event ID that is kept in the smallest dead letter.
 const maxID = 256
 
-// Identity returns what distinguishes a message from all others of its topic, given its headers. For the dead letter of
-// a message, it is the position of that message, the stage that failed, and the event ID: a message that is sent back
-// and fails again is another dead letter. For every other message, it is the event ID, or "" if it has none.
+// Identity returns what distinguishes a message from all others on its topic, given its headers. For the dead letter
+// of a message, it is the position of that message, the stage that failed, and the event ID: a message that is sent
+// back and fails again is another dead letter. For every other message, it is the event ID, or "" if it has none.
 func Identity(header func(name string) (string, bool)) string {
 	id, _ := header(HeaderEventID)
 	offset, ok := header(headerDeadOffset)
@@ -128,8 +128,9 @@ func Identity(header func(name string) (string, bool)) string {
 	return strings.Join([]string{topic, partition, offset, stage, id}, "\x00")
 }
 
-// PartitionOfVolume returns the partition of the topic of volumes that a message stems from, given its headers: that of
-// the volume of a classification, or that of the message of a dead letter. It returns "" if there is none.
+// PartitionOfVolume returns the partition of the topic of volumes from which a message was made, given its headers:
+// for a classification, the partition of its volume, and for a dead letter, that of the message that failed. It
+// returns "" if there is none.
 func PartitionOfVolume(header func(name string) (string, bool)) string {
 	if at, ok := header(HeaderVolume); ok {
 		partition, _, _ := strings.Cut(at, "/")

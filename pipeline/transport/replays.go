@@ -23,8 +23,8 @@ func (m *Message) Replays() int {
 // schemaOfReplay is the schema of a record on the topic of dead letters that says which of them were sent back.
 const schemaOfReplay = "replay/1"
 
-// ReplayRecord says which dead letters were sent back, by their IDs: PARTITION:OFFSET on their topic. It is stored on the
-// same topic, so it lives as long as they do.
+// ReplayRecord says which dead letters were sent back, by their IDs: PARTITION:OFFSET on their topic. It is stored on
+// the same topic, so it is kept as long as they are.
 type ReplayRecord struct {
 	Time     time.Time `json:"time"`
 	Replayed []string  `json:"replayed"`

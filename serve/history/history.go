@@ -190,9 +190,9 @@ func (h *History) message(ctx context.Context, topic string, partition int, offs
 	return transport.Message{}, missing("%s/%d: offset %d holds no message", topic, partition, offset)
 }
 
-// classification returns the classification at an offset. If there is none, because producers leave marks in the topic,
-// it returns the next one in the direction of step (1 or -1), or else the next one in the other direction. All are in
-// the range of offsets from (included) to (not included).
+// classification returns the classification at an offset. If there is none, because the offset holds a control
+// record, it returns the next one in the direction of step (1 or -1), or else the next one in the other direction.
+// All are in the range of offsets from (included) to (not included).
 func (h *History) classification(ctx context.Context, p int, offset, step, from, to int64) (transport.Message, error) {
 	if m, ok := h.kept(h.classifications, p, offset); ok {
 		return m, nil

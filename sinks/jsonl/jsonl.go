@@ -31,7 +31,7 @@ var Kind = appendfile.Kind(sinks.Kind{
 		"a new file, or at the end of what is left. It recognises classifications in the files of other programs " +
 		"only until it is restarted. A program that copies the file before it truncates it, such as logrotate with " +
 		"`copytruncate`, loses what is written between the two steps. `create` and `nocreate` lose nothing. Zeros " +
-		"between lines, which such programs have caused with earlier releases, are removed at startup.",
+		"between lines, which such rotations could cause in earlier releases, are removed at startup.",
 	Extensions: extensions,
 }, layout)
 

@@ -17,16 +17,16 @@ var Kind = sinks.Kind{
 	Doc: "A topic on the cluster in `kafka.brokers`, or on the embedded broker. It is created if it does not exist. " +
 		"The default topic is `kafka.classifications`. Each message is one classification, keyed by stream: as JSON " +
 		"([schema](classification.schema.json)), Avro ([schema](classification.avsc)) or Protobuf " +
-		"([schema](classification.proto)). The headers `content-type` and `schema` say which, and which version.\n\n" +
-		"Each classification is stored once, in whatever partition it lies, even if processes are killed, frozen or cut " +
-		"off from the brokers, or partitions are added. The process that owns a partition of the volumes claims it at the " +
-		"brokers, which then refuse what others still write for it, and reads what they have written. For that, the user " +
-		"needs the right to write to transactional IDs that begin with the name of the group; without it, the sink goes on " +
-		"with a warning. Consumers need not read transactions, but clients that do not skip control records, such as " +
-		"kafka-go's Reader, see the markers of the claims.\n\n" +
-		"The sink recognises the latest `window` classifications of each partition. If volumes that were classified before " +
-		"that are sent again, they are stored a second time. A warning and the metric `voxelstream_forgotten_messages` " +
-		"say when a topic holds more than the window covers.",
+		"([schema](classification.proto)). The headers `content-type` and `schema` name the encoding and its version.\n\n" +
+		"Each classification is stored once, even if processes are killed, frozen or cut off from the brokers, or " +
+		"partitions are added. To ensure this, the process that owns a partition of the volumes claims it at the brokers. " +
+		"They then refuse what other processes still write for this partition, and the owner reads what was written " +
+		"before. This needs the right to write to transactional IDs that begin with the name of the group. Without it, " +
+		"the sink logs a warning and continues without claims. Consumers need no support for transactions, but clients " +
+		"that do not skip control records, such as kafka-go's Reader, see the markers of the claims.\n\n" +
+		"The sink recognises the latest `window` classifications of each partition. If a volume with an older " +
+		"classification is sent again, it is stored a second time. A warning and the metric " +
+		"`voxelstream_forgotten_messages` say when a topic holds more classifications than that.",
 	Guarantee: sinks.ExactlyOnce,
 	Path:      "[TOPIC]",
 	Options:   func(sinks.Target) any { return &Options{Window: 1_000_000, Encoding: wire.JSON} },
@@ -56,7 +56,7 @@ var Kind = sinks.Kind{
 
 // Options are the options of the topic.
 type Options struct {
-	Window int `yaml:"window" min:"1000" max:"1000000000" doc:"Number of recent classifications per partition of the topic to remember for deduplication, at 24 to 32 bytes each. They are read from the topic at startup, all partitions by each process. Volumes whose classifications are older are stored again when they are sent again."`
+	Window int `yaml:"window" min:"1000" max:"1000000000" doc:"Number of recent classifications per partition of the topic to remember for deduplication, at 24 to 32 bytes each. At startup, each process reads them from all partitions of the topic. A volume with an older classification is stored again if it is sent again."`
 	// Encoding and SchemaID are those of the values.
 	Encoding wire.Encoding `yaml:"encoding" doc:"Encoding of the messages."`
 	SchemaID int           `yaml:"schema_id" min:"0" max:"2147483647" doc:"ID of the schema in a schema registry, for consumers that expect Confluent's wire format: each message begins with a zero byte and the ID. 0 means no such prefix. Register the schema yourself; nothing is looked up."`

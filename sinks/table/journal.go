@@ -222,16 +222,16 @@ func frame(out []byte, b *Batch) []byte {
 	return out
 }
 
-// follow looks at what others have done to the journal since the last write. If it was renamed or removed, its rows are
-// in no file that the next start finds, so they are written to a new one.
+// follow checks what other programs have done to the journal since the last write. If it was renamed or removed, the
+// next start would not find its rows, so they are written to a new journal.
 func (j *journal) follow() error {
 	info, err := j.file.Stat()
 	if err != nil {
 		return err
 	}
 	if size := info.Size(); size < j.end {
-		return fmt.Errorf("found %d bytes in %s, want %d: another program has truncated it, and %d rows are lost unless "+
-			"the bytes come back", size, j.path, j.end, j.rows)
+		return fmt.Errorf("found %d bytes in %s, want %d: another program has truncated it; %d rows are lost unless "+
+			"the missing bytes are restored", size, j.path, j.end, j.rows)
 	}
 	there, err := os.Lstat(j.path)
 	if err == nil && os.SameFile(info, there) {
@@ -242,7 +242,7 @@ func (j *journal) follow() error {
 	}
 	file, err := durable.OpenLocked(j.path, durable.NoFollow)
 	if err != nil {
-		return fmt.Errorf("cannot make a new journal in place of one that was renamed or removed: %w", err)
+		return fmt.Errorf("cannot create a new journal to replace one that was renamed or removed: %w", err)
 	}
 	if err := j.copyTo(file); err != nil {
 		return errors.Join(err, file.Close())
@@ -259,7 +259,7 @@ func (j *journal) copyTo(file *os.File) error {
 		return err
 	}
 	if info.Size() > 0 {
-		return fmt.Errorf("found %d bytes in %s, which another program has put in the place of the journal; move the file "+
+		return fmt.Errorf("found %d bytes in %s that another program has put in place of the journal; move the file "+
 			"elsewhere", info.Size(), j.path)
 	}
 	return j.disk.try("copy the journal", func() error {

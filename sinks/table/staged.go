@@ -30,8 +30,8 @@ func Kind(f *Format) sinks.Kind {
 			"then, new classifications are in a journal beside the file, `.FILE.journal`. After a crash or on a full " +
 			"disk, they stay in the journal and are added to the file when it is next opened. The file and the journal " +
 			"are read once at startup, so that classifications they already hold are skipped. Only one process at a " +
-			"time may write to a file. If another program renames or removes the file or the journal, a new one takes " +
-			"its place; one that was changed is an error, and is left as it is.",
+			"time may write to a file. If another program renames or removes the file or the journal, a new one is " +
+			"written in its place. If another program changes one of them, writing fails, and the file is left as it is.",
 		Guarantee:  sinks.ExactlyOnce,
 		Path:       "FILE",
 		Extensions: f.Extensions,

@@ -39,9 +39,9 @@ const (
 // maxState is the maximum size of a file of kfake other than segments, in bytes.
 const maxState = 256 << 20
 
-// logCheck checks the files of a log before kfake reads them. kfake drops the rest of a segment behind a damaged batch,
-// takes offsets and lengths for granted that no checksum covers, and forgets after a crash which batches of a producer
-// it has stored. What can be derived from the segments is derived from them.
+// logCheck checks the files of a log before kfake reads them. kfake drops the rest of a segment after a damaged
+// batch, trusts offsets and lengths that no checksum covers, and forgets in a crash which batches of a producer it
+// has stored. Files that can be derived from the segments are rewritten from them.
 type logCheck struct {
 	dir           string
 	log           *slog.Logger
@@ -77,7 +77,7 @@ type topic struct {
 // sparse reports whether compaction leaves gaps between the offsets of a topic.
 func (t *topic) sparse() bool { return strings.Contains(t.Configs["cleanup.policy"], "compact") }
 
-// run checks the log. It returns an error if the log cannot be used and what is wrong must be decided by a person.
+// run checks the log. It returns an error if the log cannot be used and a person must decide what to do.
 func (c *logCheck) run() error {
 	if _, err := os.Stat(c.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil // a new log
@@ -120,7 +120,7 @@ func (c *logCheck) storedPartitions() (map[string]int, error) {
 		topic, err := url.PathUnescape(name[:i])
 		n, numErr := strconv.Atoi(name[i+1:])
 		if err != nil || numErr != nil || n < 0 || n >= c.maxPartitions {
-			return nil, fmt.Errorf("%s: found a directory that is not of a partition; move it elsewhere",
+			return nil, fmt.Errorf("%s: found a directory that does not belong to a partition; move it elsewhere",
 				filepath.Join(c.dir, partitionDir, name))
 		}
 		stored[topic] = max(stored[topic], n+1)
@@ -148,12 +148,12 @@ func (c *logCheck) read(name string, v any) (bool, error) {
 func (c *logCheck) setAside(path string, cause error) error {
 	kept := path + ".damaged"
 	c.observer.Count(part, pipeline.EventDamaged, 1)
-	c.log.Error("embedded broker: found a damaged file; it is kept under another name and made anew", "file", path,
+	c.log.Error("embedded broker: found a damaged file; keeping it under another name and writing a new one", "file", path,
 		"kept", kept, "error", cause)
 	return os.Rename(path, kept)
 }
 
-// replace writes a file whose content is complete or as before after a crash.
+// replace writes a file. After a crash, the file has either its new or its previous content.
 func replace(path string, data []byte) error {
 	temp := path + ".tmp"
 	err := os.WriteFile(temp, data, 0o644) // as kfake does
@@ -184,7 +184,7 @@ func (c *logCheck) writeJSON(name string, v any) error {
 	return replace(filepath.Join(c.dir, name), b)
 }
 
-// checkMeta checks the file without which kfake takes the log for a new one, and would begin an empty one.
+// checkMeta checks the file whose absence makes kfake start an empty log.
 func (c *logCheck) checkMeta(used bool) error {
 	var meta struct {
 		Version   int    `json:"version"`
@@ -204,14 +204,14 @@ func (c *logCheck) checkMeta(used bool) error {
 	if !found && !used {
 		return nil // kfake makes it
 	}
-	c.log.Warn("embedded broker: writing a file anew that was missing or damaged",
+	c.log.Warn("embedded broker: rewriting a file that was missing or damaged",
 		"file", filepath.Join(c.dir, metaFile))
 	meta.Version, meta.ClusterID = logVersion, clusterID
 	return c.writeJSON(metaFile, meta)
 }
 
-// checkTopics reads the list of topics. Topics and partitions that have directories and are not in it are added: their
-// messages would be lost.
+// checkTopics reads the list of topics. Topics and partitions that have directories but are not in the list are
+// added, because their messages would be lost otherwise.
 func (c *logCheck) checkTopics(stored map[string]int) error {
 	if _, err := c.read(topicsFile, &c.topics); err != nil {
 		return err
@@ -227,7 +227,7 @@ func (c *logCheck) checkTopics(stored map[string]int) error {
 			})
 		}
 		if t := &c.topics.Topics[i]; t.Partitions < stored[name] {
-			c.log.Error("embedded broker: the list of topics lacks partitions that have messages; added them",
+			c.log.Error("embedded broker: added partitions with messages that were missing from the list of topics",
 				"topic", name, "partitions", stored[name], "listed", t.Partitions,
 				"file", filepath.Join(c.dir, topicsFile))
 			t.Partitions, changed = stored[name], true
@@ -308,7 +308,8 @@ func (c *logCheck) checkGroups() error {
 	return nil
 }
 
-// checkUnused renames damaged files of functions that this broker does not use. kfake would not start.
+// checkUnused renames damaged files of functions that this broker does not use, because kfake would not start with
+// them.
 func (c *logCheck) checkUnused() error {
 	var errs []error
 	for _, name := range []string{"acls.json", "sasl.json", "quotas.json", "broker_configs.json"} {
@@ -325,7 +326,7 @@ type windowID struct {
 	partitionID
 }
 
-// window is the state of a producer in a partition: its last batches. It is kfake's form.
+// window is the state of a producer in a partition, in kfake's format: its last batches.
 type window struct {
 	Producer  int64          `json:"pid"`
 	Topic     string         `json:"topic"`
@@ -393,8 +394,8 @@ func (c *logCheck) checkProducers() error {
 	return nil
 }
 
-// writeProducers writes the state of the producers that have batches in the log. kfake only writes it when it is closed,
-// so it would store a batch again that a producer repeats after a crash.
+// writeProducers writes the state of the producers that have batches in the log. kfake writes it only when it is
+// closed, so after a crash it would store batches again that a producer repeats.
 func (c *logCheck) writeProducers() error {
 	known := map[int64]bool{}
 	var ids []byte

@@ -69,7 +69,7 @@ func messages(t *testing.T, b *embedded.Broker, topic string) map[int64]bool {
 	return got
 }
 
-// copyDir copies what a process that is killed leaves behind.
+// copyDir copies the files of a running broker, as they would be if it were killed.
 func copyDir(t *testing.T, from string) string {
 	t.Helper()
 	to := filepath.Join(t.TempDir(), "copy")
@@ -199,14 +199,14 @@ func TestDamagedFiles(t *testing.T) {
 	}{
 		{"no meta", log("meta.json"), nil, "meta.json"},
 		{"damaged meta", log("meta.json"), func(b []byte) []byte { b[1] ^= 1; return b }, "meta.json"},
-		{"no topics", log("topics.json"), nil, "the list of topics lacks partitions"},
+		{"no topics", log("topics.json"), nil, "missing from the list of topics"},
 		{"damaged topics", log("topics.json"), func(b []byte) []byte { b[1] = 0; return b }, "topics.json"},
 		{"another name of the topic", log("topics.json"), func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`"name":"t"`), []byte(`"name":"u"`), 1)
-		}, "the list of topics lacks partitions"},
+		}, "missing from the list of topics"},
 		{"no partitions", log("topics.json"), func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`"partitions":1`), []byte(`"partitions":0`), 1)
-		}, "the list of topics lacks partitions"},
+		}, "missing from the list of topics"},
 		{"damaged snapshot", snapshot, func(b []byte) []byte { return b[:len(b)/2] }, "snapshot.json"},
 		{"a later start", snapshot, func(b []byte) []byte {
 			return bytes.Replace(b, []byte(`"log_start_offset":0`), []byte(`"log_start_offset":9`), 1)

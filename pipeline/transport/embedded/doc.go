@@ -4,8 +4,8 @@
 //
 // kfake is written for tests, so this package adds what a service needs: a lock on the data directory (two brokers in
 // one directory would destroy the log), a guard in front of the parser (an unknown API key would cause a panic), and
-// retention for topics loaded from disk. Requests that the disk has no room for are refused, and nothing is confirmed
-// after a failed write until the log has been read again. Before the log is read, damage is repaired: it costs the
-// damaged batch only, and is reported. The broker is for a single machine. It does not replicate, and a power loss loses
-// what is only in the page cache.
+// retention for topics loaded from disk. Requests for which the disk has no space are refused. After a failed write,
+// nothing is confirmed until the log has been read again. Damage is repaired before the log is read: it costs only
+// the damaged batch, and is reported. The broker is for a single machine. It does not replicate, and a power loss
+// loses what is only in the page cache.
 package embedded

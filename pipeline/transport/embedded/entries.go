@@ -15,7 +15,7 @@ const (
 	maxEntry     = 1 << 24
 )
 
-// entryAt returns the JSON of the entry at a position and the position behind it.
+// entryAt returns the JSON of the entry at a position and the position after it.
 func entryAt(data []byte, at int) (text []byte, next int, ok bool) {
 	if at+entryHead+2 > len(data) {
 		return nil, 0, false
@@ -32,8 +32,8 @@ func entryAt(data []byte, at int) (text []byte, next int, ok bool) {
 	return body[2:], at + entryHead + n, true
 }
 
-// entries returns the JSON of all intact entries, and the number of damaged places between them. What is left of an
-// entry at the end is not damage: a write may have been interrupted.
+// entries returns the JSON of all intact entries, and the number of damaged places between them. An incomplete entry
+// at the end is not damage, because a write may have been interrupted.
 func entries(data []byte) (texts [][]byte, damaged int) {
 	for at := 0; at < len(data); {
 		text, next, ok := entryAt(data, at)

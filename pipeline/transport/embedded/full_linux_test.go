@@ -50,8 +50,8 @@ func process(t *testing.T, dir string) (addr string, kill func()) {
 	return strings.TrimSpace(line), kill
 }
 
-// TestFullDisk fills the disk of a broker while messages are produced: slowly, by the messages themselves, and at once,
-// by somebody else. It kills the broker with SIGKILL and starts it again each time. Every confirmed message must be
+// TestFullDisk fills the disk of a broker while messages are produced: slowly by the messages themselves, and at once
+// by another program. It kills the broker with SIGKILL and starts it again each time. Every confirmed message must be
 // there, and production must continue when there is space again.
 func TestFullDisk(t *testing.T) {
 	disk := filepath.Join(t.TempDir(), "disk")

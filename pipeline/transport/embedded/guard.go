@@ -73,7 +73,7 @@ func (g *guard) listen(network, addr string) (net.Listener, error) {
 	return g.listener, nil
 }
 
-// guardListener accepts connections from when it is ready until it is closed.
+// guardListener accepts connections after it has become ready and until it is closed.
 type guardListener struct {
 	*net.TCPListener
 
@@ -370,7 +370,7 @@ func (c *guardConn) next() error {
 	return nil
 }
 
-// errStorage closes a connection whose response may confirm what was not written.
+// errStorage closes a connection whose response may confirm something that was not written.
 var errStorage = errors.New("a write to the disk has failed")
 
 // Write sends a response. After a failed write to the disk, it closes the connection instead: kfake does not know which

@@ -40,7 +40,7 @@ type partitionCheck struct {
 	created      int64 // time of the first batch in milliseconds
 }
 
-// snapshot is kfake's description of a partition, which saves it from decoding all batches at once.
+// snapshot is kfake's description of a partition. With it, kfake need not decode all batches at once.
 type snapshot struct {
 	Version  int           `json:"version"`
 	End      int64         `json:"high_watermark"`
@@ -162,7 +162,7 @@ func (p *partitionCheck) checkSegment(base, limit int64) error {
 		p.report(loss{from: p.next, to: base}, "the segment is missing")
 		p.next = base
 	case base < p.next:
-		return fmt.Errorf("%s: found a segment whose offsets the segment before it has too; move one of them elsewhere",
+		return fmt.Errorf("%s: found a segment that repeats offsets of the segment before it; move one of them elsewhere",
 			p.path(base, ".dat"))
 	default:
 		p.next = base
@@ -313,11 +313,11 @@ func (p *partitionCheck) fill(from, to, millis int64) error {
 	return p.checkIndex(b.base(), p.add(nil, b))
 }
 
-// trusted is how far committed offsets may be ahead of the log to be taken for the end that it once had.
+// trusted is how far a committed offset may be ahead of the log and still be taken for its former end.
 const trusted = 1 << 20
 
-// reserve keeps offsets from being used again. If all messages have expired, or the last ones are lost, kfake would
-// begin where the log ends now, and consumers that were further would miss messages.
+// reserve prevents offsets from being used twice. If all messages have expired, or the last ones are lost, kfake
+// would continue where the log ends now, and consumers with a larger offset would miss messages.
 func (p *partitionCheck) reserve(stored bool) error {
 	end := p.next
 	if p.had && p.snapshot.End-end <= most || !stored {
@@ -375,7 +375,7 @@ func sameIndex(a, b []byte) bool {
 	return true
 }
 
-// checkIndex writes the index of a segment anew if it is not as it should be.
+// checkIndex rewrites the index of a segment if it is wrong.
 func (p *partitionCheck) checkIndex(base int64, want []byte) error {
 	path := p.path(base, ".idx")
 	have, err := regular.Read(path, maxState)
@@ -386,13 +386,14 @@ func (p *partitionCheck) checkIndex(base int64, want []byte) error {
 		return nil
 	}
 	if !p.changed {
-		p.log.Warn("embedded broker: writing an index anew that was damaged or incomplete", "file", path)
+		p.log.Warn("embedded broker: rewriting an index that was damaged or incomplete", "file", path)
 	}
 	p.changed = true
 	return replace(path, want)
 }
 
-// writeSnapshot writes the snapshot that follows from the segments. A partition with transactions has more in it.
+// writeSnapshot writes the snapshot as derived from the segments. That of a partition with transactions contains
+// more.
 func (p *partitionCheck) writeSnapshot() error {
 	path := filepath.Join(p.dir, snapshotFile)
 	if len(p.segments) == 0 {

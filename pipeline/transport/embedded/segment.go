@@ -7,8 +7,8 @@ import (
 	"math"
 )
 
-// batchHeader is the size of a batch without records (KIP-98, format 2). The checksum covers what is behind it, so not
-// the base offset, the length, the leader epoch and the format.
+// batchHeader is the size of a batch without records (KIP-98, format 2). The checksum covers only what follows it, so
+// not the base offset, the length, the leader epoch and the format.
 const (
 	batchHeader = 61
 	lengthEnd   = 12 // the length counts what follows it
@@ -82,14 +82,14 @@ func emptyBatch(base, end int64, epoch int32, millis int64) batch {
 	return b
 }
 
-// loss is a range of offsets whose messages are lost, and what was in their place.
+// loss is a range of offsets whose messages are lost, with the bytes that were found in their place.
 type loss struct {
 	from, to int64
 	damaged  []byte
 }
 
-// segmentCheck finds the batches of a segment. Damage costs the damaged batch only: an empty batch takes its offsets, and
-// what follows it is kept. What the checksum does not cover is restored from the neighbours.
+// segmentCheck finds the batches of a segment. Damage costs only the damaged batch: an empty batch takes its offsets,
+// and the batches after it are kept. Fields that the checksum does not cover are restored from the neighbours.
 type segmentCheck struct {
 	data   []byte // content of the file
 	next   int64  // the offset that should come next
@@ -169,7 +169,7 @@ func (s *segmentCheck) put(b batch) {
 	s.each(b)
 }
 
-// take adds an intact batch that is followed by what comes behind it in the file.
+// take adds an intact batch, given what follows it in the file.
 func (s *segmentCheck) take(at int, b batch) {
 	after := at + len(b)
 	base, epoch := s.baseOf(b, after), s.epochOf(b, after)
@@ -233,7 +233,7 @@ func (s *segmentCheck) headerAt(at int) (batch, bool) {
 	return b, b.sound() && b.size() >= batchHeader
 }
 
-// continues reports whether the file ends at a position, or goes on there with a batch of the given base offset.
+// continues reports whether the file ends at a position, or has a batch with the given base offset there.
 func (s *segmentCheck) continues(at int, base int64) bool {
 	switch left := len(s.data) - at; {
 	case left == 0:
@@ -304,8 +304,8 @@ func (s *segmentCheck) lose(at, end int) {
 	s.gap(s.next, max(s.next, to), region)
 }
 
-// offsetAt returns the offset at a position behind damage: the one that the first batch there states whose offset is
-// confirmed by what follows it.
+// offsetAt returns the offset at a position after damage. It comes from the first batch there whose offset is
+// confirmed by the batches after it.
 func (s *segmentCheck) offsetAt(at int) (offset int64, ok bool) {
 	before := int64(0) // offsets of the batches in between
 	stated := int64(-1)
@@ -337,14 +337,14 @@ func (s *segmentCheck) gap(from, to int64, damaged []byte) {
 	}
 }
 
-// most is the largest number of messages that a damaged header is believed to state.
+// most is the largest number of messages that is accepted from a damaged header.
 const most = 1 << 20
 
-// maxGap is the largest number of offsets that damage is believed to have taken.
+// maxGap is the largest number of offsets that are assumed to be lost to damage.
 const maxGap = math.MaxInt32
 
-// guess returns how many offsets a damaged batch at the end of the log takes. Either number in its header may be wrong.
-// Too many do no harm.
+// guess returns how many offsets a damaged batch at the end of the log takes. Both numbers in its header may be
+// wrong. Too many offsets do no harm.
 func guess(region []byte) int64 {
 	if len(region) < batchHeader {
 		return 1

@@ -22,10 +22,10 @@ const (
 	metadataReserve = 2 << 20
 )
 
-// storage knows whether the disk takes what kfake writes. kfake answers a producer that repeats a batch whose write has
-// failed as if the batch were stored, and it ignores errors when it writes topics, offsets and producer IDs. So requests
-// are refused before the disk is full. If a write fails all the same, everything that writes is refused until the log
-// has been read again.
+// storage tracks whether kfake can write to the disk. When the write of a batch has failed and the producer repeats
+// the batch, kfake answers as if it were stored. It also ignores errors when it writes topics, offsets and producer
+// IDs. So requests are refused before the disk is full. If a write fails nevertheless, all requests that write are
+// refused until the log has been read again.
 type storage struct {
 	dir      string
 	log      *slog.Logger
@@ -86,7 +86,7 @@ func (s *storage) fail(text string) {
 	s.failures.Add(1)
 	s.observer.Count(part, pipeline.EventFailed, 1)
 	if !s.broken.Swap(true) {
-		s.log.Error("embedded broker: cannot write to the disk; requests that write are refused until it works again",
+		s.log.Error("embedded broker: cannot write to the disk; refusing requests that write until it works again",
 			"directory", s.dir, "error", text)
 	}
 	select {
@@ -95,8 +95,8 @@ func (s *storage) fail(text string) {
 	}
 }
 
-// room reports whether n more bytes can be written and reserve bytes remain. If the file system does not tell, there is
-// room.
+// room reports whether n more bytes can be written while reserve bytes stay free. If the free space is unknown, it
+// returns true.
 func (s *storage) room(n, reserve int64) (free int64, ok bool) {
 	free, err := s.free(s.dir)
 	return free, err != nil || free >= n+reserve
@@ -121,11 +121,11 @@ func (s *storage) refusesRecords(r kmsg.Request) bool {
 	if s.full == ok {
 		s.full = !ok
 		if ok {
-			s.log.Info("embedded broker: the disk has space again; messages are accepted", "directory", s.dir,
+			s.log.Info("embedded broker: the disk has space again; accepting messages", "directory", s.dir,
 				"free_bytes", free)
 		} else {
 			s.observer.Count(part, pipeline.EventFailed, 1)
-			s.log.Error("embedded broker: the disk is full; messages are refused until there is space; free some or "+
+			s.log.Error("embedded broker: the disk is full; refusing messages until there is space; free some or "+
 				"lower broker.retention_bytes", "directory", s.dir, "free_bytes", free,
 				"needed_bytes", n+recordReserve)
 		}
@@ -173,8 +173,8 @@ const (
 	maxPause   = 30 * time.Second
 )
 
-// mend reads the log again after failed writes, as soon as there is space. Files then hold what was acknowledged, and
-// kfake knows what they hold.
+// mend reads the log again after failed writes, as soon as there is space. Then the files hold what was acknowledged,
+// and the state of kfake agrees with them.
 func (b *Broker) mend() {
 	for {
 		select {
@@ -193,7 +193,7 @@ func (b *Broker) mend() {
 				continue
 			}
 			if err := b.reopen(); err != nil {
-				b.storage.log.Error("embedded broker: cannot open the log again after a failed write; trying again",
+				b.storage.log.Error("embedded broker: cannot reopen the log after a failed write; retrying",
 					"directory", b.data, "error", err)
 			}
 		}
@@ -214,7 +214,7 @@ func (b *Broker) reopen() error {
 	}
 	if b.storage.failures.Load() == before {
 		b.storage.broken.Store(false)
-		b.storage.log.Info("embedded broker: the log was opened again; requests are accepted", "directory", b.data)
+		b.storage.log.Info("embedded broker: the log was reopened; accepting requests", "directory", b.data)
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// resource is a kind of resource that an ACL protects, with the option of kafka-acls that names it.
+// resource is a kind of resource that ACLs protect, with its option of kafka-acls.
 type resource struct{ name, option string }
 
 // resources are the kinds of resources by the error for missing rights to them.
@@ -79,7 +79,8 @@ var needs = map[kmsg.Key]operations{
 	kmsg.DescribeLogDirs:      {kafkago.ClusterAuthorizationFailed: "Describe"},
 }
 
-// optional are the requests whose callers go on without the answer. A denied one is not an error of the round trip.
+// optional are the requests whose callers can continue without a response. If one is denied, the round trip does not
+// fail.
 var optional = []kmsg.Key{kmsg.DescribeConfigs, kmsg.OffsetForLeaderEpoch, kmsg.DescribeProducers}
 
 // right is what an ACL grants.
@@ -100,7 +101,7 @@ func (r right) String() string {
 	return fmt.Sprintf("%s on %s %q", r.operation, kind, r.name)
 }
 
-// deniedError is the error of a request for which the ACLs of the cluster give no right.
+// deniedError is the error of a request that the ACLs of the cluster do not allow.
 type deniedError struct {
 	principal string // empty if it is not known
 	broker    string
@@ -119,7 +120,7 @@ func (e *deniedError) Error() string {
 	if who == "" {
 		who = "this user"
 	}
-	return fmt.Sprintf("the ACLs of the cluster do not allow %s the operation %s; to grant it: %s", who,
+	return fmt.Sprintf("the ACLs of the cluster do not allow %s the operation %s; grant it with: %s", who,
 		strings.Join(missing, ", "), strings.Join(commands, " && "))
 }
 
@@ -197,7 +198,7 @@ func isDenied(err error) bool {
 	return ok
 }
 
-// principal returns the principal of our connections, as far as it is known. The brokers may map it to another one.
+// principal returns the principal of our connections, if it is known. The brokers may map it to another one.
 func (c *Client) principal() string {
 	s := c.cfg.SASL
 	switch {
@@ -243,7 +244,7 @@ func (t *explainingTransport) RoundTrip(ctx context.Context, addr net.Addr, req 
 	return res, nil
 }
 
-// unknownTopic reports whether the metadata of the cluster that kafka-go has do not list a topic of the request.
+// unknownTopic reports whether kafka-go's copy of the metadata lacks a topic of the request.
 func unknownTopic(err error, res kafkago.Response) bool {
 	if is(err, kafkago.UnknownTopicOrPartition) || errors.Is(err, protocol.ErrNoTopic) {
 		return true
@@ -254,8 +255,9 @@ func unknownTopic(err error, res kafkago.Response) bool {
 	})
 }
 
-// hidden returns the rights to the topics of a request that the cluster hides from us. kafka-go requests the metadata of
-// all topics, which leave out those that we may not see, so a missing right looks like a missing topic.
+// hidden returns the missing rights to topics of a request that the cluster hides from us. kafka-go requests the
+// metadata of all topics. They do not include topics that we may not see, so a missing right looks like a missing
+// topic.
 func (t *explainingTransport) hidden(ctx context.Context, key kmsg.Key, req kafkago.Request) (rights []right) {
 	_, names := collect(req)
 	if m, ok := req.(*metadataapi.Request); ok {

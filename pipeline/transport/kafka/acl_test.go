@@ -169,7 +169,7 @@ func TestDenied(t *testing.T) {
 			err := c.do(ctx, client)
 			operation, command, _ := strings.Cut(c.want, " --operation")
 			for _, want := range []string{
-				"the ACLs of the cluster do not allow User:voxel the operation " + operation + "; to grant it: ",
+				"the ACLs of the cluster do not allow User:voxel the operation " + operation + "; grant it with: ",
 				"kafka-acls --bootstrap-server " + broker.ListenAddrs()[0] + " --add --allow-principal User:voxel " +
 					"--operation" + command,
 			} {
@@ -310,7 +310,7 @@ func TestPrincipal(t *testing.T) {
 		}
 	}
 	e := &deniedError{rights: []right{{kafkago.GroupAuthorizationFailed, "it's", "Read"}}, broker: "b:1"}
-	const want = `the ACLs of the cluster do not allow this user the operation Read on group "it's"; to grant it: ` +
+	const want = `the ACLs of the cluster do not allow this user the operation Read on group "it's"; grant it with: ` +
 		`kafka-acls --bootstrap-server b:1 --add --allow-principal User:NAME --operation Read --group 'it'\''s'`
 	if e.Error() != want {
 		t.Errorf("found %s", e)

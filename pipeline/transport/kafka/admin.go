@@ -87,7 +87,7 @@ type GroupPartition struct {
 // Lag returns the number of messages that the group has not committed.
 func (p *GroupPartition) Lag() int64 { return max(0, p.End-max(p.Committed, p.First, 0)) }
 
-// adminParallel is how many partitions are asked for the times of their messages at once.
+// adminParallel is the number of partitions whose message times are requested at the same time.
 const adminParallel = 8
 
 // DescribeTopics describes topics, or all but Kafka's own if no name is given. Those that do not exist are left out.
@@ -121,7 +121,7 @@ func (c *Client) DescribeTopics(ctx context.Context, names ...string) (state *Cl
 	return state, ctx.Err()
 }
 
-// clusterState returns what the metadata say, and the offsets.
+// clusterState returns the brokers and topics in the metadata, and the offsets.
 func (c *Client) clusterState(ctx context.Context, names []string) (*ClusterState, error) {
 	res, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: names})
 	if err != nil {
@@ -187,7 +187,7 @@ var topicSettings = map[string]string{
 // sourceDefault is the source of a setting that neither the topic nor the broker sets.
 const sourceDefault = 5
 
-// addConfigs adds the settings of topics. Reading them takes a right that reading the topic does not.
+// addConfigs adds the settings of topics. Reading them needs a right that reading the topic does not need.
 func (c *Client) addConfigs(ctx context.Context, state *ClusterState, broker string) error {
 	topics := state.Topics
 	if len(topics) == 0 {
@@ -254,7 +254,7 @@ func (c *Client) brokerConfig(ctx context.Context, id string) map[string]string 
 // newestLogDirs is the newest version of DescribeLogDirs that is used here.
 const newestLogDirs = 4
 
-// addSizes adds the sizes of partitions, where the brokers tell them.
+// addSizes adds the sizes of partitions if the brokers report them.
 func (c *Client) addSizes(ctx context.Context, state *ClusterState) {
 	type key struct {
 		topic     string
@@ -429,7 +429,7 @@ func (c *Client) addOwners(ctx context.Context, g *GroupState) error {
 	return nil
 }
 
-// own enters the owner of a partition.
+// own sets the owner of a partition.
 func (g *GroupState) own(topic string, partition int, member, host string) {
 	for i := range g.Partitions {
 		if p := &g.Partitions[i]; p.Topic == topic && p.Partition == partition {

@@ -12,15 +12,15 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline"
 )
 
-// claim is the exclusive right to write the events of a source to a topic. It is a producer ID that belongs to a
-// transactional ID made of source and topic, in the epoch that was the latest when the claim was made. Making a claim
-// raises the epoch and ends an empty transaction, whose markers carry the epoch to the leader of every partition. From
-// then on the leaders refuse all batches of older claims, including those that are still on their way or are sent again.
-// The batches themselves are not transactional, so readers need not know of any of this.
+// claim is the exclusive right to write the events of a source to a topic. It consists of the producer ID of a
+// transactional ID, which is made of source and topic, and the latest epoch when the claim was made. Making a claim
+// raises the epoch and ends an empty transaction. Its markers carry the epoch to the leader of every partition. From
+// then on, the leaders refuse all batches of older claims, including those that are still on their way or are sent
+// again. The batches themselves are not transactional, so readers are not affected.
 //
-// A claim can be taken from a process that still has a right to it, for example by one that was frozen while it made its
-// own. So a process whose claim is lost makes a new one and looks again at what the topic holds before it writes. Whoever
-// has the claim, each event is written once.
+// A process that was frozen while it made its claim can take the claim from the rightful owner. So a process that has
+// lost its claim makes a new one, and looks again at what the topic holds before it writes. Each event is written
+// once, whichever process has the claim.
 type claim struct {
 	source   string
 	producer int64 // noProducer if the cluster does not let us make claims
@@ -32,7 +32,7 @@ type claim struct {
 
 func (c *claim) isLost() bool { return c != nil && c.lost.Load() }
 
-// lose marks the claim as lost and reports whether it was not.
+// lose marks the claim as lost. It reports false if it was lost already.
 func (c *claim) lose() bool { return !c.lost.Swap(true) }
 
 // fenced reports whether the claim is exclusive.

@@ -14,7 +14,8 @@ import (
 
 // clock stamps batches with the time of this machine. A broker refuses stamps that differ too much from its own time
 // (message.timestamp.before.max.ms and message.timestamp.after.max.ms) and says what it accepts. From then on, stamps
-// are shifted into that range. They only serve retention, which goes by the time of the broker anyway.
+// are shifted into that range. The stamps are only used for retention, which depends on the time of the broker
+// anyway.
 type clock struct {
 	mu    sync.Mutex
 	shift time.Duration

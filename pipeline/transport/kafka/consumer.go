@@ -196,7 +196,7 @@ func (k *Consumer) Close(ctx context.Context) error {
 	go func() {
 		defer close(done)
 		if err := m.leave(k.ctx); err != nil {
-			k.client.log.Warn("kafka: the group keeps this member until its session times out", "error", err)
+			k.client.log.Warn("kafka: cannot leave the group; it keeps this member until its session times out", "error", err)
 		}
 		k.joined(errLeft, 0)
 		k.wg.Wait()
@@ -273,7 +273,7 @@ func (k *Consumer) notJoined(err error) {
 
 // abandon ends the consumer because a message was left unfinished.
 func (k *Consumer) abandon(err error) {
-	k.fail(fmt.Errorf("kafka: a message of %s was left unfinished: %w", k.cfg.Topic, err))
+	k.fail(fmt.Errorf("kafka: a message of %s was not finished: %w", k.cfg.Topic, err))
 }
 
 // fail makes every Read return an error.

@@ -29,8 +29,8 @@ const defaultDedupeWindow = 1_000_000
 // processes believe that they own the partition. What others have written is read when the claim is made, and every
 // second.
 //
-// Before other messages are written, what others have written since the last time is read first. Two live writers can
-// still write the same event at the same time.
+// Before it writes other messages, the Deduper reads what other processes have written since the last time. Two
+// running writers can still write the same event at the same time.
 type Deduper struct {
 	// Sources, if set, is the group and the topic of the partitions that messages stem from, as GROUP/TOPIC. It must be
 	// set before the first Write.
@@ -207,8 +207,8 @@ func (w *writing) write(ctx context.Context, name string, which []int) {
 	}
 }
 
-// filter returns the messages that are not stored, which are on their way from now on, and those with the same event as
-// one of these. If an event is on its way already, it waits for the outcome first.
+// filter returns the messages that are not stored, and marks them as on their way. It also returns those with the
+// same event as one of these. If an event is on its way already, it waits for the outcome first.
 func (w *writing) filter(ctx context.Context, which []int) (fresh, twins []int, err error) {
 	d := w.d
 	d.mu.Lock()

@@ -25,9 +25,9 @@ func tooLarge(err error) bool {
 	return errors.Is(err, errTooLarge) || is(err, kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge)
 }
 
-// messageRefused reports whether the messages of a batch, or one of them, are at fault, so that no retry will help. What
-// affects every message is not included, because an operator can fix it: authorization, the policies and the settings
-// of the cluster, its message format, and its clock.
+// messageRefused reports whether one or more messages of a batch are invalid themselves, so that no retry will help.
+// It is false for errors that affect every message and that an operator can fix: authorization, the policies and
+// settings of the cluster, its message format, and its clock.
 func messageRefused(err error) bool { return tooLarge(err) || is(err, kafkago.InvalidRecord) }
 
 // neverWorks reports whether a request to create a topic is invalid.
@@ -44,11 +44,11 @@ func unknownPartition(err error) bool {
 		errors.Is(err, protocol.ErrNoPartition)
 }
 
-// errMoved is the error of a message whose partition does not exist any more. It belongs into another one.
+// errMoved is the error of a message whose partition does not exist any more. It must go to another one.
 var errMoved = errors.New("the partition does not exist any more")
 
 // errFenced is the error of a message that was not stored because another process has claimed its source.
-var errFenced = errors.New("another process has claimed the source")
+var errFenced = errors.New("another process has claimed the partition of the volumes")
 
 // sequenceLost reports whether the broker rejected the batch because it has lost the state of our producer ID, for
 // example to retention. A new ID is needed.

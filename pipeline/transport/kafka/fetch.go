@@ -27,12 +27,12 @@ type location struct {
 	epoch int32
 }
 
-// at returns a location that is only known by its name.
+// at returns a location without topic ID and leader epoch.
 func at(topic string, partition int, offset int64) location {
 	return location{topic: topic, partition: partition, offset: offset, epoch: noEpoch}
 }
 
-// noEpoch is the leader epoch that is not known.
+// noEpoch stands for an unknown leader epoch.
 const noEpoch = -1
 
 // The errors of a fetch request that kafka-go has no names for.
@@ -98,7 +98,7 @@ func (r *fetchRequest) exchange(rw io.ReadWriter, ranges versions) (protocol.Mes
 	}
 	version, ok := ranges.pick(kmsg.Fetch, newest)
 	if !ok || version < minFetch {
-		return nil, fmt.Errorf("the broker has the versions %v of the fetch request, want %d to %d (Kafka 0.11 or newer)",
+		return nil, fmt.Errorf("the broker supports versions %v of the fetch request, want %d to %d (Kafka 0.11 or newer)",
 			ranges[kmsg.Fetch], minFetch, newest)
 	}
 	req := r.encode(version)

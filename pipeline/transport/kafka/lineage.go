@@ -165,8 +165,9 @@ func (c *Client) topicID(ctx context.Context, topic string) (topicID, error) {
 	return topicID{}, kafkago.UnknownTopicOrPartition
 }
 
-// diverges asks the leader of a partition whether its log has the records of a lineage below an offset. If it has not, it
-// returns where the logs diverge. It returns nil if they agree, and if the broker does not tell.
+// diverges asks the leader of a partition whether its log has the records of a lineage below an offset. If not, it
+// returns the point where the logs diverge. It returns nil if they agree, or if the broker does not support the
+// request.
 func (c *Client) diverges(
 	ctx context.Context, topic string, partition int, l *lineage, offset int64,
 ) (*divergence, error) {
@@ -202,8 +203,8 @@ func (c *Client) diverges(
 	return nil, nil //nolint:nilnil // they agree
 }
 
-// openTransaction returns the ID of the producer whose transaction holds back the records of a partition, or -1 if that
-// is not known. Brokers tell since Kafka 2.8.
+// openTransaction returns the ID of the producer whose transaction holds back the records of a partition, or -1 if it
+// is not known. It needs Kafka 2.8 or newer.
 func (c *Client) openTransaction(ctx context.Context, topic string, partition int) int64 {
 	t := kmsg.NewDescribeProducersRequestTopic()
 	t.Topic, t.Partitions = topic, append(t.Partitions, int32(partition))

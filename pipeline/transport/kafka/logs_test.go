@@ -96,8 +96,8 @@ func numbers(from, to int) (out []string) {
 	return out
 }
 
-// TestRecreated deletes the topic while a member lives, and between two starts, and creates it again with more messages.
-// All of them must be consumed, and the lag must not be 0 before.
+// TestRecreated deletes the topic, once while a member runs and once between two starts, and creates it again with
+// more messages. All of them must be consumed, and the lag must not be 0 before.
 func TestRecreated(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		t.Run(fmt.Sprintf("alive %v", alive), func(t *testing.T) {
@@ -165,8 +165,8 @@ func TestRecreated(t *testing.T) {
 	}
 }
 
-// TestTruncated lets the broker say that its log has diverged, to a running member and to one that starts. It must
-// continue where the logs diverge.
+// TestTruncated makes the broker report a diverged log, once to a running member and once to one that starts. The
+// member must continue where the logs diverge.
 func TestTruncated(t *testing.T) {
 	for _, alive := range []bool{true, false} {
 		t.Run(fmt.Sprintf("alive %v", alive), func(t *testing.T) {
@@ -238,7 +238,7 @@ func divergeAtStart(broker *kfake.Cluster, end int64) {
 	})
 }
 
-// TestDeleted checks that a member whose topic is deleted says so, and continues when it is created again.
+// TestDeleted checks that a member reports that its topic was deleted, and continues when it is created again.
 func TestDeleted(t *testing.T) {
 	broker, _, p := fake(t, 1, "t")
 	c, l := logged(t, broker.ListenAddrs(), nil)
@@ -361,7 +361,7 @@ func TestTransactions(t *testing.T) {
 	produce(t, p, 9, 10)
 	began := time.Now()
 	before := fetches.Load()
-	eventually(t, "a line about the transaction", func() bool { return l.count("end of a transaction") > 0 })
+	eventually(t, "a line about the transaction", func() bool { return l.count("ends its transaction") > 0 })
 	if n, most := fetches.Load()-before, int64(time.Since(began)/readerWait)+5; n > most {
 		t.Errorf("%d fetches while it waited, want at most %d", n, most)
 	}
@@ -374,7 +374,7 @@ func TestTransactions(t *testing.T) {
 		t.Errorf("read %v", got)
 	}
 	settled(t, c)
-	if n := l.count("end of a transaction"); n != 1 {
+	if n := l.count("ends its transaction"); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	produce(t, p, 10, 11) // after two messages and the end of the transaction

@@ -21,7 +21,8 @@ import (
 
 const oauthBearer = "oauthbearer"
 
-// mechanism returns the mechanism for both client libraries. It takes the password or token anew for each connection.
+// mechanism returns the mechanism for both client libraries. It reads the password or token again for each
+// connection.
 func (s *SASL) mechanism(log *slog.Logger) (*handshakes, error) {
 	if s == nil {
 		return nil, nil //nolint:nilnil // no SASL is a valid configuration
@@ -123,7 +124,7 @@ func (bearing) Challenge(challenge []byte) (done bool, response []byte, err erro
 	return true, nil, nil
 }
 
-// codeOf returns the code that an error of kafka-go or of franz-go has.
+// codeOf returns the code of an error of kafka-go or franz-go.
 func codeOf(err error) (kafkago.Error, bool) {
 	if k, ok := errors.AsType[kafkago.Error](err); ok {
 		return k, true

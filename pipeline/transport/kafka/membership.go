@@ -42,10 +42,11 @@ type memberConfig struct {
 	failed func(error)
 }
 
-// member is a member of a consumer group. It only manages the membership; records are read elsewhere. It is a member of
-// franz-go's kind, because kafka-go has neither cooperative rebalancing nor static members (decision 0051): a rebalance
-// stops only the partitions that move, and a static member that restarts within the session timeout has its partitions
-// back at once. Members of earlier releases share the group by the "range" protocol until the last one has left.
+// member is a member of a consumer group. It only manages the membership; records are read elsewhere. franz-go
+// manages the membership, because kafka-go has neither cooperative rebalancing nor static members (decision 0051). A
+// rebalance stops only the partitions that move, and a static member that restarts within the session timeout gets
+// its partitions back at once. Members of earlier releases share the group by the "range" protocol until the last one
+// has left.
 type member struct {
 	cfg    memberConfig
 	on     *Client
@@ -124,7 +125,7 @@ type generation struct {
 	number int32
 }
 
-// generation returns the present one.
+// generation returns the current one.
 func (m *member) generation() generation {
 	id, number := m.client.GroupMetadata()
 	return generation{id, number}
@@ -148,13 +149,13 @@ func (m *member) commit(ctx context.Context, g generation, partition int, offset
 		return m.on.explainGroup(err, m.cfg.group, m.cfg.topic)
 	}
 	if len(res.Topics) != 1 || len(res.Topics[0].Partitions) != 1 {
-		return errors.New("commit: the response has another partition")
+		return errors.New("commit: the response is for another partition")
 	}
 	return m.on.explainGroup(kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode), m.cfg.group, m.cfg.topic)
 }
 
-// leave hands over all partitions and leaves the group. A static member stays in the group until its session times out,
-// so that it finds its partitions again when it is restarted.
+// leave hands over all partitions and leaves the group. A static member stays in the group until its session times
+// out, so that it gets its partitions back when it is restarted.
 func (m *member) leave(ctx context.Context) error {
 	err := m.client.LeaveGroupContext(ctx)
 	m.cancel()

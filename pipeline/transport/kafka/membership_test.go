@@ -70,7 +70,8 @@ func TestSurvivorsContinue(t *testing.T) {
 	}
 }
 
-// TestStaticMember checks that a static member that comes back finds its partitions, and that no other member notices.
+// TestStaticMember checks that a static member that comes back gets its partitions, and that the other members are
+// not affected.
 func TestStaticMember(t *testing.T) {
 	_, c, p := fake(t, 4, "t")
 	const session = 30 * time.Second // longer than the test
@@ -115,7 +116,7 @@ func TestStaticMember(t *testing.T) {
 	}
 }
 
-// TestInstanceIDTwice checks that a process whose instance ID another process uses ends with an error that says so.
+// TestInstanceIDTwice checks that a process exits with an error if another process uses the same instance ID.
 func TestInstanceIDTwice(t *testing.T) {
 	_, c, _ := fake(t, 1, "t")
 	first := consume(t, c, ConsumerConfig{InstanceID: "one"})

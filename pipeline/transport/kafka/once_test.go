@@ -171,8 +171,8 @@ func (cl *cluster) exactly(n int) {
 	}
 }
 
-// gate delays the produce requests of a process, as a network does that delivers them late, or a process that is frozen
-// after it has checked what is stored.
+// gate delays the produce requests of a process, like a slow network, or like a process that is frozen after it has
+// checked what is stored.
 type gate struct {
 	mu     sync.Mutex
 	closed chan struct{} // nil while it is open
@@ -274,7 +274,8 @@ func TestTwoOwners(t *testing.T) {
 	cl.exactly(200)
 }
 
-// TestOwnHoldsUpNobody claims a partition while its predecessor's transaction blocks it. Others are written meanwhile.
+// TestOwnHoldsUpNobody claims a partition while the transaction of the previous owner blocks the claim. Meanwhile,
+// other partitions must be written.
 func TestOwnHoldsUpNobody(t *testing.T) {
 	cl := newCluster(t, 2)
 	cl.onlyFake()
@@ -312,7 +313,8 @@ func TestOwnHoldsUpNobody(t *testing.T) {
 	cl.exactly(60)
 }
 
-// TestNoClaims refuses transactional IDs, as ACLs do, or has no coordinator. The stream must go on, with a warning.
+// TestNoClaims refuses transactional IDs, as ACLs do, or has no coordinator. The stream must continue, with a
+// warning.
 func TestNoClaims(t *testing.T) {
 	cl := newCluster(t, 2)
 	cl.onlyFake()
@@ -338,8 +340,8 @@ func TestNoClaims(t *testing.T) {
 	}
 }
 
-// TestPartitionsAdded adds partitions to the topic while a process writes, starts another one, and lets both go on. The
-// keys move, and nothing may be written again.
+// TestPartitionsAdded adds partitions to the topic while a process writes, starts another process, and lets both
+// continue. Keys move to other partitions, and nothing may be written twice.
 func TestPartitionsAdded(t *testing.T) {
 	for _, sources := range []string{"group/volumes", ""} {
 		t.Run("sources "+sources, func(t *testing.T) {
@@ -391,8 +393,8 @@ func (cl *cluster) deleteTopic() {
 	}
 }
 
-// TestTopicCreatedAgain deletes the topic and creates it with fewer partitions while a process writes. It must go on,
-// and write what the new topic does not hold.
+// TestTopicCreatedAgain deletes the topic and creates it with fewer partitions while a process writes. The process
+// must continue, and write what the new topic does not hold.
 func TestTopicCreatedAgain(t *testing.T) {
 	for _, sources := range []string{"group/volumes", ""} {
 		t.Run("sources "+sources, func(t *testing.T) {
@@ -549,7 +551,7 @@ func TestTimestamps(t *testing.T) {
 	}
 }
 
-// TestPolicies: errors that are no message's fault are retried, whatever the number.
+// TestPolicies: errors that no message has caused are retried, however often they occur.
 func TestPolicies(t *testing.T) {
 	for _, e := range []*kerr.Error{
 		kerr.PolicyViolation, kerr.InvalidConfig, kerr.InvalidReplicationFactor, kerr.UnsupportedForMessageFormat,
@@ -579,7 +581,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestForgotten writes more than the window covers: that must be said, once, and observed.
+// TestForgotten writes more events than the window covers. This must be logged once and be visible in the metric.
 func TestForgotten(t *testing.T) {
 	cl := newCluster(t, 2)
 	cl.Deduper = NewDeduper(cl.p, cl.topic, 100)
@@ -609,7 +611,8 @@ func waitFor(t *testing.T, ready func() bool) {
 	}
 }
 
-// TestUnique reads a topic with repeated events, some of them in other partitions, and goes on later where it stopped.
+// TestUnique reads a topic with repeated events, some of them in other partitions, and continues later where it
+// stopped.
 func TestUnique(t *testing.T) {
 	cl := newCluster(t, 2)
 	raw := func(ms []transport.Message) {

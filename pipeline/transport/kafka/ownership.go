@@ -95,14 +95,14 @@ func (k *Consumer) newOwnership(t *tenure, partition int, at beginning) *ownersh
 	return o
 }
 
-// beginning is where the consumption of a partition begins.
+// beginning is the position where the consumption of a partition begins.
 type beginning struct {
 	offset int64
 	log    *lineage // below offset
 	fresh  bool     // the committed offset is of no use
 }
 
-// moved is the error of a log that is not what it was. Consumption continues elsewhere in it.
+// moved is the error of a log that has changed. Consumption continues at another position in it.
 type moved struct {
 	to  int64    // the next offset
 	log *lineage // below to; nil: the log is another one, and consumption continues at its first message
@@ -178,18 +178,18 @@ func (k *Consumer) resume(ctx context.Context, partition int, was commit, last i
 	return nil
 }
 
-// changed reports that the log is not what it was below an offset.
+// changed logs and counts that the log has changed below an offset.
 func (k *Consumer) changed(partition int, offset int64, m *moved) {
 	k.observer.Count(k.part, pipeline.EventLogChanged, 1)
 	if m.log == nil {
-		k.client.log.Error("kafka: the log is another one, because the topic was created again; starting from its first "+
-			"message. Messages of the former topic that were not read are lost", "topic", k.cfg.Topic,
+		k.client.log.Error("kafka: the topic was deleted and created again; starting from its first "+
+			"message. Messages of the old topic that were not read are lost", "topic", k.cfg.Topic,
 			"partition", partition, "offset", offset)
 		return
 	}
-	k.client.log.Error("kafka: DATA POSSIBLY LOST: the log was truncated, as by an unclean leader election, and goes on with "+
-		"other messages; continuing where the logs diverge", "topic", k.cfg.Topic, "partition", partition,
-		"offset", offset, "continue", m.to)
+	k.client.log.Error("kafka: DATA POSSIBLY LOST: the log was truncated, for example by an unclean leader "+
+		"election, and has other messages from there on; continuing where the logs diverge",
+		"topic", k.cfg.Topic, "partition", partition, "offset", offset, "continue", m.to)
 }
 
 // lost reports that retention deleted the offsets [from, to) before they were read.
@@ -265,8 +265,8 @@ func (o *ownership) mayCommit() error {
 	return err
 }
 
-// generation returns the generation in which to commit. It is read while the partition is known to be owned, so that a
-// commit on its way when the partition is lost is one of an old generation, which the broker refuses.
+// generation returns the generation in which to commit. It is read while the partition is known to be owned. So if
+// the partition is lost while a commit is on its way, the commit has an old generation, and the broker refuses it.
 func (o *ownership) generation() (g generation, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -345,8 +345,8 @@ func (o *ownership) read(ctx context.Context) error {
 	return <-ended
 }
 
-// takeAll delivers the messages of a set. What is behind the last one counts as consumed too: control records, records of
-// aborted transactions, and what compaction has removed. It returns false if ctx ended.
+// takeAll delivers the messages of a set. The offsets after the last message count as consumed too: control records,
+// records of aborted transactions, and records that compaction has removed. It returns false if ctx ended.
 func (o *ownership) takeAll(ctx context.Context, set *recordset.Set) bool {
 	o.expect = max(o.expect, set.From) // retention has deleted what is between
 	if first := set.First(); first > set.From {
@@ -368,7 +368,7 @@ func (o *ownership) takeAll(ctx context.Context, set *recordset.Set) bool {
 	return true
 }
 
-// take delivers a message, or parks what could not be decoded. It returns false if ctx ended.
+// take delivers a message, or makes it a dead letter if it could not be decoded. It returns false if ctx ended.
 func (o *ownership) take(ctx context.Context, m transport.Message, err error) bool {
 	if refused, bad := errors.AsType[*recordset.Refused](err); bad {
 		o.expect = refused.To
@@ -466,7 +466,8 @@ func (o *ownership) reposition(ctx context.Context, from location, failure error
 	return from.offset, failure
 }
 
-// checkGap finds out why the offsets before at are missing. Retention is a loss, compaction is not.
+// checkGap finds out why the offsets before at are missing. Messages deleted by retention are lost; those removed by
+// compaction are not.
 func (o *ownership) checkGap(ctx context.Context, at int64) {
 	first, err := o.k.client.offsets(ctx, o.k.cfg.Topic, firstOffset, o.partition)
 	if err != nil {

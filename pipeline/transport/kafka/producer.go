@@ -496,7 +496,8 @@ func (q *partitionQueue) again(failures int, err error) {
 	q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
 }
 
-// gone reports whether the topic exists without the partition, because it was created again with fewer partitions.
+// gone reports whether the topic exists but the partition does not, because it was created again with fewer
+// partitions.
 func (q *partitionQueue) gone() bool {
 	ctx, cancel := context.WithTimeout(q.p.ctx, requestTimeout)
 	defer cancel()

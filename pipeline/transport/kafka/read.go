@@ -99,7 +99,7 @@ func (c *Client) Fetch(ctx context.Context, topic string, partition int, offset 
 	return ms, nil
 }
 
-// fetchSome goes on where a response holds no messages, but marks of transactions.
+// fetchSome is fetchMessages, repeated while a response holds no messages but only control records of transactions.
 func (c *Client) fetchSome(ctx context.Context, topic string, partition int, offset int64, size int) (
 	[]transport.Message, error,
 ) {
@@ -195,7 +195,7 @@ func (c *Client) readRange(ctx context.Context, topic string, partition int, fro
 	return c.readLocation(ctx, at(topic, partition, from), to, yield)
 }
 
-// errReplaced is wrapped by the error of a reader whose log ends before the offset to read.
+// errReplaced is the cause of the error of a reader whose log ends before the offset to read.
 var errReplaced = errors.New("the log ends before this offset: the topic was created again, or the log was truncated")
 
 // readLocation is readRange from a location on. It is an error if the log has changed.

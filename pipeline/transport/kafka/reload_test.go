@@ -102,7 +102,7 @@ func copyFile(t *testing.T, to, from string, part float64) {
 }
 
 // TestCertificatesReload renews the broker's and the client's certificates, under new authorities, while a client
-// lives. Half a file changes nothing.
+// runs. A half-written file changes nothing.
 func TestCertificatesReload(t *testing.T) {
 	first, second := testenv.NewAuthority(t), testenv.NewAuthority(t)
 	var broker atomic.Pointer[tls.Config]
@@ -132,7 +132,7 @@ func TestCertificatesReload(t *testing.T) {
 	var log lines
 	c := open(t, cluster, o, SASLOptions{}, &log)
 	works(t, c)
-	const kept = "changed TLS files cannot be used; the previous ones stay in use"
+	const kept = "cannot use changed TLS files; the previous ones stay in use"
 	for _, half := range []struct{ to, from string }{{o.CAFile, second.File}, {o.CertFile, newCert}, {o.KeyFile, newKey}} {
 		before := must(os.ReadFile(half.to))(t)
 		warned := strings.Count(log.String(), kept)
@@ -165,7 +165,7 @@ func TestCertificatesReload(t *testing.T) {
 	works(t, c)
 }
 
-// TestPasswordReload changes the password of a user while a client lives.
+// TestPasswordReload changes the password of a user while a client runs.
 func TestPasswordReload(t *testing.T) {
 	const user = "voxel"
 	for mechanism, name := range map[string]string{
@@ -180,7 +180,7 @@ func TestPasswordReload(t *testing.T) {
 			works(t, c)
 			write(t, file, nil)
 			works(t, c)
-			if n := strings.Count(log.String(), "a changed secret cannot be used; the previous one stays in use"); n != 1 {
+			if n := strings.Count(log.String(), "cannot use a changed secret; the previous one stays in use"); n != 1 {
 				t.Errorf("found %d warnings in\n%s", n, log.String())
 			}
 			write(t, file, []byte("second-password"))
@@ -228,7 +228,7 @@ func bearerBroker(t *testing.T, valid func(message string) bool) *kfake.Cluster 
 	return cluster
 }
 
-// TestTokenFile: the token is read anew for each connection, and the message is that of RFC 7628.
+// TestTokenFile: the token is read again for each connection, and the message is that of RFC 7628.
 func TestTokenFile(t *testing.T) {
 	const head, tail = "n,,\x01auth=Bearer ", "\x01logicalCluster=lkc-1\x01\x01"
 	var want atomic.Value

@@ -38,9 +38,10 @@ type ReplayConfig struct {
 const replayTime = 30 * time.Second
 
 // Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It reads
-// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognised as
-// a duplicate, and count their replays in a header. A dead letter without its value is replaced by the message itself, if
-// that is still on its topic. What cannot be sent is left, and the next one is sent.
+// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognised
+// as a duplicate, and count their replays in a header. If the value of a dead letter was left out, the original
+// message is sent instead, if it is still on its topic. A dead letter that cannot be sent is left, and the next one
+// is sent.
 func (c *Client) Replay(ctx context.Context, p *Producer, r ReplayConfig) (int, error) {
 	from, to, err := c.Bounds(ctx, r.Topic)
 	if err != nil {
@@ -101,10 +102,10 @@ func (r *replay) one(ctx context.Context, m transport.Message) error {
 
 func (r *replay) send(ctx context.Context, m transport.Message, d transport.DeadLetter) error {
 	if !slices.Contains(r.To, d.Topic) {
-		return fmt.Errorf("found the topic %q, want one of %q", clip.Text(d.Topic), r.To)
+		return fmt.Errorf("its topic is %q, want one of %q", clip.Text(d.Topic), r.To)
 	}
 	if d.Last != 0 || d.Count != 0 {
-		return errors.New("it stands for several messages, which it does not contain")
+		return errors.New("it summarizes several messages and does not contain them")
 	}
 	if err := r.broken[d.Topic]; err != nil {
 		return err

@@ -49,8 +49,8 @@ func toLeader(topic string, partition int) route {
 	}
 }
 
-// request is a request in a version that kafka-go does not know. As a protocol.RawExchanger, it gets the connection
-// itself. kafka-go still chooses, opens and authenticates it, and closes it after an error.
+// request is a request in a version that kafka-go does not support. As a protocol.RawExchanger, it has direct access
+// to the connection. kafka-go still chooses, opens and authenticates it, and closes it after an error.
 type request struct {
 	Topic  string // that the request is about, for errors about missing rights; it may be empty
 	client *Client
@@ -97,7 +97,8 @@ func (r *request) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 // versions are the version ranges of a broker, by request.
 type versions map[kmsg.Key][2]int16
 
-// pick returns the newest version of a request, at most newest, that the broker knows. ok is false if there is none.
+// pick returns the newest version of a request, at most newest, that the broker supports. ok is false if there is
+// none.
 func (v versions) pick(key kmsg.Key, newest int16) (version int16, ok bool) {
 	r, ok := v[key]
 	if !ok || r[0] > newest || r[1] < 0 {
@@ -106,7 +107,7 @@ func (v versions) pick(key kmsg.Key, newest int16) (version int16, ok bool) {
 	return min(r[1], newest), true
 }
 
-// apis remembers the versions of each broker. kafka-go only tells those that it knows itself.
+// apis remembers the versions of each broker. kafka-go reports only those that it supports itself.
 type apis struct {
 	mu     sync.Mutex
 	broker map[int32]versions

@@ -21,7 +21,7 @@ import (
 // TLSOptions are the settings for TLS.
 type TLSOptions struct {
 	Enabled    bool   `yaml:"enabled" doc:"Encrypt connections to the brokers and verify their certificates."`
-	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system. The files are read again for each connection."`
+	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system. All files are read again for each connection."`
 	CertFile   string `yaml:"cert_file" doc:"PEM file with the client certificate, for brokers that require one."`
 	KeyFile    string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
 	ServerName string `yaml:"server_name" doc:"Name that the brokers' certificates must have. Empty: the host of each broker's address."`
@@ -52,7 +52,7 @@ func (o TLSOptions) Load() (*TLS, error) {
 	return &TLS{files: files, serverName: o.ServerName}, nil
 }
 
-// TLS encrypts connections. Each connection uses the certificates that the files have then.
+// TLS encrypts connections. Each connection uses the certificates that are in the files when it is opened.
 type TLS struct {
 	files      *tlsfile.Files
 	serverName string
@@ -81,18 +81,18 @@ func (t *TLS) principal(log *slog.Logger) string {
 // SASLOptions are the settings for SASL authentication.
 type SASLOptions struct {
 	Mechanism    string `yaml:"mechanism" enum:"none,plain,scram-sha-256,scram-sha-512,oauthbearer" doc:"SASL mechanism. none: no authentication."`
-	User         string `yaml:"user" doc:"User name for plain and scram."`
+	User         string `yaml:"user" doc:"User name for plain, scram-sha-256 and scram-sha-512."`
 	Password     string `yaml:"password" secret:"true" doc:"Password. Prefer password_file, or the environment."`
 	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored. It is read again for each connection."`
 
-	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer, which another program renews. It is read again for each connection."`
+	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer. Another program must renew it. It is read again for each connection."`
 	TokenEndpoint    string   `yaml:"token_endpoint" doc:"URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0. They are renewed before they expire."`
 	TokenCAFile      string   `yaml:"token_ca_file" doc:"PEM file with the CA certificates that the certificate of token_endpoint is verified against. Empty: those of the system."`
-	ClientID         string   `yaml:"client_id" doc:"Client identifier for token_endpoint."`
+	ClientID         string   `yaml:"client_id" doc:"Client ID for token_endpoint."`
 	ClientSecret     string   `yaml:"client_secret" secret:"true" doc:"Client secret for token_endpoint. Prefer client_secret_file, or the environment."`
 	ClientSecretFile string   `yaml:"client_secret_file" doc:"File with the client secret. A line break at its end is ignored. It is read again for each token."`
-	Scopes           []string `yaml:"scopes" doc:"Scopes that are requested from token_endpoint."`
-	Audience         string   `yaml:"audience" doc:"Audience that is requested from token_endpoint, for servers that want one."`
+	Scopes           []string `yaml:"scopes" doc:"Scopes to request from token_endpoint."`
+	Audience         string   `yaml:"audience" doc:"Audience to request from token_endpoint, for servers that require one."`
 	Extensions       []string `yaml:"extensions" doc:"SASL extensions that oauthbearer sends to the brokers, as NAME=VALUE, for example logicalCluster=lkc-1."`
 }
 
@@ -107,19 +107,20 @@ func (o SASLOptions) Validate() error {
 	switch {
 	case o.Mechanism == noSASL || o.Mechanism == "":
 		if password {
-			return errors.New("mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512")
+			return errors.New("mechanism: found none together with a user or a password, want plain, scram-sha-256 or " +
+				"scram-sha-512")
 		}
 		if token {
-			return errors.New("mechanism: found none with settings for tokens, want oauthbearer")
+			return errors.New("mechanism: found none together with settings for tokens, want oauthbearer")
 		}
 		return nil
 	case o.Mechanism == oauthBearer:
 		if password {
-			return errors.New("user, password, password_file: found them with the mechanism oauthbearer, want none of them")
+			return errors.New("user, password, password_file: found with the mechanism oauthbearer, which uses none of them")
 		}
 		return o.validateToken()
 	case token:
-		return fmt.Errorf("mechanism: found %s with settings for tokens, want oauthbearer", o.Mechanism)
+		return fmt.Errorf("mechanism: found %s together with settings for tokens, want oauthbearer", o.Mechanism)
 	case o.User == "":
 		return fmt.Errorf("user: found %q, want a name for the mechanism %s", o.User, o.Mechanism)
 	case (o.Password == "") == (o.PasswordFile == ""):
@@ -141,7 +142,7 @@ func (o SASLOptions) validateToken() error {
 	client := o.ClientID != "" || o.ClientSecret != "" || o.ClientSecretFile != ""
 	if o.TokenFile != "" {
 		if client || o.TokenCAFile != "" || len(o.Scopes) > 0 || o.Audience != "" {
-			return errors.New("token_file: found it with settings for token_endpoint, want only one of both")
+			return errors.New("token_file, token_endpoint: found settings for both, want one of them")
 		}
 		return nil
 	}
@@ -150,7 +151,7 @@ func (o SASLOptions) validateToken() error {
 		return errors.New("token_endpoint: want an https:// URL without credentials")
 	}
 	if o.ClientID == "" {
-		return errors.New("client_id: want the client identifier for token_endpoint")
+		return errors.New("client_id: want the client ID for token_endpoint")
 	}
 	if (o.ClientSecret == "") == (o.ClientSecretFile == "") {
 		return errors.New("client_secret, client_secret_file: want exactly one of them")
@@ -201,7 +202,7 @@ type SASL struct {
 	subject    *atomic.Pointer[string] // of the last token, if it is a JSON Web Token
 }
 
-// Unencrypted reports whether the mechanism sends the password or token as it is.
+// Unencrypted reports whether the mechanism sends the password or token unencrypted.
 func (s *SASL) Unencrypted() bool { return s.name == "plain" || s.name == oauthBearer }
 
 // String returns the mechanism and the user, without the password.

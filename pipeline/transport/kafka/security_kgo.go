@@ -43,7 +43,7 @@ func (c *Client) kgoOptions() []kgo.Opt {
 	return o
 }
 
-// kgoLog logs the messages of franz-go at level debug: those that operators need are logged by this package.
+// kgoLog logs the messages of franz-go at level debug, because this package logs itself what operators need.
 type kgoLog struct{ log *slog.Logger }
 
 // Level returns the least severe level that is logged.

@@ -355,7 +355,7 @@ func TestSecurityValidate(t *testing.T) {
 		{
 			TLSOptions{},
 			SASLOptions{Mechanism: "none", User: "u"},
-			"[mechanism: found none with a user or a password, want plain, scram-sha-256 or scram-sha-512]",
+			"[mechanism: found none together with a user or a password, want plain, scram-sha-256 or scram-sha-512]",
 		},
 		{
 			TLSOptions{},

@@ -71,8 +71,8 @@ func (s *seen) marked(c *claim) bool {
 	return ok && epoch >= c.epoch
 }
 
-// ready returns the queues to write the events of a source to. Everything that others have written of these events was
-// read then.
+// ready returns the queues to write the events of a source to, after everything that other processes have written of
+// these events was read.
 func (d *Deduper) ready(ctx context.Context, name string) ([]*partitionQueue, error) {
 	if name != "" {
 		c, err := d.claim(ctx, name, false)
@@ -96,7 +96,7 @@ func (d *Deduper) ready(ctx context.Context, name string) ([]*partitionQueue, er
 	}
 }
 
-// claim returns the claim of a source. If there is none that is valid, or fresh is set, it makes one.
+// claim returns the claim of a source. If there is no valid claim, or fresh is set, it makes one.
 func (d *Deduper) claim(ctx context.Context, name string, fresh bool) (*claim, error) {
 	d.mu.Lock()
 	s := d.sources[name]
@@ -130,7 +130,8 @@ func (d *Deduper) current(s *source) *claim {
 	return s.claim
 }
 
-// renew makes a claim of a source, unless another goroutine has done so meanwhile. The claim before is lost.
+// renew makes a new claim of a source, unless another goroutine has done so in the meantime. The previous claim is
+// lost.
 func (d *Deduper) renew(ctx context.Context, s *source, name string, partitions int, fresh bool) (*claim, error) {
 	select {
 	case s.making <- struct{}{}:
@@ -173,14 +174,15 @@ func (d *Deduper) renew(ctx context.Context, s *source, name string, partitions 
 	return c, nil
 }
 
-// refused reports whether the cluster has refused to let us make claims a short time ago.
+// refused reports whether the cluster has recently refused a claim.
 func (d *Deduper) refused() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return !d.unclaimed.IsZero() && time.Since(d.unclaimed) < unfencedAge
 }
 
-// unfenced goes on without claims for a while because of err, if there is one, and says once what that means.
+// unfenced makes the Deduper continue without claims for a while because of err, if there is one, and logs once what
+// that means.
 func (d *Deduper) unfenced(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -189,8 +191,8 @@ func (d *Deduper) unfenced(err error) {
 	}
 	if err != nil && !d.warned.claims {
 		d.warned.claims = true
-		d.p.client.log.Warn("kafka: going on without protection against two writers; a classification may be stored twice "+
-			"when a partition is taken from a process that still runs. Allow this user to write to transactional IDs that "+
+		d.p.client.log.Warn("kafka: continuing without protection against two writers; a classification may be stored twice "+
+			"when a partition is taken over from a process that still runs. Allow this user to write to transactional IDs that "+
 			"begin with the name of the group", "topic", d.topic, "error", err)
 	}
 }
@@ -215,7 +217,7 @@ func (d *Deduper) catchUp(ctx context.Context, partitions int) error {
 	return nil
 }
 
-// readAll reads all partitions up to their present end.
+// readAll reads all partitions up to their current end.
 func (d *Deduper) readAll(ctx context.Context, partitions int) error {
 	d.mu.Lock()
 	var read []int64 // this process may write more while the ends are looked up
@@ -260,8 +262,9 @@ const (
 	compareEvery = time.Minute
 )
 
-// poll reads in the background what others have written, at most once in pollEvery. With claims nobody else writes the
-// events of the same sources, so this only serves events that two sources have in common, and claims to come.
+// poll reads in the background what other processes have written, at most once in pollEvery. With claims, no other
+// process writes the events of the same sources. So this is only needed for events that two sources have in common,
+// and for later claims.
 func (d *Deduper) poll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -274,7 +277,7 @@ func (d *Deduper) poll() {
 		ctx, cancel := context.WithTimeout(d.p.ctx, requestTimeout)
 		defer cancel()
 		if err := d.readAll(ctx, partitions); err != nil && ctx.Err() == nil {
-			d.p.client.log.Debug("kafka: cannot read what others have written", "topic", d.topic, "error", err)
+			d.p.client.log.Debug("kafka: cannot read what other processes have written", "topic", d.topic, "error", err)
 		}
 	})
 }
@@ -304,8 +307,8 @@ func (d *Deduper) compare(ctx context.Context, ends map[int]int64) {
 	defer d.mu.Unlock()
 	if forgotten > 0 && !d.warned.window {
 		d.warned.window = true
-		d.p.client.log.Warn("kafka: the topic holds more messages than are remembered. What is sent again for one of the "+
-			"others is stored a second time. Raise the option window of the sink to cover them", "topic", d.topic,
+		d.p.client.log.Warn("kafka: the topic holds more messages than are remembered. If the volume of an older message is "+
+			"sent again, it is stored a second time. To cover all messages, raise the option window of the sink", "topic", d.topic,
 			"messages", held, "not_remembered", forgotten, "window_per_partition", d.window)
 	}
 }
@@ -382,7 +385,7 @@ func (d *Deduper) whileThere(ctx context.Context, what string, partition int, f 
 	return err
 }
 
-// step reads a piece of a partition from the offset next on. It waits a little for what is not there yet.
+// step reads a part of a partition from the offset next. If nothing is there yet, it waits a little.
 func (d *Deduper) step(ctx context.Context, partition int, s *seen, next int64) error {
 	if next == unread {
 		return d.begin(ctx, partition, s)

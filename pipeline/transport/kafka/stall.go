@@ -8,7 +8,7 @@ import (
 // stallPatience is how long a reader waits for something below the end of a log before it says so.
 const stallPatience = 2 * time.Second
 
-// stall notices a reader that gets nothing although the log goes on, and logs it once.
+// stall detects a reader that gets nothing although the log continues, and logs it once.
 type stall struct {
 	at     int64 // the offset that is waited for
 	since  time.Time
@@ -30,11 +30,11 @@ func (s *stall) empty(ctx context.Context, c *Client, set page) {
 	}
 	s.logged = true
 	if offset < end {
-		c.log.Warn("kafka: the broker returns no messages, although the log goes on", "topic", set.Topic,
+		c.log.Warn("kafka: the broker returns no messages, although the log continues", "topic", set.Topic,
 			"partition", set.Partition, "offset", offset, "end", end)
 		return
 	}
-	c.log.Warn("kafka: waiting for the end of a transaction of another program; messages after its first one cannot be read",
+	c.log.Warn("kafka: waiting until another program ends its transaction; messages after its start cannot be read yet",
 		"topic", set.Topic, "partition", set.Partition, "offset", offset, "end", set.high,
 		"producer_id", c.openTransaction(ctx, set.Topic, set.Partition))
 }

@@ -22,7 +22,7 @@ type tokens interface {
 	token(ctx context.Context, log *slog.Logger) (string, error)
 }
 
-// tokenFile supplies the token that a file has.
+// tokenFile supplies the token in a file.
 type tokenFile struct{ secret *tlsfile.Secret }
 
 func (f tokenFile) token(_ context.Context, log *slog.Logger) (string, error) {
@@ -33,8 +33,8 @@ func (f tokenFile) token(_ context.Context, log *slog.Logger) (string, error) {
 // be the first to use the token.
 const tokenTime = 15 * time.Second
 
-// tokenEndpoint fetches tokens with the client credentials flow. A token is renewed when four fifths of its life are
-// over; one without an expiry is fetched anew for each connection.
+// tokenEndpoint fetches tokens with the client credentials flow. A token is renewed after four fifths of its
+// lifetime. If it has no expiry, a new one is fetched for each connection.
 type tokenEndpoint struct {
 	o      clientcredentials.Config
 	secret *tlsfile.Secret

@@ -82,7 +82,7 @@ func (c *Client) create(ctx context.Context, topics []Topic) error {
 	return nil
 }
 
-// defaultsVersion is the first version of the request for new topics that knows the defaults of the cluster (Kafka 2.4).
+// defaultsVersion is the first version of CreateTopics that supports the defaults of the cluster (Kafka 2.4).
 const defaultsVersion = 4
 
 // checkDefaults returns an error if topics need the defaults of a cluster that has none.
@@ -208,7 +208,7 @@ func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 	return 0, kafkago.UnknownTopicOrPartition
 }
 
-// partitionsNow is partitions without the copy of the metadata that kafka-go keeps.
+// partitionsNow is partitions, but does not use kafka-go's copy of the metadata.
 func (c *Client) partitionsNow(ctx context.Context, topic string) (int, error) {
 	res, err := c.metadata(ctx, c.transport, topic)
 	if err != nil {
@@ -315,8 +315,8 @@ func (c *Client) commits(ctx context.Context, group, topic string, partitions ..
 	return out, nil
 }
 
-// changed returns nil if a committed offset belongs to the log of a partition as it is, or else where to continue. id is
-// the ID of the topic.
+// changed returns nil if a committed offset belongs to the current log of a partition, or else the position to
+// continue at. id is the ID of the topic.
 func (c *Client) changed(ctx context.Context, topic string, partition int, id topicID, was commit) (*moved, error) {
 	if was.log == nil || was.offset < 0 {
 		return nil, nil //nolint:nilnil // it is not known

@@ -17,12 +17,12 @@ import (
 
 // UniqueConfig configures a reader of events.
 type UniqueConfig struct {
-	// From are the offsets to begin at, by partition: those after the last messages that the caller has processed. A
-	// partition that is not in it is read from its first message.
+	// From holds the offset at which to begin in each partition: the one after the last message that the caller has
+	// processed. A partition that is missing is read from its first message.
 	From map[int]int64
-	// Window is the number of events per partition that the reader remembers. The default is 1,000,000. Each takes 24 to
-	// 32 bytes. Before the first message, it reads as many messages before From, so that a message that repeats one of
-	// them is left out too.
+	// Window is the number of events per partition that the reader remembers. The default is 1,000,000. Each takes 24
+	// to 32 bytes. The reader first reads as many messages before From, so that it also skips messages that repeat
+	// one of them.
 	Window int
 	// Follow waits for new messages at the end of the topic, until the context ends.
 	Follow bool
@@ -31,14 +31,14 @@ type UniqueConfig struct {
 // uniqueFetch is how much is fetched of a partition at once.
 const uniqueFetch = 1 << 20
 
-// Unique reads a topic without a group and yields each event once, whatever partitions its copies lie in. Events are
-// identified by the header event-id, which for a classification is made of volume and model. The messages of a partition
-// are yielded in order. Partitions are merged by the time at which messages were sent, so a stream whose key has moved
-// to another partition stays in order too, as far as the clocks of its writers agree. Partitions that are added are read
-// from their beginning.
+// Unique reads a topic without a group and yields each event once, even if it has copies in several partitions.
+// Events are identified by the header event-id, which for a classification depends on the volume and the model. The
+// messages of a partition are yielded in order. Partitions are merged by the time at which messages were sent, so a
+// stream that has moved to another partition stays in order too, if the clocks of its writers agree. Partitions that
+// are added are read from their beginning.
 //
-// It takes about 2 MiB per partition in addition to the window. It yields an error last, if there is one; the end of ctx
-// is none.
+// It takes about 2 MiB per partition in addition to the window. If there is an error, it is yielded last. The end of
+// ctx is not an error.
 func (c *Client) Unique(ctx context.Context, topic string, cfg UniqueConfig) iter.Seq2[transport.Message, error] {
 	if cfg.Window <= 0 {
 		cfg.Window = defaultDedupeWindow
@@ -89,7 +89,7 @@ func (u *unique) run(ctx context.Context, yield func(transport.Message) bool) er
 	}
 }
 
-// look finds new partitions and the present ends.
+// look finds new partitions and the current ends.
 func (u *unique) look(ctx context.Context) error {
 	n, err := 0, error(nil)
 	err = u.client.retry(ctx, "look up topic "+u.topic, func(ctx context.Context) error {
@@ -154,7 +154,7 @@ func (u *unique) toEnd(ctx context.Context, yield func(transport.Message) bool) 
 	}
 }
 
-// fill fetches the next messages of a partition if none is ahead.
+// fill fetches the next messages of a partition if none is buffered.
 func (u *unique) fill(ctx context.Context, p int, s *uniquePart) error {
 	for len(s.ahead) == 0 && s.next < s.end {
 		err := u.client.retry(ctx, fmt.Sprintf("read %s/%d", u.topic, p), func(ctx context.Context) error {

@@ -65,7 +65,7 @@ func (k *Consumer) watchTopic(ctx context.Context) {
 		// What the client knows may be of the time before the topic was created, so once is not enough.
 		if missing != nil && before != nil && time.Since(said) >= missingAgain {
 			said = time.Now()
-			k.client.log.Error("kafka: the topic does not exist, it may have been deleted; waiting until it is created",
+			k.client.log.Error("kafka: the topic does not exist; it may have been deleted. Waiting until it is created",
 				"topic", k.cfg.Topic, "group", k.cfg.Group)
 		}
 		if missing == nil && !said.IsZero() {

@@ -36,8 +36,8 @@ type Source struct {
 	Aborted []Aborted
 }
 
-// Aborted is a transaction that its producer has aborted, from its first record on. It ends at the next control batch of
-// the producer.
+// Aborted is a transaction that its producer has aborted. It begins at its first record. It ends at the next control
+// batch of the producer.
 type Aborted struct{ Producer, First int64 }
 
 // Rest describes a batch that is larger than the limit, of which only the beginning is in memory.

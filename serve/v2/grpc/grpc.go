@@ -104,7 +104,7 @@ func (s *Server) Stop(ctx context.Context) {
 	s.grpc.GracefulStop()
 }
 
-// Need is what a method does, and therefore needs permission for.
+// Need is the kind of permission that a method needs.
 type Need int
 
 // The needs of methods.

@@ -111,8 +111,8 @@ func TestAppended(t *testing.T) {
 	expect(t, 0, 6, path)
 }
 
-// TestHole: zeros between rows, which a program has left that went on writing after the file was truncated, are removed
-// when the file is opened. All rows stay, and are known.
+// TestHole: a program that continues to write after its file was truncated leaves zeros between rows. They are
+// removed when the file is opened. All rows stay, and are known.
 func TestHole(t *testing.T) {
 	for _, name := range []string{"c.jsonl", "c.csv"} {
 		dir := t.TempDir()

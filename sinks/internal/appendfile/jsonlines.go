@@ -81,8 +81,8 @@ var (
 	digestBegin = []byte(`"digest":"`)
 )
 
-// ours returns event_id and model.digest of a line as Append makes it. It returns false for lines with escapes, and for
-// what can be damage or two lines without a line end between them: zeros, a second event_id, and brackets or quotation
+// ours returns event_id and model.digest of a line in the form that Append writes. It returns false for lines with
+// escapes, and for lines that may be damaged or run together: with zeros, a second event_id, or brackets or quotation
 // marks that do not match.
 func ours(line []byte) (event, digest []byte, ok bool) {
 	if !bytes.HasPrefix(line, eventBegin) || !bytes.HasSuffix(line, []byte("}\n")) {

@@ -14,8 +14,8 @@ import (
 // stretchBytes is the length of the text whose keys are found at once.
 const stretchBytes = 256 << 10
 
-// maxFinders is the maximum number of goroutines that find keys. The others that open a file would wait for the one that
-// splits it into rows.
+// maxFinders is the maximum number of goroutines that find keys. More would only wait for the goroutine that splits
+// the file into rows.
 const maxFinders = 8
 
 // stretch is a number of rows.

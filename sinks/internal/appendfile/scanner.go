@@ -56,7 +56,8 @@ func (s *scanner) next() ([]byte, error) {
 	}
 }
 
-// skipHole passes over zeros. A program that truncates a file leaves them if another one goes on writing where it was.
+// skipHole skips zeros. They appear if a program truncates a file while another one continues to write at its old
+// position.
 func (s *scanner) skipHole() {
 	s.hole = 0
 	for {

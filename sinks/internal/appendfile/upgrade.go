@@ -35,7 +35,7 @@ func (f *File) closeHoles() error {
 		return fmt.Errorf("found %d zeros between rows, the first at offset %d, and cannot remove them: %w", n, first,
 			cause(err))
 	}
-	f.c.Log.Warn("removed zeros between rows, which a program that truncated the file has caused; no row is lost",
+	f.c.Log.Warn("removed zeros between rows, caused by a program that truncated the file; no row is lost",
 		"file", f.path, "zeros", n, "offset", first)
 	return nil
 }

@@ -37,7 +37,7 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
-# The listener answers once the process has begun. Readiness follows when it has joined its group.
+# The process is healthy once its listener answers, and ready once it has joined its consumer group.
 startupProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 2
