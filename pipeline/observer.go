@@ -82,6 +82,13 @@ const (
 	EventRefused Event = "refused"
 	// EventUnfamiliar counts volumes that are unlike the training data of the model.
 	EventUnfamiliar Event = "unfamiliar"
+	// EventCompared counts volumes that a shadow model has classified too, EventDisagreed those of which it says something
+	// else, and EventLeftOut those that it was to classify and has not.
+	EventCompared  Event = "compared"
+	EventDisagreed Event = "disagreed"
+	EventLeftOut   Event = "left_out"
+	// EventModelRefused counts models that failed a check or a volume, so that the model in use remains.
+	EventModelRefused Event = "model_refused"
 )
 
 // Level is a quantity that rises and falls.

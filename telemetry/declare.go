@@ -85,6 +85,12 @@ var events = []struct {
 	{pipeline.EventRequest, counter("requests", "Requests to the embedded broker or to an HTTP input.")},
 	{pipeline.EventRefused, counter("refused", "Requests that a server rejected.")},
 	{pipeline.EventUnfamiliar, counter("unfamiliar", "Volumes that are unlike the training data of the model.")},
+	{pipeline.EventCompared, counter("compared", "Volumes that a shadow model has classified too.")},
+	{pipeline.EventDisagreed, counter("disagreed", "Volumes for which a shadow model found another class.")},
+	{pipeline.EventLeftOut, counter("left_out",
+		"Volumes that a shadow model was to classify and has not, because there was no spare capacity or it had failed.")},
+	{pipeline.EventModelRefused, counter("model_refused",
+		"Failures of a new model, by the part that tried it: shadow, canary or announcement. The model in use remains.")},
 }
 
 // levels lists the gauges of the pipeline's levels.

@@ -176,6 +176,7 @@ func TestConventions(t *testing.T) {
 		pipeline.EventRebalance, pipeline.EventBytes, pipeline.EventPacket, pipeline.EventMissed,
 		pipeline.EventFile, pipeline.EventRequest, pipeline.EventRefused, pipeline.EventUnfamiliar,
 		pipeline.EventPostponed, pipeline.EventQuarantined, pipeline.EventLogChanged, pipeline.EventFenced,
+		pipeline.EventCompared, pipeline.EventDisagreed, pipeline.EventLeftOut, pipeline.EventModelRefused,
 	} {
 		m.Count("p", e, 1)
 	}

@@ -169,7 +169,13 @@ type Model struct {
 	// Alternatives and Folder are the models that clients of the HTTP listener can switch to.
 	Alternatives []string `yaml:"alternatives" flag:"alternative" items:"whole" doc:"Model files that the web page can switch run or classify to. The built-in model is always one."`
 	Folder       string   `yaml:"folder" flag:"model-folder" doc:"Folder of further model files that the web page can switch run or classify to. Models that are added later are found."`
-	TopK         int      `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
+	// Shadow and Canary are models on trial, Announcement names the model that replaces the one of Path.
+	Shadow        string  `yaml:"shadow" flag:"shadow" doc:"Model file to try beside the model, on spare capacity. Its classifications are compared and never stored."`
+	ShadowPercent float64 `yaml:"shadow_percent" flag:"shadow-percent" above:"0" max:"100" doc:"Percentage of the volumes that the shadow model classifies too. The volumes are the same on every member of the group."`
+	Canary        string  `yaml:"canary" flag:"canary" doc:"Model file that classifies some of the streams in place of the model. If it fails a check or a volume, the model classifies all of them."`
+	CanaryPercent float64 `yaml:"canary_percent" flag:"canary-percent" above:"0" max:"100" doc:"Percentage of the streams that the canary model classifies. The streams are the same on every member of the group."`
+	Announcement  string  `yaml:"announcement" flag:"model-announcement" doc:"File that names the model to use, with its SHA-256. When it changes, the model is loaded, checked and used from the next batch on."`
+	TopK          int     `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
 	// Weights and InputShape give what some model files leave open.
 	Weights    string `yaml:"weights" flag:"weights" doc:"File of the weights, if the model file is a JSON file with the architecture only."`
 	InputShape Shape  `yaml:"input_shape" flag:"input-shape" doc:"Sizes of the model's input axes, such as 64,64,64, if the model file does not fix them."`
@@ -242,7 +248,7 @@ func Default() Config {
 		Ingest:     formats.NewOptions(),
 		Voxelize:   voxelize.DefaultOptions(),
 		Perception: Perception{Options: perception.DefaultOptions()},
-		Model:      Model{TopK: 3},
+		Model:      Model{TopK: 3, ShadowPercent: 100, CanaryPercent: 10},
 		Pipeline: Pipeline{
 			Batch: 64, Networks: 2, Linger: 20 * time.Millisecond, Budget: 256 << 20, InFlight: 256, Attempts: 20,
 			Exhaust: "stop",

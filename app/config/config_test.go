@@ -99,6 +99,14 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 	}
 }
 
+// TestOneCandidate checks that a shadow and a canary exclude each other.
+func TestOneCandidate(t *testing.T) {
+	_, err := Load("", []string{"VOXELSTREAM_MODEL_SHADOW=a.keras", "VOXELSTREAM_MODEL_CANARY=b.keras"}, nil)
+	if err == nil || !strings.Contains(err.Error(), "model.canary: found b.keras, want either") {
+		t.Errorf("found %v", err)
+	}
+}
+
 // TestSecrets checks that a secret from the environment is used and never shown.
 func TestSecrets(t *testing.T) {
 	l, err := Load("", []string{

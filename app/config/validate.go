@@ -35,6 +35,9 @@ func (c *Config) Validate() error {
 		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("at least kafka.max_message (%v), so that a message fits",
 			c.Kafka.MaxMessage))
 	}
+	if c.Model.Shadow != "" && c.Model.Canary != "" {
+		bad("model.canary", c.Model.Canary, "either model.shadow or model.canary")
+	}
 	_, problems := c.Outputs()
 	return errors.Join(append(errs, problems...)...)
 }

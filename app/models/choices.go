@@ -179,17 +179,9 @@ func (c *Choices) Load(ctx context.Context, name, version string) (*Loaded, erro
 	case choice.path == "":
 		return Load(ctx, choice.Name, c.opening(""))
 	}
-	m, err := Load(ctx, choice.path, c.opening(choice.path))
-	if err != nil {
-		return nil, err
+	m, err := loadChecked(ctx, choice.path, c.opening(choice.path))
+	if err == nil && m.Info != choice.Model {
+		err = fmt.Errorf("%s: %w", choice.path, ErrChanging)
 	}
-	// The file was read twice: for its digest, and for the model. The second may have seen more of it.
-	after, err := identify(choice.path, c.opening(choice.path))
-	if err != nil {
-		return nil, err
-	}
-	if m.Info != choice.Model || after != choice.Model {
-		return nil, fmt.Errorf("%s: %w", choice.path, ErrChanging)
-	}
-	return m, nil
+	return m, err
 }

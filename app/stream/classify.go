@@ -37,7 +37,9 @@ type classifying struct {
 	cluster  *cluster
 	consumer *kafka.Consumer
 	network  *network
-	parallel int // batches that the network classifies at the same time
+	rollout  *rollout   // nil if no model is on trial
+	watch    *announced // nil without an announcement
+	parallel int        // batches that the network classifies at the same time
 	tally    *tally.Tally
 	drops    drops
 	outputs  []string
@@ -101,7 +103,7 @@ func newClassifying(ctx context.Context, a *app.Env, files *input.Files) (_ *cla
 	c.Pipeline = &pipeline.Pipeline[transport.Message, classify.Item, record.Classification]{
 		SourceName: "messages", Stage: pipeline.StageFunc[transport.Message, classify.Item](c.decode),
 		StageName: "decode", Workers: min(2, a.Threads()),
-		Work: shown{c.network.stage, a.Live, &c.traces}, WorkName: "classify", Parallel: c.parallel,
+		Work: shown{c.stage(), a.Live, &c.traces}, WorkName: "classify", Parallel: c.parallel,
 		Batch: pipeline.Batch{Size: cfg.Batch, Linger: cfg.Linger}, Outputs: out,
 		Retry: pipeline.Retry{Attempts: cfg.Attempts}, Exhausted: exhausted, Drain: cfg.Drain, Abort: a.Abort,
 		Observer: a.Observer,
@@ -189,14 +191,30 @@ func (c *classifying) loadNetwork(ctx context.Context, own bool) error {
 	}
 	in := c.network.stage.Input()
 	models.LogInput(a, in)
+	c.watch = newAnnounced(ctx, a, c.network)
+	if c.rollout, err = newRollout(ctx, a, c.network, c.parallel); err != nil {
+		return err
+	}
 	if own {
 		c.voxelize, err = models.Volumes(a, in)
 	}
 	return err
 }
 
-// close closes the network and the connection.
+// stage returns what classifies the volumes of the topic.
+func (c *classifying) stage() pipeline.BatchStage[classify.Item, record.Classification] {
+	if c.rollout != nil {
+		return c.rollout
+	}
+	return c.network.stage
+}
+
+// close closes the networks and the connection.
 func (c *classifying) close(ctx context.Context) error {
+	c.watch.Close()
+	if c.rollout != nil {
+		c.rollout.Close()
+	}
 	if c.network != nil {
 		c.network.Close()
 	}
@@ -305,7 +323,7 @@ func (c *classifying) decode(ctx context.Context, m transport.Message) ([]classi
 
 // shown is the network, whose classifications the page shows.
 type shown struct {
-	*classify.Switch
+	pipeline.BatchStage[classify.Item, record.Classification]
 	hub    *live.Hub
 	traces *traces
 }
@@ -313,7 +331,7 @@ type shown struct {
 // ProcessBatch classifies a batch.
 func (s shown) ProcessBatch(ctx context.Context, items []classify.Item) ([]record.Classification, error) {
 	span := s.traces.batch(items)
-	out, err := s.Switch.ProcessBatch(ctx, items)
+	out, err := s.BatchStage.ProcessBatch(ctx, items)
 	if span != nil {
 		span.End(err)
 	}
@@ -456,7 +474,7 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	err = c.Run(soft)
 	stop()
 	<-waited
-	s := c.summary(start)
+	s := c.summary(ctx, start)
 	s.Volumes = int64(s.Classified) + s.Failed
 	if err = errors.Join(err, c.close(ctx)); err != nil {
 		return nil, err

@@ -105,11 +105,16 @@ func (n *network) answer(ctx context.Context, items []classify.Item) ([]record.C
 
 // pool prepares networks of a model.
 func (n *network) pool(m *models.Loaded) (*classify.Pool, error) {
+	return classify.NewPool(m.Model, n.options(m), n.app.Config.Pipeline.Networks)
+}
+
+// options returns those of the networks of a model.
+func (n *network) options(m *models.Loaded) classify.Options {
 	c := n.app.Config
-	return classify.NewPool(m.Model, classify.Options{
+	return classify.Options{
 		Model: m.Info, Preferences: classify.PreferencesIn(c.Voxelize),
 		TopK: c.Model.TopK, Batch: c.Pipeline.Batch, Threads: n.app.Threads(), Observer: n.app.Observer,
-	}, c.Pipeline.Networks)
+	}
 }
 
 // use records that a model is in use.

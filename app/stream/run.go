@@ -51,7 +51,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	classifyErr := c.Run(soft)
 	stop()
 	<-ingested
-	s := c.summary(start)
+	s := c.summary(ctx, start)
 	s.Inputs, s.Volumes, s.Files = len(inputs), sent.Volumes, files.List()
 	s.DeadLetters += sent.DeadLetters
 	s.Failed += sent.Failed

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -37,8 +38,10 @@ type Summary struct {
 	Accuracy  *float64      `json:"accuracy,omitempty"`
 	LatencyMS app.Quantiles `json:"latency_ms"`
 	Model     record.Model  `json:"model"`
-	Classes   []ClassCount  `json:"classes"`
-	Outputs   []string      `json:"outputs"`
+	// Rollout compares a model on trial with Model; nil if there is none.
+	Rollout *Rollout     `json:"rollout,omitempty"`
+	Classes []ClassCount `json:"classes"`
+	Outputs []string     `json:"outputs"`
 	// Dropped lists the best-effort sinks that have dropped classifications.
 	Dropped []Dropped `json:"dropped,omitempty"`
 	// Stdout is true if classifications were written to standard output.
@@ -61,7 +64,8 @@ type Dropped struct {
 	Classifications int    `json:"classifications"`
 }
 
-func (c *classifying) summary(start time.Time) *Summary {
+// summary returns the result. It lets a shadow model finish, unless ctx has ended.
+func (c *classifying) summary(ctx context.Context, start time.Time) *Summary {
 	t := c.tally.Total()
 	model, _ := c.network.inUse()
 	s := &Summary{
@@ -86,6 +90,8 @@ func (c *classifying) summary(start time.Time) *Summary {
 		})
 	}
 	slices.SortFunc(s.Classes, func(a, b ClassCount) int { return cmp.Compare(a.Class, b.Class) })
+	c.rollout.finish(ctx.Done(), c.app.Config.Pipeline.Drain)
+	s.Rollout = c.rollout.report()
 	return s
 }
 

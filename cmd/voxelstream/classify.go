@@ -17,7 +17,8 @@ import (
 
 func (c *cli) classify() *cobra.Command {
 	cmd := command("classify", "Classify the volumes of the topic as a member of a consumer group",
-		kafkaFlags, httpFlag, sinkFlags, modelFlag, switchFlags, config.Flags("voxelize.values", "voxelize.colormap"))
+		kafkaFlags, httpFlag, sinkFlags, modelFlag, switchFlags, rolloutFlags,
+		config.Flags("voxelize.values", "voxelize.colormap"))
 	cmd.Long = cmd.Short + `.
 
 The command runs until interrupted. The first interrupt finishes the work in flight. The second stops immediately:
@@ -73,6 +74,7 @@ func summaryText(w io.Writer, s *stream.Summary) {
 	fmt.Fprintf(t, "results\t%s\n", strings.Join(s.Outputs, ", "))
 	t.Flush()
 	defer filesText(w, s.Files)
+	defer rolloutText(w, s.Rollout)
 	if len(s.Classes) == 0 {
 		return
 	}
@@ -85,4 +87,52 @@ func summaryText(w io.Writer, s *stream.Summary) {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%.3f\n", className(c.Class, c.Name), c.Volumes, right, share, c.MeanScore)
 	}
 	t.Flush()
+}
+
+// maxDisagreements is the number of pairs of classes in the text of a comparison.
+const maxDisagreements = 10
+
+// rolloutText writes the comparison of a model on trial with the one that serves.
+func rolloutText(w io.Writer, r *stream.Rollout) {
+	if r == nil {
+		return
+	}
+	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+	defer t.Flush()
+	of := "volumes"
+	if r.Shadow == nil {
+		of = "streams"
+	}
+	fmt.Fprintf(t, "\n%s\tversion\tvolumes\taccuracy\tcalibration error\tmean score\tms per volume\n", r.Mode)
+	for _, m := range []stream.RolloutModel{r.Serving, r.Candidate} {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", m.Name, m.Version, m.Volumes, figure("%.2f %%", 100, m.Accuracy),
+			figure("%.3f", 1, m.ECE), figure("%.3f", 1, m.MeanScore), figure("%.3f", 1, m.MillisPerVolume))
+	}
+	t.Flush()
+	fmt.Fprintf(t, "share\t%g %% of the %s\n", r.Percent, of)
+	if r.Failed != "" {
+		fmt.Fprintf(t, "failed\t%s\n", r.Failed)
+	}
+	s := r.Shadow
+	if s == nil {
+		return
+	}
+	fmt.Fprintf(t, "compared\t%s, %d left out\n", app.Count(s.Compared, "volume"), s.LeftOut)
+	fmt.Fprintf(t, "agreement\t%s, score difference %s\n", figure("%.2f %%", 100, s.Agreement),
+		figure("%+.3f", 1, s.ScoreDifference))
+	for _, d := range s.Disagreements[:min(len(s.Disagreements), maxDisagreements)] {
+		fmt.Fprintf(t, "differ\t%s -> %s: %d\n", className(d.Serving, d.ServingName),
+			className(d.Candidate, d.CandidateName), d.Volumes)
+	}
+	if more := len(s.Disagreements) - maxDisagreements; more > 0 {
+		fmt.Fprintf(t, "\t%s of classes: see --json\n", app.Count(more, "more pair"))
+	}
+}
+
+// figure formats a number times a factor, or "-" if there is none.
+func figure(format string, factor float64, v *float64) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprintf(format, factor**v)
 }

@@ -77,6 +77,40 @@ model         , version
 results       
 `,
 		},
+		"shadow": {
+			printed(&stream.Rollout{
+				Mode: "shadow", Percent: 12.5, Failed: "NaN",
+				Serving: stream.RolloutModel{
+					Model: record.Model{Name: "a", Version: "01234567"}, Volumes: 4, Labelled: 2, Correct: 1,
+					Accuracy: &half, ECE: &half, MeanScore: &auc, MillisPerVolume: &auc,
+				},
+				Candidate: stream.RolloutModel{Model: record.Model{Name: "b", Version: "12345678"}},
+				Shadow: &stream.ShadowReport{
+					Compared: 1, LeftOut: 3, Agreement: &half, ScoreDifference: &auc,
+					Disagreements: append(
+						[]stream.Disagreement{{Serving: 1, ServingName: "car", Candidate: 2, Volumes: 9}},
+						make([]stream.Disagreement, maxDisagreements+1)...)[:maxDisagreements+1],
+				},
+			}, rolloutText), `
+shadow  version   volumes  accuracy  calibration error  mean score  ms per volume
+a       01234567  4        50.00 %   0.500              0.750       0.750
+b       12345678  0        -         -                  -           -
+share      12.5 % of the volumes
+failed     NaN
+compared   1 volume, 3 left out
+agreement  50.00 %, score difference +0.750
+differ     1 car -> 2: 9
+` + strings.Repeat("differ     0 -> 0: 0\n", maxDisagreements-1) +
+				"           1 more pair of classes: see --json\n",
+		},
+		"canary": {
+			printed(&stream.Rollout{Mode: "canary", Percent: 5}, rolloutText), `
+canary  version  volumes  accuracy  calibration error  mean score  ms per volume
+                 0        -         -                  -           -
+                 0        -         -                  -           -
+share  5 % of the streams
+`,
+		},
 		"ingest": {
 			printed(&stream.IngestSummary{Inputs: 1, Volumes: 2, Messages: 3, DeadLetters: 4, Seconds: 5}, ingestText),
 			"1 input: 2 volumes in 3 messages, 4 dead letters, 5.0 s\n",

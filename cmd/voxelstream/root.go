@@ -304,8 +304,10 @@ var (
 	topKFlag        = config.Flags("model.top_k")
 	modelFlag       = config.Flags("model.path", "model.weights", "model.input_shape", "model.exact", "model.classes")
 	switchFlags     = config.Flags("model.alternatives", "model.folder")
-	openFlags       = config.Flags("model.weights", "model.input_shape", "model.exact")
-	httpFlag        = config.Flags("http")
+	rolloutFlags    = config.Flags("model.shadow", "model.shadow_percent", "model.canary", "model.canary_percent",
+		"model.announcement")
+	openFlags = config.Flags("model.weights", "model.input_shape", "model.exact")
+	httpFlag  = config.Flags("http")
 )
 
 // inputFormatFlags returns ingestFlags for a command whose --format is the format of the output: --input-format takes

@@ -12,7 +12,7 @@ import (
 
 func (c *cli) run() *cobra.Command {
 	cmd := command("run INPUT...", "Run the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> "+
-		"classifications", kafkaFlags, httpFlag, voxelFlags, objectsFlag, ingestFlags, sinkFlags, modelFlag, switchFlags)
+		"classifications", kafkaFlags, httpFlag, voxelFlags, objectsFlag, ingestFlags, sinkFlags, modelFlag, switchFlags, rolloutFlags)
 	cmd.Long = cmd.Short + `.
 
 Without --brokers, an embedded broker keeps its log in --broker-data-dir. The command exits when all inputs have ended

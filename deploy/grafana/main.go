@@ -137,14 +137,30 @@ var rows = []row{
 			"Score, median", "Score of the best class. It falls when the data or the model changes.", "timeseries",
 			"percentunit", third,
 			[][2]string{{
-				`histogram_quantile(0.5, sum by (le) (rate(voxelstream_classification_score_bucket{job=~"$job"}[5m])))`,
-				"score",
+				`histogram_quantile(0.5, sum by (le, part) ` +
+					`(rate(voxelstream_classification_score_bucket{job=~"$job"}[5m])))`,
+				"{{part}}",
 			}},
 		},
 		{
 			"Unfamiliar volumes", "Share of volumes that are unlike the training data.", "timeseries", "percentunit", third,
 			[][2]string{{`sum(rate(voxelstream_unfamiliar_total{job=~"$job"}[5m])) / ` +
 				`sum(rate(voxelstream_operation_values_sum{job=~"$job",part="network"}[5m]))`, "unfamiliar"}},
+		},
+		{
+			"Shadow model", "Share of volumes for which it finds another class, and that it left out.", "timeseries",
+			"percentunit", third,
+			[][2]string{
+				{`sum(rate(voxelstream_disagreed_total{job=~"$job"}[5m])) / ` +
+					`sum(rate(voxelstream_compared_total{job=~"$job"}[5m]))`, "another class"},
+				{`sum(rate(voxelstream_left_out_total{job=~"$job"}[5m])) / ` +
+					`(sum(rate(voxelstream_left_out_total{job=~"$job"}[5m])) + ` +
+					`sum(rate(voxelstream_compared_total{job=~"$job"}[5m])))`, "left out"},
+			},
+		},
+		{
+			"Models refused", "In 5 minutes: the model in use remains.", "timeseries", "short", third,
+			[][2]string{{`sum by (part) (increase(voxelstream_model_refused_total{job=~"$job"}[5m]))`, "{{part}}"}},
 		},
 	}},
 	{"Processes", []panel{

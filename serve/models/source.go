@@ -18,6 +18,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/internal/regular"
+	"github.com/voxelstream/voxelstream/nn"
 )
 
 // source is where a version comes from.
@@ -167,7 +168,7 @@ func (s *source) again() (string, error) {
 
 // load reads, verifies and warms up a version.
 func (r *Repository) load(ctx context.Context, s source) (*version, error) {
-	if err := checkDigest(s.path); err != nil {
+	if err := CheckDigest(s.path); err != nil {
 		return nil, err
 	}
 	m, info, err := r.o.Load(ctx, s.path)
@@ -185,15 +186,15 @@ func (r *Repository) load(ctx context.Context, s source) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.checkVector(s.path); err != nil {
+	if err := CheckVector(s.path, v.model, v.networks[0].plan); err != nil {
 		v.close()
 		return nil, err
 	}
 	return v, nil
 }
 
-// checkDigest compares a file with FILE.sha256, as sha256sum writes it, if there is one.
-func checkDigest(path string) error {
+// CheckDigest compares a file with FILE.sha256, as sha256sum writes it, if there is one. An empty path has none.
+func CheckDigest(path string) error {
 	if path == "" {
 		return nil
 	}
@@ -229,31 +230,30 @@ func checkDigest(path string) error {
 // value if that is larger. Frameworks round float32 sums differently.
 const vectorTolerance = 1e-3
 
-// checkVector compares outputs with the test vector of a model, if it has one: model.test_input.npy and
-// model.test_output.npy beside model.keras.
-func (v *version) checkVector(path string) error {
+// CheckVector compares the outputs of a plan of m with the test vector of the model file at path, if it has one:
+// model.test_input.npy and model.test_output.npy beside model.keras. The plan must take dense inputs.
+func CheckVector(path string, m *nn.Model, plan *nn.Plan) error {
 	stem := strings.TrimSuffix(path, filepath.Ext(path))
 	in, out := stem+".test_input.npy", stem+".test_output.npy"
 	if _, err := os.Stat(in); path == "" || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if len(v.inputs) != 1 || len(v.outputs) != 1 {
+	if len(m.Inputs()) != 1 || len(m.Outputs()) != 1 {
 		return fmt.Errorf("%s: found a model of %d inputs and %d outputs, want one of each for a test vector", in,
-			len(v.inputs), len(v.outputs))
+			len(m.Inputs()), len(m.Outputs()))
 	}
-	rows, x, err := array.ReadRows(in, v.model.Inputs()[0].Shape)
+	rows, x, err := array.ReadRows(in, m.Inputs()[0].Shape)
 	if err != nil {
 		return err
 	}
-	found, want, err := array.ReadRows(out, v.model.Outputs()[0].Shape)
+	found, want, err := array.ReadRows(out, m.Outputs()[0].Shape)
 	if err != nil {
 		return err
 	}
 	if found != rows {
 		return fmt.Errorf("%s: found %d rows, want %d as in %s", out, found, rows, filepath.Base(in))
 	}
-	plan := v.networks[0].plan
-	size := len(x) / rows
+	size := len(x) / max(1, rows)
 	for row := range rows {
 		copy(plan.Input(0), x[row*size:(row+1)*size])
 		if err := plan.Forward(1, false, 0); err != nil {
