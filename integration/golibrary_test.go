@@ -23,19 +23,19 @@ func TestGoLibrary(t *testing.T) {
 	if m == nil {
 		t.Fatal("found no Go program in go-library.md")
 	}
-	w := newWorld(t)
+	w := &world{t: t, bin: voxelstream(t), dir: t.TempDir(), env: []string{"VOXELSTREAM_BROKER_DATA_DIR=kafka"}}
 	program := w.write("main.go", m[1])
 	model := filepath.Join(testenv.Root(), "app/models/builtin/digits.safetensors")
-	// A hook of 4 points, and a bar.
-	hook := w.write("hook.xyz", []byte("0 0 0\n0 0 1\n1 0 1\n1 0 0.5\n"))
-	bar := w.write("bar.xyz", []byte("0 0 0\n0 0 1\n0 0 2\n0.5 0 2\n"))
+	// Two clouds of four points each.
+	first := w.write("first.xyz", []byte("0 0 0\n0 0 1\n1 0 1\n1 0 0.5\n"))
+	second := w.write("second.xyz", []byte("0 0 0\n0 0 1\n0 0 2\n0.5 0 2\n"))
 
-	w.do(exitDone, "run", hook, bar, "--model", model, "--out", w.path("run.jsonl"))
+	w.do(exitDone, "run", first, second, "--model", model, "--out", w.path("run.jsonl"))
 	var want strings.Builder
 	for _, c := range stored(t, w.path("run.jsonl")) {
 		fmt.Fprintln(&want, c.EventID, c.Class, c.Score)
 	}
-	cmd := exec.Command("go", "run", "-tags", strings.Join(buildTags, ","), program, model, hook, bar)
+	cmd := exec.Command("go", "run", "-tags", strings.Join(buildTags, ","), program, model, first, second)
 	cmd.Dir = testenv.Root()
 	got, err := cmd.Output()
 	if err != nil {
