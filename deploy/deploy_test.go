@@ -153,12 +153,9 @@ func TestGuarantees(t *testing.T) {
 	}
 }
 
-var (
-	setting = regexp.MustCompile(`\bVOXELSTREAM_[A-Z0-9_]+`)
-	command = regexp.MustCompile("(?m)(?:^| )voxelstream ([a-z]+)")
-)
+var setting = regexp.MustCompile(`\bVOXELSTREAM_[A-Z0-9_]+`)
 
-// TestSettingsExist: the files for operators set variables that exist, and their pages name commands that exist.
+// TestSettingsExist: the files for operators set variables that exist.
 func TestSettingsExist(t *testing.T) {
 	reference := read(t, "docs/reference/config.md")
 	err := filepath.WalkDir(filepath.Join(testenv.Root(), "deploy"), func(path string, d os.DirEntry, err error) error {
@@ -179,16 +176,52 @@ func TestSettingsExist(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, page := range []string{"operate-kafka.md", "runbook.md", "deploy.md"} {
-		for _, m := range command.FindAllStringSubmatch(read(t, "docs/how-to", page), -1) {
-			if _, err := os.Stat(filepath.Join(testenv.Root(), "docs/reference/cli/voxelstream_"+m[1]+".md")); err != nil {
+}
+
+var (
+	command = regexp.MustCompile("(?m)(?:^|[ `])voxelstream ([a-z]+)((?: [a-z]+)?)([^`\n#]*)")
+	flag    = regexp.MustCompile(`(?:^| )(--[a-z][a-z-]*)`)
+)
+
+// TestCommandsExist: the how-to pages name commands and flags that exist.
+func TestCommandsExist(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join(testenv.Root(), "docs", "how-to", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked := 0
+	for _, page := range pages {
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A command may continue on the next line.
+		text := strings.ReplaceAll(string(b), "\\\n", " ")
+		for _, m := range command.FindAllStringSubmatch(text, -1) {
+			cli := filepath.Join(testenv.Root(), "docs", "reference", "cli", "voxelstream_"+m[1])
+			help, err := os.ReadFile(cli + "_" + strings.TrimSpace(m[2]) + ".md")
+			if err != nil { // the second word is an argument
+				help, err = os.ReadFile(cli + ".md")
+			}
+			if err != nil {
 				t.Errorf("%s: no command %s", page, m[1])
+				continue
+			}
+			for _, f := range flag.FindAllStringSubmatch(m[2]+m[3], -1) {
+				checked++
+				if !bytes.Contains(help, []byte(f[1]+" ")) {
+					t.Errorf("%s: %s%s has no flag %s", page, m[1], m[2], f[1])
+				}
 			}
 		}
+	}
+	if checked < 100 {
+		t.Errorf("found %d flags", checked)
 	}
 }
 
 var (
+	fenced  = regexp.MustCompile("(?s)```.*?```")
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
 	symbols = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
@@ -197,7 +230,7 @@ var (
 // TestLinks: links to pages and headings are not broken.
 func TestLinks(t *testing.T) {
 	checked := 0
-	err := filepath.WalkDir(filepath.Join(testenv.Root(), "docs"), func(path string, d os.DirEntry, err error) error {
+	check := func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".md" {
 			return err
 		}
@@ -205,7 +238,7 @@ func TestLinks(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for _, m := range link.FindAllStringSubmatch(string(b), -1) {
+		for _, m := range link.FindAllStringSubmatch(fenced.ReplaceAllString(string(b), ""), -1) {
 			target, anchor, _ := strings.Cut(m[1], "#")
 			if strings.Contains(m[1], "://") || strings.HasPrefix(m[1], "mailto:") {
 				continue
@@ -222,9 +255,11 @@ func TestLinks(t *testing.T) {
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
+	}
+	for _, root := range []string{"docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"} {
+		if err := filepath.WalkDir(filepath.Join(testenv.Root(), root), check); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if checked < 100 {
 		t.Errorf("found %d links", checked)
