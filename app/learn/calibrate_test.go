@@ -99,3 +99,31 @@ func TestCalibrate(t *testing.T) {
 		}
 	}
 }
+
+// TestFewHeldRows: a calibration for which there are too few validation rows is refused before training. If --arch best
+// has chosen to calibrate, the model is trained without.
+func TestFewHeldRows(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a := apptest.New(t, "train.epochs", "1", "train.validation_split", "0.5", "train.calibrate", "true")
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 20, Augment: true, Grid: 16, Layout: "vectors", Out: at("d.h5"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("m.keras"), Checkpoint: at("m.ckpt")})
+	if !app.IsUsage(err) || !strings.Contains(err.Error(), "found 20 validation rows, want at least 200") {
+		t.Errorf("found %v", err)
+	}
+	if _, err := os.Stat(at("m.ckpt")); err == nil {
+		t.Error("the network was trained")
+	}
+	a = apptest.New(t, "train.epochs", "1", "train.validation_split", "0.5", "train.arch", "best")
+	if _, err := Train(t.Context(), a, []string{at("d.h5")}, TrainOptions{Out: at("m.keras")}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := format.Load(t.Context(), at("m.keras"))
+	if err != nil || m.Trust.Temperature != 0 {
+		t.Errorf("found %+v, %v, want a model without a temperature", m, err)
+	}
+}

@@ -444,6 +444,9 @@ func (tr *trainer) fit(ctx context.Context, d, v *dataset) (err error) {
 	if v != nil {
 		tr.options.Validation = v.rows()
 	}
+	if err := tr.checkCalibration(rows); err != nil {
+		return err
+	}
 	if c.ClassWeight.Balanced {
 		tr.options.ClassWeight = d.balance(tr.model)
 	}
@@ -463,12 +466,7 @@ func (tr *trainer) fit(ctx context.Context, d, v *dataset) (err error) {
 // finish makes the trained model average over views, and calibrates it, as the settings say. rows are those trained on.
 func (tr *trainer) finish(ctx context.Context, rows train.Rows) (err error) {
 	c := &tr.settings
-	held := tr.options.Validation
-	if n := rows.Len(); held == nil {
-		if split := tr.trained(n); split < n {
-			held = train.Part(rows, split, n)
-		}
-	}
+	held := tr.held(rows)
 	if c.Average != config.NoViews {
 		if tr.model, err = zoo.Averaged(tr.model, string(c.Average)); err != nil {
 			return app.Usage(fmt.Errorf("train.average: %w", err))
@@ -479,6 +477,19 @@ func (tr *trainer) finish(ctx context.Context, rows train.Rows) (err error) {
 	}
 	tr.final, err = train.Evaluate(ctx, tr.model, held, train.EvaluateOptions{Threads: tr.env.Threads()})
 	return err
+}
+
+// held returns the validation rows: those of other files, or the part of rows that is not trained on. It is nil if there
+// are none.
+func (tr *trainer) held(rows train.Rows) train.Rows {
+	if tr.options.Validation != nil {
+		return tr.options.Validation
+	}
+	n := rows.Len()
+	if split := tr.trained(n); split < n {
+		return train.Part(rows, split, n)
+	}
+	return nil
 }
 
 // trained returns the number of rows of n that are trained on.

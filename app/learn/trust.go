@@ -137,13 +137,29 @@ func (tr *trainer) learnTrust(ctx context.Context, rows, held train.Rows) error 
 	return nil
 }
 
+// checkCalibration returns an error if there are too few validation rows to calibrate the model. If the user did not ask
+// for it, the model is not calibrated.
+func (tr *trainer) checkCalibration(rows train.Rows) error {
+	n := 0
+	if held := tr.held(rows); held != nil {
+		n = held.Len()
+	}
+	switch {
+	case !tr.settings.Calibrate || n >= leastHeldRows:
+	case tr.env.Config.IsSet("train.calibrate"):
+		return app.Usage(fmt.Errorf("train.calibrate: found %d validation rows, want at least %d: give more rows, or a "+
+			"larger train.validation_split", n, leastHeldRows))
+	default:
+		tr.settings.Calibrate = false
+		tr.env.Log.Info("the model will not be calibrated", "validation_rows", n, "want", leastHeldRows)
+	}
+	return nil
+}
+
 // calibrate fits the temperature to held rows, if the settings say so.
 func (tr *trainer) calibrate(held *trustRows) (err error) {
 	if !tr.settings.Calibrate {
 		return nil
-	}
-	if len(held.labels) == 0 {
-		return app.Usage(fmt.Errorf("train.calibrate: found fewer than %d validation rows", leastHeldRows))
 	}
 	tr.model.Trust.Temperature, err = train.FitTemperature(held.logits, len(held.logits)/len(held.labels), held.labels)
 	return err
