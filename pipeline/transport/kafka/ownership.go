@@ -579,18 +579,20 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 		return
 	}
 	go func() {
+		d := deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause)
 		if m == nil {
-			m = o.reread(offset)
+			m, d.Gone = o.reread(offset)
 		}
-		o.park(offset, *m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
+		o.park(offset, *m, d)
 	}()
 }
 
 // park stores a dead letter and then settles its offset. If there are very many, their values are left out, so that they
-// do not make retention delete others. Replay takes the values from the topic.
+// do not make retention delete others. Replay takes the values from the topic. A message without a value, whose value may
+// be an object outside Kafka, has nothing to leave out.
 func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLetter) {
 	k := o.k
-	if !k.values.take(time.Now()) {
+	if len(m.Value) > 0 && !k.values.take(time.Now()) {
 		m, d = transport.WithoutValue(m, d)
 	}
 	err := k.dead.WriteDeadLetter(k.ctx, m, d)
@@ -607,21 +609,22 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 }
 
 // reread reads a message a second time. If retention has deleted it, or the log is damaged or another one, it returns a
-// message with only topic, partition and offset. While the brokers do not answer, it waits: they would not take a dead
+// message with only topic, partition and offset, and gone. While the brokers do not answer, it waits: they would not take a dead
 // letter either.
-func (o *ownership) reread(offset int64) *transport.Message {
+func (o *ownership) reread(offset int64) (found *transport.Message, gone bool) {
 	k := o.k
-	found := &transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: offset}
+	gone = true
+	found = &transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: offset}
 	from := at(k.cfg.Topic, o.partition, offset)
 	from.id, from.epoch = o.log.id, o.log.upTo(offset).epoch()
 	if _, err := k.client.readLocation(k.ctx, from, offset+1, func(m transport.Message) bool {
-		*found = m
+		*found, gone = m, false
 		return false
 	}); err != nil && !errors.Is(err, errStopped) && k.ctx.Err() == nil {
 		k.client.log.Error("kafka: cannot read a message again to make it a dead letter", "topic", k.cfg.Topic,
 			"partition", o.partition, "offset", offset, "error", err)
 	}
-	return found
+	return found, gone
 }
 
 func deadLetterHeaders(topic string, partition int, offset int64, cause error) transport.DeadLetter {
