@@ -56,13 +56,26 @@ func (k *Consumer) own(ctx context.Context, t *tenure, partition int) {
 	if err := k.takeOver(ctx, partition); err != nil {
 		return
 	}
-	for after := (*moved)(nil); ; {
+	var wait pipeline.Retry
+	var after *moved
+	for failures := 0; ; {
 		at, err := k.start(ctx, partition, after)
 		if err != nil {
 			return
 		}
-		if after, _ = errors.AsType[*moved](k.newOwnership(t, partition, at).work(ctx)); after == nil {
+		o := k.newOwnership(t, partition, at)
+		if after, _ = errors.AsType[*moved](o.work(ctx)); after == nil {
 			return
+		}
+		switch {
+		case o.expect > at.offset:
+			failures = 0
+		case failures > 0: // the log has changed again, and nothing was read in between
+			k.client.logRetry(fmt.Sprintf("read %s/%d in the changed log", k.cfg.Topic, partition), failures, after)
+			wait.Wait(ctx, failures)
+			fallthrough
+		default:
+			failures++
 		}
 	}
 }
