@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -265,10 +263,10 @@ func (c *Client) explain(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert from the broker
 		return refused("the broker refused TLS; it may require another client certificate (cert_file, key_file)")
 	}
-	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
-	user := c.cfg.SASL
+	ended, user := hasEnded(err), c.cfg.SASL
+	_, authenticating := errors.AsType[*authEnded](err)
 	switch {
-	case user != nil && (coded(err, kafkago.SASLAuthenticationFailed) || ended && c.handshakes.open.Load()):
+	case user != nil && (coded(err, kafkago.SASLAuthenticationFailed) || authenticating):
 		return refused(fmt.Sprintf("authentication failed (SASL %v); check %s", user, user.settings()))
 	case user != nil && coded(err, kafkago.UnsupportedSASLMechanism):
 		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.name))
