@@ -124,8 +124,8 @@ type moved struct {
 func (m *moved) Error() string { return "the log has changed" }
 
 // start returns where to begin: at the committed offset, or the first one. If the log has changed since the commit, or if
-// after is set, it is a place in the new log. Messages after the committed offset that retention has deleted
-// are reported as lost.
+// after is set, it is a place in the new log. Messages after the committed offset that retention has deleted are reported
+// as lost.
 func (k *Consumer) start(ctx context.Context, partition int, after *moved) (at beginning, err error) {
 	c, topic := k.client, k.cfg.Topic
 	err = c.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
@@ -159,8 +159,8 @@ func (k *Consumer) start(ctx context.Context, partition int, after *moved) (at b
 }
 
 // resume sets at to the position that was committed. Before the call, at is the first message of the log, and last is the
-// end of the log. If the log was truncated, at becomes the place where it
-// differs. If the committed position is not in this log at all, at remains the first message.
+// end of the log. If the log was truncated, at becomes the place where it differs. If the committed position is not in
+// this log at all, at remains the first message.
 func (k *Consumer) resume(ctx context.Context, partition int, was commit, last int64, at *beginning) error {
 	if was.offset < 0 {
 		return nil
