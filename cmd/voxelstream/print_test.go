@@ -169,7 +169,9 @@ reason
 value     object ab.arrow of 7 bytes, outside Kafka
 `},
 		"dead letter of a message that is gone": {printed(&stream.DeadMessage{
-			DeadLetter: stream.DeadLetter{ID: "0:3", EventID: "volumes/3/6", Topic: "volumes", At: "3:6", Time: when, Gone: true},
+			DeadLetter: stream.DeadLetter{
+				ID: "0:3", EventID: "volumes/3/6", Topic: "volumes", At: "3:6", Time: when, Gone: true,
+			},
 		}, deadMessageText), `id        0:3
 event     volumes/3/6
 key       
