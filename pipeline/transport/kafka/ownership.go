@@ -622,8 +622,8 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 }
 
 // reread reads a message a second time. If retention has deleted it, or the log is damaged or another one, it returns a
-// message with only topic, partition and offset, and gone. While the brokers do not answer, it waits: they would not take a dead
-// letter either.
+// message with only topic, partition and offset, and gone. While the brokers do not answer, it waits: they would not take
+// a dead letter either.
 func (o *ownership) reread(offset int64) (found *transport.Message, gone bool) {
 	k := o.k
 	gone = true
