@@ -270,6 +270,8 @@ func TestRunExhausted(t *testing.T) {
 				Source: src, Stage: stage, Work: Pass[int](), Outputs: to("sink", sink),
 				Retry: Retry{Attempts: 3}, Exhausted: c.policy, StageName: "five",
 				OnStageFailed: func(v int, err error) {
+					src.mu.Lock()
+					defer src.mu.Unlock()
 					if !IsPermanent(err) || src.outcomes[v] != nil {
 						t.Errorf("policy %d: found %v after %v", c.policy, err, src.outcomes[v])
 					}

@@ -135,16 +135,21 @@ func (w *announced) check(ctx context.Context, now time.Time) {
 		return
 	}
 	changed := err == nil && !bytes.Equal(content, w.content)
-	if !changed && (err == nil && w.used || now.Before(w.retry)) {
+	if !changed && err == nil && w.used {
+		w.problem = "" // it could not be read for a while
+		return
+	}
+	if !changed && now.Before(w.retry) {
 		return
 	}
 	if changed {
 		w.content, w.wait = content, 0
 	}
-	if err == nil {
+	if err == nil { // a file that cannot be read announces nothing new
 		err = w.use(ctx)
+		w.used = err == nil
 	}
-	if w.used = err == nil; w.used {
+	if err == nil {
 		w.problem = ""
 		return
 	}

@@ -35,6 +35,9 @@ type DeadLetter struct {
 	// case, SHA256 is its digest in hexadecimal.
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256,omitempty"`
+	// Gone means that the message was deleted from its topic, or damaged there, before it could be copied. Only its
+	// position is known.
+	Gone bool `json:"gone,omitempty"`
 	// Last is the last offset of several messages that could not be decoded, and Count the number of items of a summary.
 	Last  int64 `json:"last,omitempty"`
 	Count int64 `json:"count,omitempty"`
@@ -55,7 +58,7 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	d := DeadLetter{
 		ID: deadLetterID(m), EventID: clip.Text(m.EventID()), Topic: clip.Text(t.Topic), Stage: clip.Text(t.Stage),
 		Error: clip.Text(t.Error), Attempts: t.Attempts, Time: t.Time, Bytes: int64(len(m.Value)), SHA256: t.SHA256,
-		Last: t.Last, Count: t.Count, Stream: clip.Text(string(m.Key)), Replays: m.Replays(),
+		Gone: t.Gone, Last: t.Last, Count: t.Count, Stream: clip.Text(string(m.Key)), Replays: m.Replays(),
 		partition: t.Partition, offset: t.Offset,
 	}
 	if t.LeftOut() {
@@ -217,6 +220,9 @@ func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, e
 func ValueOf(ctx context.Context, a *app.Env, d *DeadMessage) (_ []byte, err error) {
 	if d.SHA256 != "" {
 		return nil, fmt.Errorf("dead letter %s: its value of %d bytes was left out", d.ID, d.Bytes)
+	}
+	if d.Gone {
+		return nil, fmt.Errorf("dead letter %s: its message was gone from the topic before it could be copied", d.ID)
 	}
 	objects := a.ClaimCheck()
 	defer func() { err = errors.Join(err, objects.Close()) }()

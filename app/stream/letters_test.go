@@ -50,6 +50,7 @@ func TestReplayWhileRunning(t *testing.T) {
 		}
 		if _, err := cl.producer.Produce(t.Context(), "volumes.dlq", transport.DeadLetterOf(m, transport.DeadLetter{
 			Topic: topic, Partition: 1, Offset: 7, Stage: stage, Error: reason, Attempts: 1, Time: time.Now(),
+			Gone: reason == "vanished",
 		})); err != nil {
 			t.Fatal(err)
 		}
@@ -59,9 +60,10 @@ func TestReplayWhileRunning(t *testing.T) {
 	letter("south", "volumes", "classify", "too large", "2")
 	letter("south", "volumes", "classify", "poison", "3")
 	letter("south", "secret", "classify", "elsewhere", "")
+	letter("south", "volumes", "classify", "vanished", "")
 
-	if all := lettersOf(t, a, LetterFilter{}); len(all) != 5 {
-		t.Fatalf("found %d dead letters, want 5", len(all))
+	if all := lettersOf(t, a, LetterFilter{}); len(all) != 6 {
+		t.Fatalf("found %d dead letters, want 6", len(all))
 	}
 	replay := func(f LetterFilter, o ReplayOptions) Replayed {
 		t.Helper()
@@ -85,13 +87,13 @@ func TestReplayWhileRunning(t *testing.T) {
 		{
 			LetterFilter{},
 			ReplayOptions{DryRun: true, Each: func(DeadLetter) { dry++ }},
-			Replayed{Replayed: 3, Left: 2, DryRun: true},
+			Replayed{Replayed: 3, Left: 3, DryRun: true},
 			0,
 		},
 		{LetterFilter{Stage: "decode"}, ReplayOptions{}, Replayed{Replayed: 1}, 1},
 		{LetterFilter{Stage: "decode"}, ReplayOptions{}, Replayed{Before: 1}, 1},
 		{LetterFilter{Reason: "TOO"}, ReplayOptions{Rate: 1e6}, Replayed{Replayed: 2}, 3},
-		{LetterFilter{}, ReplayOptions{}, Replayed{Before: 3, Left: 2}, 3},
+		{LetterFilter{}, ReplayOptions{}, Replayed{Before: 3, Left: 3}, 3},
 		{LetterFilter{Stream: "n*"}, ReplayOptions{Again: true}, Replayed{Replayed: 2}, 5},
 	} {
 		if got := replay(c.filter, c.options); got != c.want {
@@ -108,15 +110,21 @@ func TestReplayWhileRunning(t *testing.T) {
 			t.Errorf("%d: found %d messages on the topic, want %d", i, n, c.onTopic)
 		}
 	}
-	if dry != 4 { // the topic of one is only checked when it would be sent
+	if dry != 5 { // the topic of one, and whether another is gone, is only checked when it would be sent
 		t.Errorf("the dry run named %d dead letters", dry)
 	}
-	if n := len(lettersOf(t, a, LetterFilter{Pending: true})); n != 2 {
-		t.Errorf("found %d dead letters that were not sent back, want 2", n)
+	if n := len(lettersOf(t, a, LetterFilter{Pending: true})); n != 3 {
+		t.Errorf("found %d dead letters that were not sent back, want 3", n)
 	}
 	if all := lettersOf(t, a, LetterFilter{Reason: "/^too (small|large)$/"}); len(all) != 2 || all[0].Replayed == nil ||
 		all[0].Replays+all[1].Replays != 2 {
 		t.Errorf("found %+v", all)
+	}
+	for _, d := range lettersOf(t, a, LetterFilter{}) {
+		_, err := ValueOf(t.Context(), a, &DeadMessage{DeadLetter: d})
+		if d.Gone != (d.Error == "vanished") || d.Gone != (err != nil && strings.Contains(err.Error(), "gone")) {
+			t.Errorf("found %+v, value %v", d, err)
+		}
 	}
 }
 

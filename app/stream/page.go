@@ -114,12 +114,16 @@ func (l letters) one(_ http.ResponseWriter, r *http.Request) (any, error) {
 		m.Headers[name] = strings.ToValidUTF8(value, "?")
 	}
 	m.Key = strings.ToValidUTF8(m.Key, "?")
+	content := preview(ms[0])
+	if d.Gone {
+		content = "The message was gone from its topic before it could be copied."
+	}
 	return struct {
 		DeadLetter
 		Key     string            `json:"key"`
 		Headers map[string]string `json:"headers"`
 		Preview string            `json:"preview"`
-	}{m.DeadLetter, m.Key, m.Headers, preview(ms[0])}, nil
+	}{m.DeadLetter, m.Key, m.Headers, content}, nil
 }
 
 // preview says what the value of a message is, and shows its beginning.

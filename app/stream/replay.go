@@ -143,6 +143,8 @@ func (r *replaying) try(d *DeadLetter) {
 		r.leave(d.ID, fmt.Sprintf("its topic is %q, want one of %q", d.Topic, to))
 	case d.Last != 0 || d.Count != 0:
 		r.leave(d.ID, "it summarizes several messages and does not contain them")
+	case d.Gone:
+		r.leave(d.ID, "its message was gone from the topic before it could be copied")
 	default:
 		r.Replayed.Replayed++
 	}

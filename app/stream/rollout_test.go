@@ -511,6 +511,7 @@ func TestShadowWaits(t *testing.T) {
 		go func() {
 			for {
 				b := s.next()
+				s.free(b)
 				got <- b
 				if b == nil {
 					return
@@ -549,21 +550,24 @@ func TestShadowWaits(t *testing.T) {
 			t.Errorf("found %d volumes and %v, want the last one and the end", len(a), b)
 		}
 	})
-	gate := make(chan struct{})
-	r, _ := tryOut(t, modeShadow, func(items []classify.Item) ([]record.Classification, error) {
+	started, gate := make(chan struct{}), make(chan struct{})
+	r, _ := tryOut(t, modeShadow, func([]classify.Item) ([]record.Classification, error) {
+		close(started)
 		<-gate
 		return nil, errors.New("over")
 	})
-	big := testItems(3)[:1] // one volume of the right size
-	const each = maxShadow / 4
-	r.network.stage.Input() // the volume is refused by nobody: only its size in the queue counts
-	for range 8 {
-		items := slices.Clone(big)
-		items[0].Index = make([]uint8, each)
-		r.offer(items, []record.Classification{{EventID: "s/0", Model: record.Model{}}}, 0)
+	offer := func(bytes int) {
+		items := testItems(1)
+		items[0].Index = make([]uint8, bytes)
+		r.offer(items, []record.Classification{{EventID: "s/0"}}, 0)
 	}
-	if s := r.report().Shadow; s.LeftOut < 8-3-1 || s.LeftOut > 8-3 {
-		t.Errorf("found %d left out of 8, want all but 3 that fit and one at work", s.LeftOut)
+	offer(maxShadow / 4)
+	<-started // with a batch of one, until the gate opens
+	for range 8 {
+		offer(maxShadow / 4)
+	}
+	if s := r.report().Shadow; s.LeftOut != 8-2 {
+		t.Errorf("found %d left out of 8, want all but 2 that fit beside the one at work", s.LeftOut)
 	}
 	close(gate)
 }
@@ -677,6 +681,23 @@ func TestAnnouncement(t *testing.T) {
 	check("the announcement is removed", time.Hour, "later", refused+2)
 	announce("other.safetensors", digest("other.safetensors"))
 	check("back", time.Second, "other", refused+2)
+
+	// An announcement that cannot be read for a while announces nothing new, so the choice of a client remains.
+	if err := n.Rollback(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	check("a folder", time.Second, "later", refused+3)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	announce("other.safetensors", digest("other.safetensors"))
+	check("readable again", time.Hour, "later", refused+3)
+	if w.problem != "" {
+		t.Errorf("found problem %q, want none", w.problem)
+	}
 }
 
 func writeRows(t *testing.T, path string, shape []int, x []float32) {

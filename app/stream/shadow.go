@@ -18,7 +18,7 @@ const (
 	// shadowBatch is the number of volumes that a shadow model classifies at once. It is small, because a batch that has
 	// begun shares the processors with the serving model.
 	shadowBatch = 8
-	// maxShadow is the maximum size of the volumes that wait for a shadow model, in bytes.
+	// maxShadow is the maximum size of the volumes that wait for a shadow model or are classified by it, in bytes.
 	maxShadow = 64 << 20
 	// sampleBytes is what a waiting volume takes beside its cells.
 	sampleBytes = 512
@@ -39,7 +39,7 @@ type shadow struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	queue   []sample
-	bytes   int  // of what is in the queue or on its way there
+	bytes   int  // of what is in the queue, on its way there, or at work
 	busy    int  // networks that serve and are at work
 	closing bool // nothing more comes
 	stopped bool // what waits is left out
@@ -84,7 +84,7 @@ func (s *shadow) add(v sample) {
 	s.changed.Signal()
 }
 
-// next waits for volumes and for spare capacity. It returns nothing at the end.
+// next waits for volumes and for spare capacity. It returns nothing at the end. free must follow.
 func (s *shadow) next() []sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,10 +101,16 @@ func (s *shadow) next() []sample {
 	batch := slices.Clone(s.queue[:n])
 	clear(s.queue[:n])
 	s.queue = s.queue[n:]
+	return batch
+}
+
+// free makes room for others when volumes are done.
+func (s *shadow) free(batch []sample) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for i := range batch {
 		s.bytes -= batch[i].bytes
 	}
-	return batch
 }
 
 // rest removes what waits and returns the number of volumes.
@@ -112,7 +118,7 @@ func (s *shadow) rest() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.queue)
-	s.queue, s.bytes = nil, 0
+	s.queue = nil
 	return n
 }
 
@@ -163,6 +169,7 @@ func (r *rollout) work() {
 			return
 		}
 		r.compare(batch)
+		r.shadow.free(batch)
 	}
 }
 

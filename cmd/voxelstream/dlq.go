@@ -219,6 +219,9 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 		if d.Replayed != nil {
 			back = d.Replayed.Format(time.RFC3339)
 		}
+		if d.Gone {
+			d.Error += " (message gone)"
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.Replays, back,
 			d.EventID, d.Error)
 	}
@@ -243,6 +246,10 @@ func deadMessageText(w io.Writer, d *stream.DeadMessage) {
 	}
 	if d.SHA256 != "" {
 		fmt.Fprintf(w, "value     %d bytes were left out, SHA-256 %s\n", d.Bytes, d.SHA256)
+		return
+	}
+	if d.Gone {
+		fmt.Fprintln(w, "value     unknown: the message was gone from its topic before it could be copied")
 		return
 	}
 	if d.Reference != nil {

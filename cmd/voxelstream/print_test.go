@@ -168,6 +168,20 @@ time      2026-01-02T03:04:05.000000006Z
 reason    
 value     object ab.arrow of 7 bytes, outside Kafka
 `},
+		"dead letter of a message that is gone": {printed(&stream.DeadMessage{
+			DeadLetter: stream.DeadLetter{
+				ID: "0:3", EventID: "volumes/3/6", Topic: "volumes", At: "3:6", Time: when, Gone: true,
+			},
+		}, deadMessageText), `id        0:3
+event     volumes/3/6
+key       
+from      volumes 3:6
+stage     
+attempts  0
+time      2026-01-02T03:04:05.000000006Z
+reason    
+value     unknown: the message was gone from its topic before it could be copied
+`},
 		"train": {
 			printed(&learn.TrainResult{
 				Model: "m.keras", Parameters: 1, Epochs: 2, Rows: 3, SamplesPerSecond: 4,
@@ -304,7 +318,7 @@ func TestDeadLettersPrinted(t *testing.T) {
 	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	letters := []stream.DeadLetter{
 		{ID: "0:1", EventID: "s/1", Stage: "decode", Error: "why", Time: when},
-		{ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when},
+		{ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when, Gone: true},
 	}
 	failure := errors.New("failure")
 	list := func(n int, err error) iter.Seq2[stream.DeadLetter, error] {
@@ -328,7 +342,7 @@ func TestDeadLettersPrinted(t *testing.T) {
 		err  error
 		want string
 	}{{0, nil, "no dead letters\n"}, {2, nil, head +
-		"1:2  2026-01-02T03:04:05Z  ingest  0        -                     s/2    how\n"}, {
+		"1:2  2026-01-02T03:04:05Z  ingest  0        -                     s/2    how (message gone)\n"}, {
 		1, failure,
 		head,
 	}, {0, failure, ""}} {

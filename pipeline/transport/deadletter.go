@@ -29,6 +29,7 @@ const (
 	headerDeadBytes  = deadLetterPrefix + "bytes"
 	headerDeadSHA256 = deadLetterPrefix + "sha256"
 	headerDeadCount  = deadLetterPrefix + "count"
+	headerDeadGone   = deadLetterPrefix + "gone"
 )
 
 // DeadLetter is the information in the headers of a dead letter.
@@ -51,6 +52,9 @@ type DeadLetter struct {
 	// or that of the batch for several messages. SHA256 is empty if nothing was left out.
 	Bytes  int64
 	SHA256 string
+	// Gone means that the message was no longer on its topic when it was to be copied, or was damaged there. Its key,
+	// value and headers are not in the dead letter.
+	Gone bool
 }
 
 // LeftOut reports whether the dead letter is without the value of its message.
@@ -78,6 +82,9 @@ func DeadLetterOf(m Message, d DeadLetter) Message {
 		add(headerDeadBytes, strconv.FormatInt(d.Bytes, 10))
 		add(headerDeadSHA256, d.SHA256)
 	}
+	if d.Gone {
+		add(headerDeadGone, "true")
+	}
 	return out
 }
 
@@ -100,9 +107,10 @@ func Smaller(m Message, d DeadLetter) []Message {
 	return []Message{without, bare, DeadLetterOf(m, d)}
 }
 
-// WithoutValue leaves out the value of a message, and returns its dead letter with the size and the digest.
+// WithoutValue leaves out the value of a message, and returns its dead letter with the size and the digest. The value of
+// a message that is gone was never there.
 func WithoutValue(m Message, d DeadLetter) (Message, DeadLetter) {
-	if !d.LeftOut() {
+	if !d.LeftOut() && !d.Gone {
 		sum := sha256.Sum256(m.Value)
 		d.Bytes, d.SHA256 = int64(len(m.Value)), hex.EncodeToString(sum[:])
 	}
@@ -183,5 +191,6 @@ func ReadDeadLetter(m Message) (DeadLetter, error) {
 	option(headerDeadCount, func(v string) (err error) { d.Count, err = strconv.ParseInt(v, 10, 64); return })
 	option(headerDeadBytes, func(v string) (err error) { d.Bytes, err = strconv.ParseInt(v, 10, 64); return })
 	option(headerDeadSHA256, func(v string) error { d.SHA256 = v; return nil })
+	option(headerDeadGone, func(v string) (err error) { d.Gone, err = strconv.ParseBool(v); return })
 	return d, first
 }

@@ -65,6 +65,12 @@ func TestDeadLetter(t *testing.T) {
 	if got != d {
 		t.Errorf("got %+v, want %+v", got, d)
 	}
+	d.Gone = true
+	for i, small := range append([]Message{DeadLetterOf(m, d)}, Smaller(m, d)...) {
+		if got, err := ReadDeadLetter(small); err != nil || !got.Gone || got.LeftOut() {
+			t.Errorf("%d of a message that is gone: found %+v, %v", i, got, err)
+		}
+	}
 	back := Original(dead)
 	same := slices.EqualFunc(back.Headers, m.Headers, func(x, y Header) bool {
 		return x.Key == y.Key && bytes.Equal(x.Value, y.Value)

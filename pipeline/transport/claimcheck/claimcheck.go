@@ -15,7 +15,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/clip"
@@ -47,22 +46,27 @@ const (
 // New returns a store at a place, as in [store.Open]. Without a place, it has no objects. limit is the maximum size of an
 // object in bytes.
 func New(place string, limit int64, log *slog.Logger) *Store {
-	c := &Store{place: place, limit: limit, log: log}
-	c.read.open, c.write.open = store.Attach, store.Open
-	return c
+	return &Store{place: place, limit: limit, log: log, read: newOpener(store.Attach), write: newOpener(store.Open)}
 }
 
 // opener opens the place once.
 type opener struct {
-	open func(ctx context.Context, place string) (store.Store, error)
-
-	mu     sync.Mutex
+	open   func(ctx context.Context, place string) (store.Store, error)
+	using  chan struct{} // full while opened is used
 	opened store.Store
 }
 
+func newOpener(open func(ctx context.Context, place string) (store.Store, error)) opener {
+	return opener{open: open, using: make(chan struct{}, 1)}
+}
+
 func (o *opener) at(ctx context.Context, place string) (store.Store, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	select {
+	case o.using <- struct{}{}:
+	case <-ctx.Done(): // another caller opens the place, which may take long
+		return nil, ctx.Err()
+	}
+	defer func() { <-o.using }()
 	if o.opened != nil {
 		return o.opened, nil
 	}
@@ -72,8 +76,8 @@ func (o *opener) at(ctx context.Context, place string) (store.Store, error) {
 }
 
 func (o *opener) close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.using <- struct{}{}
+	defer func() { <-o.using }()
 	if o.opened == nil {
 		return nil
 	}

@@ -327,6 +327,40 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestWaitForPlace: who waits for another one to open the place waits no longer than its own context.
+func TestWaitForPlace(t *testing.T) {
+	m := deposit(t, opened(t, t.TempDir()), "the value")
+	c := opened(t, t.TempDir())
+	opening, gate := make(chan struct{}), make(chan struct{})
+	c.read.open = func(context.Context, string) (store.Store, error) {
+		close(opening)
+		<-gate
+		return nil, errors.New("away")
+	}
+	first, second := make(chan error, 1), make(chan error, 1)
+	value := func(ctx context.Context, to chan<- error) {
+		_, err := c.Value(ctx, &m)
+		to <- err
+	}
+	go value(t.Context(), first)
+	<-opening
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	go value(ctx, second)
+	select {
+	case err := <-second:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("found %v, want the end of the context", err)
+		}
+	case <-time.After(testenv.Patience):
+		t.Error("still waiting after the end of the context")
+	}
+	close(gate)
+	if err := <-first; err == nil || pipeline.IsPermanent(err) {
+		t.Errorf("found %v, want an error that may pass", err)
+	}
+}
+
 // TestRefused: a server that refuses the credentials is no reason to give up messages: it is an error that is not
 // permanent, and it is reported at the start.
 func TestRefused(t *testing.T) {

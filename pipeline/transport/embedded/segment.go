@@ -146,6 +146,36 @@ func restore(region []byte) (batch, bool) {
 	return intact(fixed)
 }
 
+// beginning is the place where a batch begins of which only the format and the length may be damaged. It tells where the
+// batch ends, and reads the file only once for that.
+type beginning struct {
+	data   []byte // from the batch on; nil if there is no such batch
+	sum    uint32 // of data[covered:summed]
+	summed int
+}
+
+func begin(data []byte) *beginning {
+	if len(data) < batchHeader {
+		return &beginning{}
+	}
+	fixed := batch(bytes.Clone(data[:batchHeader]))
+	fixed[magicAt] = 2
+	if !fixed.sound() {
+		return &beginning{}
+	}
+	return &beginning{data: data, summed: covered}
+}
+
+// endsAt reports whether restore returns the batch for the first n bytes. n must not decrease from call to call.
+func (b *beginning) endsAt(n int) bool {
+	if b.data == nil || n < batchHeader {
+		return false
+	}
+	b.sum = crc32.Update(b.sum, castagnoli, b.data[b.summed:n])
+	b.summed = n
+	return b.sum == binary.BigEndian.Uint32(b.data[checksumAt:])
+}
+
 // complete reports whether a region at the end of a file has the length that its header states. A write that was
 // interrupted leaves less.
 func complete(region []byte) bool {
@@ -264,6 +294,7 @@ func (s *segmentCheck) damageEnd(at int) int {
 	if _, ok := intact(s.data[stated:]); !ok && stated < len(s.data) {
 		stated = 0
 	}
+	begun := begin(left)
 	for p := at + 1; p+batchHeader <= len(s.data); p++ {
 		i := bytes.IndexByte(s.data[p+magicAt:], 2)
 		if i < 0 {
@@ -277,7 +308,7 @@ func (s *segmentCheck) damageEnd(at int) int {
 		if !ok || !s.goesOn(p+len(b), b.end()) {
 			continue
 		}
-		if _, restored := restore(s.data[at:p]); stated == 0 || p == stated || b.base() == follow || restored {
+		if stated == 0 || p == stated || b.base() == follow || begun.endsAt(p-at) {
 			return p
 		}
 	}

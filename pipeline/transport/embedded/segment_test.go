@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/pipeline/transport/recordset/recordtest"
@@ -120,6 +122,49 @@ func TestEveryLength(t *testing.T) {
 				t.Fatalf("length %d: batch %d has changed", n, i)
 			}
 		}
+	}
+}
+
+// TestManyAfterDamage: a header whose number of offsets and length are both damaged takes one pass, also before many
+// batches. Memory stands for time here, because each attempt to restore a batch copied it.
+func TestManyAfterDamage(t *testing.T) {
+	const n = 3000
+	data, _ := sampleSegment(rand.New(rand.NewPCG(22, 5)), 0, slices.Repeat([]int{40}, n)...)
+	length := len(data) - (batchHeader + 40) - lengthEnd
+	binary.BigEndian.PutUint32(data[8:], uint32(length))
+	data[26] ^= 64
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	s := &segmentCheck{data: data, limit: -1, epoch: -1, newest: -1, each: func(batch) {}}
+	end := s.damageEnd(0)
+	runtime.ReadMemStats(&after)
+	if end != lengthEnd+length {
+		t.Errorf("the damage ends at %d, want %d, where the length leads to", end, lengthEnd+length)
+	}
+	if used, most := after.TotalAlloc-before.TotalAlloc, uint64(len(data)); used > most {
+		t.Errorf("took %d bytes of memory for a segment of %d", used, len(data))
+	}
+}
+
+// TestBeginning: it finds the same ends as restore.
+func TestBeginning(t *testing.T) {
+	data, all := sampleSegment(rand.New(rand.NewPCG(22, 6)), 7, 40, 3, 60)
+	data[magicAt], data[lengthEnd-1] = 9, 9
+	b, found := begin(data), 0
+	for n := range len(data) + 1 {
+		_, want := restore(data[:n])
+		if got := b.endsAt(n); got != want {
+			t.Errorf("%d bytes: found %v, want %v", n, got, want)
+		} else if got {
+			found = n
+		}
+	}
+	if found != len(all[0]) {
+		t.Errorf("found the end at %d, want %d", found, len(all[0]))
+	}
+	data[23] = 0x80 // a negative number of offsets
+	if begin(data).endsAt(len(all[0])) || begin(data[:batchHeader-1]).endsAt(batchHeader) {
+		t.Error("found a batch where none begins")
 	}
 }
 

@@ -15,10 +15,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
-// ExclusiveConsumer is the only member of its consumer group. It reads all partitions that the topic has when it joins. The
-// caller stores the offsets
-// together with its results; the committed offsets of the group are only for monitoring. It is not safe for concurrent
-// use.
+// ExclusiveConsumer is the only member of its consumer group. It reads all partitions that the topic has when it joins.
+// The caller stores the offsets together with its results; the committed offsets of the group are only for monitoring.
+// It is not safe for concurrent use.
 type ExclusiveConsumer struct {
 	client    *Client
 	member    *member

@@ -472,6 +472,67 @@ func TestDeadLetterAfterOutage(t *testing.T) {
 	}
 }
 
+// TestDeadLetterGone: retention deletes a message before it is copied to its dead letter. The dead letter says so, and is
+// not sent back as an empty message.
+func TestDeadLetterGone(t *testing.T) {
+	broker, c, p := fake(t, 1, "t", "dead")
+	if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
+		t.Fatal(err)
+	}
+	k := consume(t, c, ConsumerConfig{DeadLetters: p, DeadLetterTopic: "dead"})
+	d := next(t, k)
+	if err := broker.DeleteRecords("t", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	d.Settle(pipeline.Permanent(errors.New("bad")))
+	if err := k.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := slices.Collect(deadLetters(t, c)); len(d) != 1 || !d[0].Gone || d[0].LeftOut() || d[0].Error != "bad" {
+		t.Fatalf("found %+v, want one whose message is gone", d)
+	}
+	var left error
+	n, err := c.Replay(t.Context(), p, ReplayConfig{
+		Topic: "dead", To: []string{"t"}, Left: func(_ transport.Message, err error) { left = err },
+	})
+	if got := stored(t, c, "t"); n != 0 || err != nil || left == nil || !strings.Contains(left.Error(), "gone") ||
+		len(got) > 0 {
+		t.Errorf("replayed %d, %v; left because of %v; on the topic: %v", n, err, left, got)
+	}
+}
+
+// TestReferenceInFlood: a message that refers to an object has no value that could be left out. Its dead letter keeps the
+// reference, also if there are very many.
+func TestReferenceInFlood(t *testing.T) {
+	broker, c, p := fake(t, 1, "t", "dead")
+	ref := transport.Reference{Size: 1 << 30, SHA256: strings.Repeat("ab", 32)}
+	if _, err := p.Produce(t.Context(), "t", numbered(1)[0].WithReference(ref)); err != nil {
+		t.Fatal(err)
+	}
+	k := consume(t, c, ConsumerConfig{DeadLetters: p, DeadLetterTopic: "dead"})
+	k.values = allowance{used: 2 * valueBurst, at: time.Now()}
+	next(t, k).Settle(pipeline.Permanent(errors.New("bad")))
+	if err := k.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.DeleteRecords("t", 0, 1); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := c.Replay(t.Context(), p, ReplayConfig{
+		Topic: "dead", To: []string{"t"}, Left: func(_ transport.Message, err error) { t.Errorf("left: %v", err) },
+	}); n != 1 || err != nil {
+		t.Errorf("replayed %d, %v", n, err)
+	}
+	for m, err := range c.Records(t.Context(), "t", false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found, err := m.Reference(); err != nil || found == nil || *found != ref {
+			t.Errorf("found the reference %+v, %v", found, err)
+		}
+	}
+}
+
 // deadLetters returns the dead letters of the topic "dead".
 func deadLetters(t *testing.T, c *Client) iter.Seq[transport.DeadLetter] {
 	return func(yield func(transport.DeadLetter) bool) {

@@ -199,6 +199,44 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
+// TestDivergesAgain has a broker that reports again and again that the log differs at the very offset to read. The member
+// says so and does not ask without a pause, and reads on when the broker answers.
+func TestDivergesAgain(t *testing.T) {
+	broker, _, p := fake(t, 1, "t")
+	c, l := logged(t, broker.ListenAddrs(), nil)
+	produce(t, p, 0, 10)
+	k := consume(t, c, ConsumerConfig{})
+	take(t, k, 10)
+	settled(t, c)
+	var healed atomic.Bool
+	broker.ControlKey(int16(kmsg.Fetch), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		broker.KeepControl()
+		if healed.Load() {
+			return nil, nil, false
+		}
+		req := r.(*kmsg.FetchRequest)
+		return diverging(req, req.Topics[0].Partitions[0].FetchOffset), nil, true
+	})
+	eventually(t, "a log line", func() bool { return l.count("in the changed log failed") >= 3 }) // the 1st, 2nd and 4th
+	healed.Store(true)
+	produce(t, p, 10, 12)
+	if got := take(t, k, 2); !slices.Equal(got, numbers(10, 12)) {
+		t.Errorf("read %v", got)
+	}
+}
+
+// diverging answers a fetch request as after a truncation at an offset.
+func diverging(req *kmsg.FetchRequest, end int64) *kmsg.FetchResponse {
+	res := req.ResponseKind().(*kmsg.FetchResponse)
+	topic := kmsg.NewFetchResponseTopic()
+	topic.Topic, topic.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
+	part := kmsg.NewFetchResponseTopicPartition()
+	part.DivergingEpoch.Epoch, part.DivergingEpoch.EndOffset = 0, end
+	topic.Partitions = append(topic.Partitions, part)
+	res.Topics = append(res.Topics, topic)
+	return res
+}
+
 // divergeFetch makes a broker answer fetches behind an offset as after a truncation, until one begins at the offset. kfake
 // does not compare leader epochs.
 func divergeFetch(broker *kfake.Cluster, end int64) {
@@ -211,14 +249,7 @@ func divergeFetch(broker *kfake.Cluster, end int64) {
 		if done || p.LastFetchedEpoch < 0 {
 			return nil, nil, false
 		}
-		res := req.ResponseKind().(*kmsg.FetchResponse)
-		topic := kmsg.NewFetchResponseTopic()
-		topic.Topic, topic.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
-		part := kmsg.NewFetchResponseTopicPartition()
-		part.DivergingEpoch.Epoch, part.DivergingEpoch.EndOffset = 0, end
-		topic.Partitions = append(topic.Partitions, part)
-		res.Topics = append(res.Topics, topic)
-		return res, nil, true
+		return diverging(req, end), nil, true
 	})
 }
 

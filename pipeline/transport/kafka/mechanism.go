@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 
 	kafkago "github.com/segmentio/kafka-go"
 	kafkagosasl "github.com/segmentio/kafka-go/sasl"
@@ -50,25 +49,11 @@ func (s *SASL) mechanism(log *slog.Logger) (*handshakes, error) {
 		return nil, fmt.Errorf("kafka: SASL mechanism: found %q, want plain, scram-sha-256, scram-sha-512 or oauthbearer",
 			s.name)
 	}
-	return &handshakes{Mechanism: m}, nil
+	return &handshakes{m}, nil
 }
 
-// handshakes is a mechanism that tracks whether an authentication is in progress. Some brokers close the connection
-// after a wrong password, and the client libraries report that like any other closed connection.
-type handshakes struct {
-	sasl.Mechanism
-	open atomic.Bool
-}
-
-// Authenticate begins an authentication of franz-go.
-func (h *handshakes) Authenticate(ctx context.Context, host string) (sasl.Session, []byte, error) {
-	s, first, err := h.Mechanism.Authenticate(ctx, host)
-	if err != nil {
-		return nil, nil, err
-	}
-	h.open.Store(true)
-	return handshake{s, h}, first, nil
-}
+// handshakes is a mechanism of franz-go that kafka-go can use too.
+type handshakes struct{ sasl.Mechanism }
 
 // Start begins an authentication of kafka-go.
 func (h *handshakes) Start(ctx context.Context) (kafkagosasl.StateMachine, []byte, error) {
@@ -80,23 +65,11 @@ func (h *handshakes) Start(ctx context.Context) (kafkagosasl.StateMachine, []byt
 	if err != nil {
 		return nil, nil, err
 	}
-	return s.(handshake), first, nil
+	return handshake{s}, first, nil
 }
 
-// handshake is one authentication, for both client libraries.
-type handshake struct {
-	sasl.Session
-	of *handshakes
-}
-
-// Challenge continues the authentication.
-func (s handshake) Challenge(challenge []byte) (done bool, response []byte, err error) {
-	done, response, err = s.Session.Challenge(challenge)
-	if done && err == nil {
-		s.of.open.Store(false)
-	}
-	return done, response, err
-}
+// handshake is one authentication of kafka-go.
+type handshake struct{ sasl.Session }
 
 // Next continues the authentication.
 func (s handshake) Next(_ context.Context, challenge []byte) (done bool, response []byte, err error) {

@@ -56,13 +56,26 @@ func (k *Consumer) own(ctx context.Context, t *tenure, partition int) {
 	if err := k.takeOver(ctx, partition); err != nil {
 		return
 	}
-	for after := (*moved)(nil); ; {
+	var wait pipeline.Retry
+	var after *moved
+	for failures := 0; ; {
 		at, err := k.start(ctx, partition, after)
 		if err != nil {
 			return
 		}
-		if after, _ = errors.AsType[*moved](k.newOwnership(t, partition, at).work(ctx)); after == nil {
+		o := k.newOwnership(t, partition, at)
+		if after, _ = errors.AsType[*moved](o.work(ctx)); after == nil {
 			return
+		}
+		switch {
+		case o.expect > at.offset:
+			failures = 0
+		case failures > 0: // the log has changed again, and nothing was read in between
+			k.client.logRetry(fmt.Sprintf("read %s/%d in the changed log", k.cfg.Topic, partition), failures, after)
+			wait.Wait(ctx, failures)
+			fallthrough
+		default:
+			failures++
 		}
 	}
 }
@@ -111,8 +124,8 @@ type moved struct {
 func (m *moved) Error() string { return "the log has changed" }
 
 // start returns where to begin: at the committed offset, or the first one. If the log has changed since the commit, or if
-// after is set, it is a place in the new log. Messages after the committed offset that retention has deleted
-// are reported as lost.
+// after is set, it is a place in the new log. Messages after the committed offset that retention has deleted are reported
+// as lost.
 func (k *Consumer) start(ctx context.Context, partition int, after *moved) (at beginning, err error) {
 	c, topic := k.client, k.cfg.Topic
 	err = c.retry(ctx, "find the start of a partition", func(ctx context.Context) error {
@@ -146,8 +159,8 @@ func (k *Consumer) start(ctx context.Context, partition int, after *moved) (at b
 }
 
 // resume sets at to the position that was committed. Before the call, at is the first message of the log, and last is the
-// end of the log. If the log was truncated, at becomes the place where it
-// differs. If the committed position is not in this log at all, at remains the first message.
+// end of the log. If the log was truncated, at becomes the place where it differs. If the committed position is not in
+// this log at all, at remains the first message.
 func (k *Consumer) resume(ctx context.Context, partition int, was commit, last int64, at *beginning) error {
 	if was.offset < 0 {
 		return nil
@@ -579,18 +592,20 @@ func (o *ownership) deadLetter(offset int64, m *transport.Message, cause error) 
 		return
 	}
 	go func() {
+		d := deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause)
 		if m == nil {
-			m = o.reread(offset)
+			m, d.Gone = o.reread(offset)
 		}
-		o.park(offset, *m, deadLetterHeaders(k.cfg.Topic, o.partition, offset, cause))
+		o.park(offset, *m, d)
 	}()
 }
 
 // park stores a dead letter and then settles its offset. If there are very many, their values are left out, so that they
-// do not make retention delete others. Replay takes the values from the topic.
+// do not make retention delete others. Replay takes the values from the topic. A message without a value, whose value may
+// be an object outside Kafka, has nothing to leave out.
 func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLetter) {
 	k := o.k
-	if !k.values.take(time.Now()) {
+	if len(m.Value) > 0 && !k.values.take(time.Now()) {
 		m, d = transport.WithoutValue(m, d)
 	}
 	err := k.dead.WriteDeadLetter(k.ctx, m, d)
@@ -607,21 +622,22 @@ func (o *ownership) park(offset int64, m transport.Message, d transport.DeadLett
 }
 
 // reread reads a message a second time. If retention has deleted it, or the log is damaged or another one, it returns a
-// message with only topic, partition and offset. While the brokers do not answer, it waits: they would not take a dead
-// letter either.
-func (o *ownership) reread(offset int64) *transport.Message {
+// message with only topic, partition and offset, and gone. While the brokers do not answer, it waits: they would not take
+// a dead letter either.
+func (o *ownership) reread(offset int64) (found *transport.Message, gone bool) {
 	k := o.k
-	found := &transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: offset}
+	gone = true
+	found = &transport.Message{Topic: k.cfg.Topic, Partition: o.partition, Offset: offset}
 	from := at(k.cfg.Topic, o.partition, offset)
 	from.id, from.epoch = o.log.id, o.log.upTo(offset).epoch()
 	if _, err := k.client.readLocation(k.ctx, from, offset+1, func(m transport.Message) bool {
-		*found = m
+		*found, gone = m, false
 		return false
 	}); err != nil && !errors.Is(err, errStopped) && k.ctx.Err() == nil {
 		k.client.log.Error("kafka: cannot read a message again to make it a dead letter", "topic", k.cfg.Topic,
 			"partition", o.partition, "offset", offset, "error", err)
 	}
-	return found
+	return found, gone
 }
 
 func deadLetterHeaders(topic string, partition int, offset int64, cause error) transport.DeadLetter {

@@ -107,6 +107,9 @@ func (r *replay) send(ctx context.Context, m transport.Message, d transport.Dead
 	if d.Last != 0 || d.Count != 0 {
 		return errors.New("it summarizes several messages and does not contain them")
 	}
+	if d.Gone {
+		return errors.New("its message was gone from the topic before it could be copied")
+	}
 	if err := r.broken[d.Topic]; err != nil {
 		return err
 	}

@@ -4,14 +4,13 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -86,7 +85,7 @@ type SASLOptions struct {
 	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored. It is read again for each connection."`
 
 	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer. Another program must renew it. It is read again for each connection."`
-	TokenEndpoint    string   `yaml:"token_endpoint" doc:"URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0. They are renewed before they expire."`
+	TokenEndpoint    string   `yaml:"token_endpoint" doc:"https:// URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0; http:// is accepted for localhost and loopback addresses. They are renewed before they expire."`
 	TokenCAFile      string   `yaml:"token_ca_file" doc:"PEM file with the CA certificates that the certificate of token_endpoint is verified against. Empty: those of the system."`
 	ClientID         string   `yaml:"client_id" doc:"Client ID for token_endpoint."`
 	ClientSecret     string   `yaml:"client_secret" secret:"true" doc:"Client secret for token_endpoint. Prefer client_secret_file, or the environment."`
@@ -94,6 +93,12 @@ type SASLOptions struct {
 	Scopes           []string `yaml:"scopes" doc:"Scopes to request from token_endpoint."`
 	Audience         string   `yaml:"audience" doc:"Audience to request from token_endpoint, for servers that require one."`
 	Extensions       []string `yaml:"extensions" doc:"SASL extensions that oauthbearer sends to the brokers, as NAME=VALUE, for example logicalCluster=lkc-1."`
+}
+
+// isLoopback reports whether a host is this machine by its name or address alone.
+func isLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // noSASL is the mechanism that disables authentication.
@@ -149,6 +154,10 @@ func (o SASLOptions) validateToken() error {
 	u, err := url.Parse(o.TokenEndpoint)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
 		return errors.New("token_endpoint: want an https:// URL without credentials")
+	}
+	if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		return fmt.Errorf("token_endpoint: found http:// and the host %q, want https://, so that nobody can read the client "+
+			"secret on the way", u.Hostname())
 	}
 	if o.ClientID == "" {
 		return errors.New("client_id: want the client ID for token_endpoint")
@@ -254,10 +263,10 @@ func (c *Client) explain(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" { // a TLS alert from the broker
 		return refused("the broker refused TLS; it may require another client certificate (cert_file, key_file)")
 	}
-	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
-	user := c.cfg.SASL
+	ended, user := hasEnded(err), c.cfg.SASL
+	_, authenticating := errors.AsType[*authEnded](err)
 	switch {
-	case user != nil && (coded(err, kafkago.SASLAuthenticationFailed) || ended && c.handshakes.open.Load()):
+	case user != nil && (coded(err, kafkago.SASLAuthenticationFailed) || authenticating):
 		return refused(fmt.Sprintf("authentication failed (SASL %v); check %s", user, user.settings()))
 	case user != nil && coded(err, kafkago.UnsupportedSASLMechanism):
 		return refused(fmt.Sprintf("the broker does not offer the SASL mechanism %s", user.name))

@@ -9,9 +9,18 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// dial opens a connection for either client library: through the configured dialer, encrypted if TLS is on. The
-// certificates are those that the files have now.
+// dial opens a connection for either client library.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := c.dialSecure(ctx, network, address)
+	if err != nil || c.cfg.SASL == nil {
+		return conn, err
+	}
+	return &authConn{Conn: conn}, nil
+}
+
+// dialSecure opens a connection through the configured dialer, encrypted if TLS is on. The certificates are those that
+// the files have now.
+func (c *Client) dialSecure(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	open := c.cfg.Dial

@@ -417,3 +417,23 @@ func TestExplainOnce(t *testing.T) {
 		}
 	}
 }
+
+// TestTokenEndpointEncrypted: the client secret is sent over https, or to this machine.
+func TestTokenEndpointEncrypted(t *testing.T) {
+	for endpoint, want := range map[string]string{
+		"https://login.example.com/token": "", "http://localhost:8080/token": "", "http://127.0.0.1/token": "",
+		"http://[::1]:8080/token":               "",
+		"http://login.example.com/token":        `found http:// and the host "login.example.com", want https://`,
+		"http://localhost.example.com/token":    "want https://",
+		"http://10.0.0.1/token":                 "want https://",
+		"ftp://login.example.com/token":         "want an https:// URL",
+		"https://user:secret@login.example.com": "want an https:// URL without credentials",
+	} {
+		err := SASLOptions{
+			Mechanism: oauthBearer, TokenEndpoint: endpoint, ClientID: "id", ClientSecret: "s",
+		}.Validate()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: found %v, want %q", endpoint, err, want)
+		}
+	}
+}
