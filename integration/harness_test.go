@@ -211,6 +211,15 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// ready waits until a process that serves HTTP on an address is ready.
+func (p *process) ready(t *testing.T, addr string) {
+	t.Helper()
+	p.until(t, "readiness", func() bool {
+		status, _ := get(t, addr, "/readyz")
+		return status == 200
+	})
+}
+
 // terminate asks to drain.
 func (p *process) terminate(t *testing.T) {
 	t.Helper()

@@ -32,10 +32,7 @@ func (w *world) serve(model string) (p *process, http, grpc string) {
 	w.set("serve.watch", "0s")
 	p = w.start("serve", "--http", ":0", "--grpc", ":0", "--model", "digits="+model)
 	http = p.httpAddr(w.t)
-	p.until(w.t, "readiness", func() bool {
-		status, _ := get(w.t, http, "/readyz")
-		return status == 200
-	})
+	p.ready(w.t, http)
 	return p, http, listeningGRPC.FindStringSubmatch(p.stderr.String())[1]
 }
 

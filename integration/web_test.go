@@ -232,10 +232,7 @@ func TestWebHistory(t *testing.T) {
 	p.wait(t, exitDone)
 	p = w.start("classify", "--http", ":0")
 	addr = p.httpAddr(t)
-	p.until(t, "timeline", func() bool {
-		status, _ := get(t, addr, "/api/timeline")
-		return status == 200
-	})
+	p.ready(t, addr)
 	for n := 1; timeline()[part].Next == last+1; n++ {
 		w.do(exitDone, "ingest", "-q", w.digits(fmt.Sprintf("d%d.h5", n), 1, 4+n))
 		p.until(t, "classification", func() bool {

@@ -26,6 +26,7 @@ func TestWebViews(t *testing.T) {
 	w.do(0, "ingest", w.write("large.pcd", helix(500)), "--grid", "24")
 	p := w.start("classify", "--http", "127.0.0.1:0", "--model-folder", "models")
 	addr := p.httpAddr(t)
+	p.ready(t, addr)
 	confirm := func() {
 		t.Helper()
 		b.until("question", "document.querySelector('dialog[open] .primary')")
