@@ -122,7 +122,7 @@ func TestCanary(t *testing.T) {
 	w.broker()
 	w.set("pipeline.batch", 4)
 	candidate := must(slowModel())(t)
-	const streams, rows, percent, n = 24, 40, 40, 24 * 40
+	const streams, rows, percent, n = 24, 120, 40, 24 * 120
 	c := client(t, w.addr())
 	classify := []string{
 		"classify", "--canary", candidate, "--canary-percent", fmt.Sprint(percent), "--out", "",
@@ -264,8 +264,8 @@ func TestReplayThroughModel(t *testing.T) {
 	slow(t)
 	w := newWorld(t)
 	w.broker()
-	const n = 10 * 60
-	w.do(0, append([]string{"ingest", "-q"}, w.streams(10, 60)...)...)
+	const n = 10 * 300
+	w.do(0, append([]string{"ingest", "-q"}, w.streams(10, 300)...)...)
 	c := client(t, w.addr())
 	w.do(0, "classify", "--once", "-q", "--out", "")
 	before := storedOn(t, c, transport.TopicClassifications)
