@@ -401,12 +401,14 @@ func (m *member) throttling(p *process) {
 	}
 }
 
-// freeze stops the process of a member, thaw lets it continue.
+// freeze stops the process of a member, thaw lets it continue. When freeze returns, its brokers have answered the fetches
+// that were on their way, which wait for messages for 100 ms: what happens now is news to the member.
 func (m *member) freeze() {
 	m.t.Helper()
 	m.frozen.Store(true)
 	time.Sleep(50 * time.Millisecond) // for the throttle
 	must(0, m.cmd.Process.Signal(syscall.SIGSTOP))(m.t)
+	time.Sleep(500 * time.Millisecond)
 }
 
 func (m *member) thaw() {
