@@ -108,7 +108,10 @@ func (l *guardListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		conn := &guardConn{Conn: c, guard: l.guard, active: time.Now(), failures: l.guard.storage.failures.Load()}
+		conn := &guardConn{
+			Conn: c, guard: l.guard, active: time.Now(), failures: l.guard.storage.failures.Load(),
+			answered: make(chan struct{}, 1),
+		}
 		l.guard.add(conn)
 		return conn, nil
 	}
@@ -139,7 +142,7 @@ func (g *guard) add(c *guardConn) {
 	g.mu.Unlock()
 	if victim != nil {
 		g.observer.Count(part, pipeline.EventRefused, 1)
-		_ = victim.Close() // it is not used any more
+		_ = victim.shut() // it is not used any more
 	}
 }
 
@@ -175,7 +178,7 @@ func (g *guard) hold(c *guardConn, n int) {
 	g.mu.Unlock()
 	if victim != nil {
 		g.observer.Count(part, pipeline.EventRefused, 1)
-		_ = victim.Close() // as above
+		_ = victim.shut() // as above
 	}
 }
 
@@ -262,6 +265,9 @@ type guardConn struct {
 	whole   []byte      // a checked request
 	frame   []byte      // the part of it that has not been read
 	granted atomic.Bool // it has grants
+	// joins reports whether the latest request joins a group, and answered has an element when there was a response.
+	joins    bool
+	answered chan struct{}
 	// failures is the number of failed writes when the connection was opened.
 	failures int64
 
@@ -277,7 +283,9 @@ func (c *guardConn) Read(p []byte) (int, error) {
 			if errors.Is(err, errFrame) {
 				c.guard.observer.Count(part, pipeline.EventRefused, 1)
 			}
-			return 0, errors.Join(err, c.Close())
+			err = errors.Join(err, c.shut())
+			c.awaitJoin()
+			return 0, err
 		}
 	}
 	n := copy(p, c.frame)
@@ -285,6 +293,31 @@ func (c *guardConn) Read(p []byte) (int, error) {
 		c.free()
 	}
 	return n, nil
+}
+
+// joinTime is how long a closed connection may wait for the response to a request that joins a group. The rebalance
+// timeout of a group is rarely longer.
+const joinTime = 5 * time.Minute
+
+// awaitJoin waits for the response to a request that joins a group. kfake sets the session timeout of a member when it
+// answers, and only if the connection is open. If it knew at once that the client is gone, the member would stay in the
+// group for ever, with its share of the partitions.
+func (c *guardConn) awaitJoin() {
+	if !c.joins {
+		return
+	}
+	select {
+	case <-c.answered:
+	case <-time.After(joinTime):
+	}
+}
+
+// answer notes that there is a response, or will be none.
+func (c *guardConn) answer() {
+	select {
+	case c.answered <- struct{}{}:
+	default:
+	}
 }
 
 // frames holds the memory of requests that have been read.
@@ -364,6 +397,12 @@ func (c *guardConn) next() error {
 		return err
 	}
 	c.asked = true
+	if c.joins = r.key == int16(kmsg.JoinGroup); c.joins {
+		select {
+		case <-c.answered: // the one before
+		default:
+		}
+	}
 	c.whole, c.frame = frame, frame
 	c.guard.observer.Count(part, pipeline.EventRequest, 1)
 	c.guard.observer.Count(part, pipeline.EventBytes, len(frame))
@@ -376,6 +415,7 @@ var errStorage = errors.New("a write to the disk has failed")
 // Write sends a response. After a failed write to the disk, it closes the connection instead: kfake does not know which
 // of its responses are wrong, and clients repeat a request that is not answered.
 func (c *guardConn) Write(p []byte) (int, error) {
+	defer c.answer()
 	if c.guard.storage.failures.Load() != c.failures {
 		return 0, errors.Join(errStorage, c.Close())
 	}
@@ -388,8 +428,14 @@ func (c *guardConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Close closes the connection and reports it as closed.
+// Close closes the connection, which kfake does not use any more.
 func (c *guardConn) Close() error {
+	c.answer()
+	return c.shut()
+}
+
+// shut closes the connection and reports it as closed.
+func (c *guardConn) shut() error {
 	c.guard.remove(c)
 	return c.Conn.Close()
 }
