@@ -15,11 +15,11 @@ func TestClaimCheck(t *testing.T) {
 		want string
 	}{
 		{128, nil, ""},
-		{160, nil, "voxelize.grid: found 160, want a volume that fits into half of kafka.max_message (16MiB), " +
+		{160, nil, "voxelize.grid: found 160, want volumes of at most half of kafka.max_message (16MiB), " +
 			"or kafka.claim_check"},
 		{160, []string{place}, ""},
 		{256, []string{place}, ""},
-		{257, []string{place}, "want a volume that fits into half of kafka.claim_check_max (128MiB)"},
+		{257, []string{place}, "want volumes of at most half of kafka.claim_check_max (128MiB)"},
 		{16, []string{place, "VOXELSTREAM_PIPELINE_BUDGET=143MiB"}, "pipeline.budget: found 143MiB, want at least " +
 			"kafka.claim_check_max (128MiB) and kafka.max_message (16MiB) together"},
 		{16, []string{place, "VOXELSTREAM_PIPELINE_BUDGET=144MiB"}, ""},

@@ -25,7 +25,7 @@ func (c *Config) Validate() error {
 		key, limit, more = "kafka.claim_check_max", c.Kafka.ClaimCheckMax, ""
 	}
 	if int64(cells)*int64(c.Voxelize.CellBytes())*2 > int64(limit) {
-		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("a volume that fits into half of %s (%v)%s", key, limit, more))
+		bad("voxelize.grid", c.Voxelize.Dims, fmt.Sprintf("volumes of at most half of %s (%v)%s", key, limit, more))
 	}
 	if c.Kafka.ClaimCheck != "" && c.Pipeline.Budget < c.Kafka.ClaimCheckMax+c.Kafka.MaxMessage {
 		bad("pipeline.budget", c.Pipeline.Budget, fmt.Sprintf("at least kafka.claim_check_max (%v) and kafka.max_message "+

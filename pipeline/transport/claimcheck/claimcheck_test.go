@@ -256,7 +256,7 @@ func TestFolderMissing(t *testing.T) {
 		t.Errorf("a folder may be created later: found %v", err)
 	}
 	if _, err := c.Value(t.Context(), &m); err == nil || pipeline.IsPermanent(err) {
-		t.Errorf("found %v, want an error that may pass", err)
+		t.Errorf("found %v, want a transient error", err)
 	}
 	if _, err := os.Stat(place); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("found %v: a reader has created the folder", err)
@@ -302,7 +302,7 @@ func TestUnreachable(t *testing.T) {
 		t.Errorf("found %v, want warnings only", err)
 	}
 	if _, err := reader.Value(t.Context(), &m); err == nil || pipeline.IsPermanent(err) {
-		t.Errorf("found %v, want an error that may pass", err)
+		t.Errorf("found %v, want a transient error", err)
 	}
 	sent := make(chan error, 1)
 	before := refused.Load()
@@ -357,7 +357,7 @@ func TestWaitForPlace(t *testing.T) {
 	}
 	close(gate)
 	if err := <-first; err == nil || pipeline.IsPermanent(err) {
-		t.Errorf("found %v, want an error that may pass", err)
+		t.Errorf("found %v, want a transient error", err)
 	}
 }
 
