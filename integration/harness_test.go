@@ -266,6 +266,16 @@ func (p *process) says(t *testing.T, texts ...string) {
 	}
 }
 
+// endsWithin waits for the end of the process, at most so long, and says whether it came.
+func (p *process) endsWithin(wait time.Duration) bool {
+	select {
+	case <-p.done:
+		return true
+	case <-time.After(wait):
+		return p.ended()
+	}
+}
+
 // until waits for something to become true while the process runs.
 func (p *process) until(t *testing.T, what string, f func() bool) {
 	t.Helper()

@@ -363,6 +363,8 @@ func (m *member) up() {
 		begin = (*exec.Cmd).Start
 	}
 	m.frozen.Store(false)
+	var watchers sync.WaitGroup
+	m.t.Cleanup(watchers.Wait) // after the process has been killed
 	args := append([]string{"classify", "--table=false", "--http", "127.0.0.1:0"}, m.args...)
 	if m.lines != "" {
 		args = append(args, "--out", m.lines)
@@ -372,8 +374,8 @@ func (m *member) up() {
 	m.t.mu.Lock()
 	m.t.began = append(m.t.began, p)
 	m.t.mu.Unlock()
-	go m.throttling(p)
-	go m.scraping(p)
+	watchers.Go(func() { m.throttling(p) })
+	watchers.Go(func() { m.scraping(p) })
 }
 
 // assigned waits until a member has been assigned partitions.
@@ -420,7 +422,7 @@ func (m *member) thaw() {
 // scraping notes how many repeats the process has recognised, once a second.
 func (m *member) scraping(p *process) {
 	var addr string
-	for !p.ended() {
+	for wait := time.Duration(0); !p.endsWithin(wait); wait = time.Second {
 		if found := listening.FindStringSubmatch(p.stderr.String()); found != nil {
 			addr = found[1]
 		}
@@ -431,7 +433,6 @@ func (m *member) scraping(p *process) {
 				m.t.mu.Unlock()
 			}
 		}
-		time.Sleep(time.Second)
 	}
 }
 
