@@ -294,7 +294,7 @@ docs-build: docs-tools
 	$(HUGO) build --cleanDestinationDir --panicOnWarning --quiet
 	VOXELSTREAM_SITE=$(CURDIR)/build/site go test -count 1 -run '^TestSite$$' ./docs
 
-HUGO = HUGO_CACHEDIR=$(CURDIR)/build/hugo/cache build/docs-tools/bin/hugo --source . --config site/hugo.yaml --noBuildLock
+HUGO = HUGO_CACHEDIR=$(CURDIR)/build/hugo/cache build/docs-tools/hugo --source . --config site/hugo.yaml --noBuildLock
 
 .PHONY: docs-tools
 docs-tools:
