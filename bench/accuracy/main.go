@@ -51,7 +51,7 @@ var ways = []way{
 		train: append([]string{"--arch", "tutorial"}, sampled...),
 	},
 	{
-		name: "volume", what: "a 3-D network of 1.0 M parameters, normalised, on the same rows", seeds: 1,
+		name: "volume", what: "a 3D network of 1.0 M parameters, normalized, on the same rows", seeds: 1,
 		train: append([]string{"--arch", "volume"}, sampled...),
 	},
 	{

@@ -1,4 +1,4 @@
-"""Draws the tables of docs/performance.md from what run.py measured.
+"""Draws the tables and the chart of docs/performance.md from what run.py measured.
 
 usage: page.py RESULTS.json PAGE.md
 """
@@ -80,16 +80,71 @@ def table(results, names):
     return lines
 
 
+SUMMARY = {"train": "training", "infer": "classification in batches", "latency": "one volume at a time"}
+
+
+def faster(results, model, mode):
+    """How many times as fast as the best peer we are, on each processor: with volumes as they arrive where that was measured."""
+    found = sorted((r["processor"], ratios(r)) for r in results.values() if (r["model"], r["mode"]) == (model, mode))
+    return [r.get("palette", r["dense"]) for _, r in found]
+
+
+def span(values):
+    low, high = f"{min(values):.1f}", f"{max(values):.1f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def summary(results):
+    """A table of one line for each model: the ratios, from processor to processor."""
+    lines = [f"| network | {' | '.join(SUMMARY.values())} |", "|---|---|---|---|"]
+    return lines + [f"| `{m}` | {' | '.join(f'{span(faster(results, m, mode))}x' for mode in SUMMARY)} |" for m in MODELS]
+
+
+COLOURS = ("#a63603", "#e6550d", "#fdae6b")
+
+
+def chart(results):
+    """The summary as a picture: for each model and mode, a bar from the lowest to the highest ratio on any processor."""
+    left, width, bar, gap = 92, 520, 15, 22
+    top, most = 64, math.ceil(max(max(faster(results, m, mode)) for m in MODELS for mode in SUMMARY))
+    height = top + len(MODELS) * (len(SUMMARY) * (bar + 3) + gap)
+    at = lambda ratio: left + ratio / most * width
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height + 34}" font-family="system-ui, sans-serif" font-size="13" fill="#1a1b1e">',
+           "<title>Speed relative to the fastest other framework, by network</title>", f'<rect width="100%" height="100%" fill="#fff"/>',
+           '<text x="0" y="18" font-size="15" font-weight="600">Speed relative to the fastest other framework</text>']
+    x = 0
+    for name, colour in zip(SUMMARY.values(), COLOURS):
+        out.append(f'<rect x="{x}" y="31" width="11" height="11" rx="2" fill="{colour}"/><text x="{x + 17}" y="41">{name}</text>')
+        x += 30 + 7 * len(name)
+    for tick in range(most + 1):
+        dark = "#5a5b60" if tick == 1 else "#dfddd7"
+        out.append(f'<path d="M{at(tick):.1f} {top - 6}V{height - 8}" stroke="{dark}"/><text x="{at(tick):.1f}" y="{height + 10}" text-anchor="middle" fill="#5a5b60">{tick}x</text>')
+    y = top
+    for model in MODELS:
+        out.append(f'<text x="{left - 12}" y="{y + 1.5 * bar + 8}" text-anchor="end" font-weight="600">{model}</text>')
+        for mode, colour in zip(SUMMARY, COLOURS):
+            values = faster(results, model, mode)
+            end = statistics.fmean(values)
+            out.append(f'<rect x="{left}" y="{y}" width="{at(end) - left:.1f}" height="{bar}" rx="2" fill="{colour}"/>'
+                       f'<path d="M{at(min(values)):.1f} {y + bar / 2}H{at(max(values)):.1f}" stroke="#1a1b1e" stroke-width="1.5"/>'
+                       f'<text x="{at(max(values)) + 6:.1f}" y="{y + 12}" font-size="12">{span(values)}</text>')
+            y += bar + 3
+        y += gap
+    out.append(f'<text x="{left}" y="{height + 29}" fill="#5a5b60">1x is the fastest other framework. Bars are means over processors, lines the range.</text></svg>')
+    return "\n".join(out) + "\n"
+
+
 def draw(path, results):
-    """Replaces the tables of a page: the parts between <!-- models --> and <!-- /models -->, <!-- layers --> and <!-- /layers -->."""
+    """Replaces the tables of a page, between marks such as <!-- models --> and <!-- /models -->, and the chart beside it."""
     text = path.read_text()
-    for part, names in (("models", MODELS), ("layers", LAYERS)):
+    for part, lines in (("summary", summary(results)), ("models", tables(results, MODELS)), ("layers", tables(results, LAYERS))):
         head, begin, rest = text.partition(f"<!-- {part} -->\n")
         _, end, tail = rest.partition(f"<!-- /{part} -->")
         if not end:
             sys.exit(f"{path}: found no part between <!-- {part} --> and <!-- /{part} -->")
-        text = head + begin + "\n".join(tables(results, names)) + "\n" + end + tail
+        text = head + begin + "\n".join(lines) + "\n" + end + tail
     path.write_text(text)
+    (path.parent / "pictures" / "performance.svg").write_text(chart(results))
 
 
 if __name__ == "__main__":

@@ -132,10 +132,12 @@ func (all *onnxManifest) report(t *testing.T, worst map[string][]float64) {
 			}
 		}
 	}
-	b.WriteString("\n| Operator | times | with attributes |\n|---|---|---|\n")
+	var table strings.Builder
+	table.WriteString("| Operator | times | with attributes |\n|---|---|---|\n")
 	for _, op := range slices.Sorted(maps.Keys(counts)) {
-		fmt.Fprintf(&b, "| %s | %d | %s |\n", op, counts[op], listed(options[op]))
+		fmt.Fprintf(&table, "| %s | %d | %s |\n", op, counts[op], listed(options[op]))
 	}
+	b.WriteString(folded("Operators of these models, and their attributes", table.String()))
 	var sets []string
 	for _, o := range slices.Sorted(maps.Keys(opsets)) {
 		sets = append(sets, fmt.Sprintf("%d: %d", o, opsets[o]))

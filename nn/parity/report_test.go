@@ -27,9 +27,9 @@ func (c *comparison) report(t *testing.T) {
 			tied++
 		}
 	}
-	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s, %d of them trained for %d steps of Adam on both sides. The others have nothing to train, draw\n"+
-		"random numbers, or have (%d) a window with two largest numbers, of which TensorFlow on a CPU gives each the whole gradient, or rounding decides."+
-		"\n\n",
+	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s. %d of them are trained for %d steps of Adam on both sides. The others have nothing\n"+
+		"to train, draw random numbers, or have a result that rounding decides. In %d models, a window has two equal maxima, and TensorFlow\n"+
+		"on a CPU gives the whole gradient to each of them.\n\n",
 		len(c.manifest.Models), c.manifest.Keras, c.manifest.TensorFlow, trained, c.manifest.Steps, tied)
 	c.table(&b)
 	var layers []labeled
@@ -71,27 +71,86 @@ func coverage(b *strings.Builder, layers []labeled) {
 			options[l.Class][o]++
 		}
 	}
-	b.WriteString("\n| Layer | times | with options |\n|---|---|---|\n")
+	var table strings.Builder
+	table.WriteString("| Layer | times | with options |\n|---|---|---|\n")
 	for _, class := range slices.Sorted(maps.Keys(counts)) {
-		fmt.Fprintf(b, "| %s | %d | %s |\n", class, counts[class], listed(options[class]))
+		fmt.Fprintf(&table, "| %s | %d | %s |\n", class, counts[class], listed(options[class]))
+	}
+	b.WriteString(folded("Layers of these models, and their options", table.String()))
+}
+
+// folded is Markdown that the reader opens by its title.
+func folded(title, text string) string {
+	return "\n<details>\n<summary>" + title + "</summary>\n\n" + text + "\n</details>\n"
+}
+
+// writeSection puts text between the marks of that name on the reference page, and updates its summary.
+func writeSection(t *testing.T, name, text string) {
+	t.Helper()
+	page := replaceSection(t, parityPage(t), name, text)
+	page = replaceSection(t, page, "summary", summarize(t, page))
+	if err := os.WriteFile(parityPath, []byte(page), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// writeSection puts text between the marks of that name on the reference page.
-func writeSection(t *testing.T, name, text string) {
+var parityPath = filepath.Join(testenv.Root(), "docs", "reference", "parity.md")
+
+func parityPage(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(testenv.Root(), "docs", "reference", "parity.md")
-	page, err := os.ReadFile(path)
+	page, err := os.ReadFile(parityPath)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(page)
+}
+
+// section returns what is before, between and after the marks of a name.
+func section(t *testing.T, page, name string) (before, text, after string) {
+	t.Helper()
 	start, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
-	before, rest, ok := strings.Cut(string(page), start)
-	_, after, closed := strings.Cut(rest, end)
+	before, rest, ok := strings.Cut(page, start)
+	text, after, closed := strings.Cut(rest, end)
 	if !ok || !closed {
-		t.Fatalf("%s: no section %s", path, name)
+		t.Fatalf("%s: no section %s", parityPath, name)
 	}
-	if err := os.WriteFile(path, []byte(before+start+text+end+after), 0o644); err != nil {
-		t.Fatal(err)
+	return before + start, text, end + after
+}
+
+func replaceSection(t *testing.T, page, name, text string) string {
+	t.Helper()
+	before, _, after := section(t, page, name)
+	return before + text + after
+}
+
+// summarize makes the table of the largest differences from the sections of the page.
+func summarize(t *testing.T, page string) string {
+	t.Helper()
+	var b strings.Builder
+	b.WriteString("| Compared with | models | predictions | gradients | weights after training |\n|---|---|---|---|---|\n")
+	for _, library := range []struct{ name, section string }{{"Keras", "keras"}, {"ONNX Runtime", "onnx"}, {"PyTorch", "torch"}} {
+		_, text, _ := section(t, page, library.section)
+		models, _, _ := strings.Cut(text, " ")
+		fmt.Fprintf(&b, "| %s | %s |", library.name, models)
+		for _, kind := range []string{"predictions", "gradients", "weights"} {
+			largest := "–"
+			for line := range strings.Lines(text) {
+				if cells := strings.Split(line, " | "); cells[0] == "| "+kind {
+					largest = strings.TrimRight(cells[len(cells)-1], " |\n")
+				}
+			}
+			fmt.Fprintf(&b, " %s |", largest)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// TestSummary: the summary of the page is that of its sections.
+func TestSummary(t *testing.T) {
+	page := parityPage(t)
+	_, found, _ := section(t, page, "summary")
+	if want := summarize(t, page); found != want {
+		t.Errorf("found the summary\n%s\nwant\n%s", found, want)
 	}
 }

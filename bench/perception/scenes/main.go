@@ -448,7 +448,7 @@ Simulated scans are cleaner than real ones: figures on real streets are lower.
 
 const groundHead = `
 ## Ground
-Points on roads, pavements with their kerbs and verges are ground; vegetation of any height is not. IoU is the
+Points on roads, pavements, kerbs and verges count as ground, and vegetation of any height as objects. IoU is the
 intersection over the union of the points that are ground and those that were found to be.
 
 | condition | beams | IoU | precision | recall |
