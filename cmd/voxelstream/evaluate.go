@@ -7,28 +7,34 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/learn"
 )
 
 func (c *cli) evaluate() *cobra.Command {
-	cmd := command("evaluate DATA...", "Evaluate a model on labelled data: accuracy, precision, recall, confusion "+
-		"matrix, calibration", modelFlag, voxelFlags, ingestFlags)
+	cmd := command("evaluate DATA...", "Evaluate a model on labelled data: accuracy, confusion, calibration", modelFlag, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
 		"  voxelstream evaluate mnist3d.h5 --split all --report report.html\n" +
 		"  voxelstream evaluate heldout.h5 --model digits.keras --calibrate --force"
-	split := cmd.Flags().String("split", "", "Part of an archive (HDF5, .npz) to use: train, val, test or all. "+
-		"(default test, or else val, or else train)")
-	report := cmd.Flags().String("report", "", "Write a report to this .html or .json file.")
+	var split, report, out string
+	flagsIn(cmd, groupInput, func(f *pflag.FlagSet) {
+		choiceVar(f, &split, "split", "", "Part of an archive (HDF5, .npz) to use: train, val, test or all. "+
+			"(default test, or else val, or else train)", learn.Splits())
+	})
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &report, "report", "Write a report to this .html or .json file. - is standard output, as JSON.", ".json",
+			".html")
+		outputVar(f, &out, "out", "With --calibrate, write a copy of the model to this file.", savedExtensions...)
+	})
 	calibrate := cmd.Flags().Bool("calibrate", false, "First fit the temperature of the scores and the energy of "+
 		"unfamiliar volumes to DATA, and write them to the model file (with --force) or to --out. The part of an "+
 		"archive is then val, or else test, or else train, unless --split says otherwise.")
-	out := cmd.Flags().StringP("out", "o", "", "With --calibrate, write a copy of the model to this file.")
 	forceFlag(cmd)
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Evaluate(ctx, a, args, learn.EvaluateOptions{
-			Split: *split, Report: *report, Calibrate: *calibrate, Out: *out,
+			Split: split, Report: report, Calibrate: *calibrate, Out: out,
 		})
 		return show(c, r, err, evaluateText)
 	}))

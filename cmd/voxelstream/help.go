@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,12 +15,14 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// helpWidth is the width of help in columns.
-const helpWidth = 100
+// maxHelpWidth is the maximum width of help in columns: longer lines are hard to read.
+const maxHelpWidth = 100
 
-// writeHelp writes the help of a command: purpose, synopsis and examples first, then details, subcommands and flags.
-func writeHelp(w io.Writer, cmd *cobra.Command) {
-	fmt.Fprintf(w, "%s\n\nUsage:\n", cmd.Short)
+// writeHelp writes the help of a command, at most width columns wide: purpose, synopsis and examples first, then
+// details, subcommands and flags.
+func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
+	width = min(max(width, 40), maxHelpWidth)
+	fmt.Fprintf(w, "%s\n\nUsage:\n", wrapped(cmd.Short, "", width))
 	group := cmd.HasAvailableSubCommands()
 	if !group || len(arguments(cmd)) > 0 {
 		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
@@ -28,26 +33,177 @@ func writeHelp(w io.Writer, cmd *cobra.Command) {
 	if cmd.Example != "" {
 		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
 	}
-	if details := strings.TrimSpace(strings.TrimPrefix(cmd.Long, cmd.Short+".")); details != "" {
-		fmt.Fprintf(w, "\n%s\n", details)
+	if details := details(cmd); details != "" {
+		fmt.Fprintf(w, "\n%s\n", reflowed(details, width))
 	}
 	if group {
-		fmt.Fprint(w, "\nCommands:\n")
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
-				fmt.Fprintf(w, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+		writeCommands(w, cmd, width)
+	}
+	for _, g := range flagGroups(cmd) {
+		fmt.Fprintf(w, "\n%s:\n", g.heading)
+		for _, f := range g.flags {
+			name := flagName(f)
+			if len(name) > flagColumn-2 {
+				fmt.Fprintln(w, name)
+				name = ""
 			}
+			text := wrapped(flagDoc(f), strings.Repeat(" ", flagColumn), width)
+			fmt.Fprintf(w, "%-*s%s\n", flagColumn, name, text[flagColumn:])
 		}
-	}
-	if f := cmd.LocalFlags(); f.HasAvailableFlags() {
-		fmt.Fprintf(w, "\nFlags:\n%s", f.FlagUsagesWrapped(helpWidth))
-	}
-	if f := cmd.InheritedFlags(); f.HasAvailableFlags() {
-		fmt.Fprintf(w, "\nGlobal flags:\n%s", f.FlagUsagesWrapped(helpWidth))
 	}
 	if group {
 		fmt.Fprintf(w, "\nRun '%s COMMAND --help' for the help of a command.\n", cmd.CommandPath())
 	}
+}
+
+// details returns the long description of a command without its first sentence, the short one.
+func details(cmd *cobra.Command) string {
+	return strings.TrimSpace(strings.TrimPrefix(cmd.Long, cmd.Short+"."))
+}
+
+// writeCommands lists the subcommands, in the groups of the command if it has any.
+func writeCommands(w io.Writer, cmd *cobra.Command, width int) {
+	groups := cmd.Groups()
+	if len(groups) == 0 {
+		groups = []*cobra.Group{{Title: "Commands"}}
+	}
+	for _, g := range groups {
+		fmt.Fprintf(w, "\n%s:\n", g.Title)
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() && sub.GroupID == g.ID {
+				indent := strings.Repeat(" ", sub.NamePadding()+4)
+				fmt.Fprintf(w, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), wrapped(sub.Short, indent, width)[len(indent):])
+			}
+		}
+	}
+}
+
+// flagColumn is the column at which the descriptions of flags begin.
+const flagColumn = 28
+
+// flagName returns the name of a flag as help shows it, with its shorthand and the kind of its value.
+func flagName(f *pflag.Flag) string {
+	name := "      --" + f.Name
+	if f.Shorthand != "" {
+		name = "  -" + f.Shorthand + ", --" + f.Name
+	}
+	if kind := f.Value.Type(); kind != "bool" {
+		name += " " + kind
+	}
+	return name
+}
+
+// flagDoc returns the description of a flag with its default, once.
+func flagDoc(f *pflag.Flag) string {
+	switch f.DefValue {
+	case "", "false", "0", "0s", "[]":
+		return f.Usage
+	}
+	if strings.Contains(f.Usage, "(default") {
+		return f.Usage
+	}
+	return fmt.Sprintf("%s (default %s)", f.Usage, strings.Trim(f.DefValue, "[]"))
+}
+
+// flagGroup is a heading in the help of a command, and the flags below it.
+type flagGroup struct {
+	heading string
+	flags   []*pflag.Flag
+}
+
+// groupOptions is the heading of flags that no other has.
+const groupOptions = "Options"
+
+// flagGroups returns the flags of a command by their headings: first those of the command alone, those of most commands
+// last.
+func flagGroups(cmd *cobra.Command) []flagGroup {
+	var out []flagGroup
+	add := func(heading string, f *pflag.Flag) {
+		i := slices.IndexFunc(out, func(g flagGroup) bool { return g.heading == heading })
+		if i < 0 {
+			i, out = len(out), append(out, flagGroup{heading: heading})
+		}
+		out[i].flags = append(out[i].flags, f)
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			add(headingOf(f), f)
+		}
+	})
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			add(groupGlobal, f)
+		}
+	})
+	slices.SortStableFunc(out, func(a, b flagGroup) int {
+		return cmp.Or(cmp.Compare(rank(a.heading), rank(b.heading)), strings.Compare(a.heading, b.heading))
+	})
+	return out
+}
+
+// headingOf returns the heading of a flag.
+func headingOf(f *pflag.Flag) string {
+	if heading := f.Annotations[groupAnnotation]; len(heading) > 0 {
+		return heading[0]
+	}
+	return groupOptions
+}
+
+// rank orders headings: the options of the command, what goes in and out, everything else by name, and what most
+// commands have.
+func rank(heading string) int {
+	switch heading {
+	case groupOptions:
+		return 0
+	case groupInput:
+		return 1
+	case groupOutput:
+		return 2
+	case groupKafka, "Embedded broker":
+		return 4
+	case "HTTP":
+		return 5
+	case groupGlobal:
+		return 6
+	}
+	return 3
+}
+
+// reflowed wraps the paragraphs of a text anew. Indented lines and lists stay as they are.
+func reflowed(text string, width int) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") && !strings.Contains(p, "\n-") {
+			paragraphs[i] = wrapped(p, "", width)
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+// wrapped breaks a text into lines of at most width columns, each indented. A longer word has a line of its own.
+func wrapped(text, indent string, width int) string {
+	var b strings.Builder
+	line := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case line == 0:
+			b.WriteString(indent)
+			line = len(indent)
+		case line+1+n > width:
+			b.WriteString("\n" + indent)
+			line = len(indent)
+		default:
+			b.WriteByte(' ')
+			line++
+		}
+		b.WriteString(word)
+		line += n
+	}
+	if line == 0 {
+		return indent
+	}
+	return b.String()
 }
 
 // helpCommand returns the command that shows the help of another. Unlike cobra's, it reports an unknown command.
@@ -85,6 +241,7 @@ func finishHelp(cmd *cobra.Command) {
 			f.Usage = usage
 		}
 	}
+	finishFlags(cmd)
 	for _, sub := range cmd.Commands() {
 		finishHelp(sub)
 	}

@@ -125,7 +125,7 @@ func watched[T any](c *cli, many bool, r *T, text func(io.Writer, *T)) error {
 
 // width returns the number of columns of the terminal that shows the results, or 0 if there is none.
 func (c *cli) width() int {
-	if c.out != io.Writer(os.Stdout) || os.Getenv("TERM") == "dumb" {
+	if !c.terminal || os.Getenv("TERM") == "dumb" {
 		return 0
 	}
 	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
@@ -153,6 +153,7 @@ func writeTable(w io.Writer, width int, columns []column) {
 		}
 		total += sizes[i] + 2
 	}
+	var hidden []string
 	for width > 0 && total-2 > width && len(columns) > 1 {
 		drop := 0
 		for i, c := range columns {
@@ -161,6 +162,7 @@ func writeTable(w io.Writer, width int, columns []column) {
 			}
 		}
 		total -= sizes[drop] + 2
+		hidden = append(hidden, columns[drop].name)
 		columns = append(append([]column{}, columns[:drop]...), columns[drop+1:]...)
 		sizes = append(append([]int{}, sizes[:drop]...), sizes[drop+1:]...)
 	}
@@ -179,6 +181,9 @@ func writeTable(w io.Writer, width int, columns []column) {
 			}
 		}
 		fmt.Fprintln(w, cut(strings.TrimRight(line.String(), " "), width))
+	}
+	if len(hidden) > 0 {
+		fmt.Fprintln(w, wrapped("Left out for want of width: "+strings.Join(hidden, ", ")+".", "", width))
 	}
 }
 
