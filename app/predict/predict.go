@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
@@ -56,7 +57,11 @@ func Files(ctx context.Context, a *app.Env, paths []string, each func(*Item) err
 	var unread error
 	var files input.Files
 	for in := range files.Of(ctx, a, inputs) {
+		p.classified, p.reason = 0, nil
 		err := p.file(ctx, in)
+		if err == nil && p.classified == 0 && in.Named() {
+			err = p.reason // of the first of its samples, none of which could be classified
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -65,17 +70,17 @@ func Files(ctx context.Context, a *app.Env, paths []string, each func(*Item) err
 		case err == nil:
 			continue
 		case in.Named():
-			unread = errors.Join(unread, fmt.Errorf("%s: %w", in, err))
+			unread = errors.Join(unread, fmt.Errorf("%s: %s", in, reason(in.String(), err)))
 			continue
 		}
 		p.failed++
-		if err := each(&Item{File: in.String(), Err: err.Error()}); err != nil {
+		if err := each(&Item{File: in.String(), Err: reason(in.String(), err)}); err != nil {
 			return err
 		}
 	}
 	if p.unfamiliar > 0 {
-		a.Log.Warn("unlike the training data of the model: the predictions may mean nothing",
-			"unfamiliar", app.Count(p.unfamiliar, "sample"), "of", p.done)
+		a.Log.Warn("some samples are unlike the training data of the model; their predictions may mean nothing",
+			"samples", p.unfamiliar, "of", p.done)
 	}
 	switch {
 	case unread != nil:
@@ -107,7 +112,13 @@ type predictor struct {
 	waiting                  []waiting
 	cells                    int
 	done, failed, unfamiliar int
+	// Of the file that is being read: how many samples were classified, and why the first was not that was not.
+	classified int
+	reason     error
 }
+
+// reason returns the text of an error about a file without its path.
+func reason(file string, err error) string { return strings.TrimPrefix(err.Error(), file+": ") }
 
 // waiting is a sample that is not classified yet, or the error about it.
 type waiting struct {
@@ -217,9 +228,13 @@ func (p *predictor) item(w *waiting, r *record.Classification) *Item {
 	}
 	if w.err != nil {
 		p.failed++
-		item.Err = w.err.Error()
+		item.Err = reason(w.file, w.err)
+		if p.reason == nil {
+			p.reason = w.err
+		}
 		return item
 	}
+	p.classified++
 	if r.Unfamiliar {
 		p.unfamiliar++
 	}

@@ -17,6 +17,7 @@ import (
 
 func (c *cli) configCommand() *cobra.Command {
 	cmd := command("config", "Check, show and describe the configuration")
+	cmd.Example = "  voxelstream config lint config.yaml\n  voxelstream config print"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	lint := command("lint [FILE]",

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *cli) convert() *cobra.Command {
-	cmd := command("convert IN OUT", "Convert the samples of a file to the format given by OUT's extension",
+	cmd := command("convert IN OUT", "Convert a file to the format given by OUT's extension",
 		voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 

@@ -22,6 +22,7 @@ func (c *cli) dlq() *cobra.Command {
 	cmd := command("dlq", "List, show and replay dead letters")
 	cmd.Long = cmd.Short + ".\n\nWith the embedded broker, these commands work while another process uses it."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Example = "  voxelstream dlq list --since 2h\n  voxelstream dlq replay --dry-run"
 	cmd.AddCommand(c.dlqList(), c.dlqShow(), c.dlqReplay())
 	return cmd
 }

@@ -28,7 +28,7 @@ func (c *cli) docs() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "VOXELSTREAM", Section: "1", Source: "voxelstream " +
+			return doc.GenManTree(root, &doc.GenManHeader{Title: "VOXELSTREAM", Section: "1", Manual: "Voxelstream", Source: "voxelstream " +
 				app.Version}, args[0])
 		}
 		dir := filepath.Join(args[0], "docs", "reference", "cli")

@@ -14,7 +14,7 @@ import (
 )
 
 func (c *cli) evaluate() *cobra.Command {
-	cmd := command("evaluate DATA...", "Evaluate a model on labelled data: accuracy, confusion, calibration", modelFlag, voxelFlags, ingestFlags)
+	cmd := command("evaluate DATA...", "Measure accuracy, confusion and calibration of a model", modelFlag, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
 		"  voxelstream evaluate mnist3d.h5 --split all --report report.html\n" +
 		"  voxelstream evaluate heldout.h5 --model digits.keras --calibrate --force"

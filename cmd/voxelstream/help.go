@@ -136,7 +136,7 @@ func flagGroups(cmd *cobra.Command) []flagGroup {
 		}
 	})
 	slices.SortStableFunc(out, func(a, b flagGroup) int {
-		return cmp.Or(cmp.Compare(rank(a.heading), rank(b.heading)), strings.Compare(a.heading, b.heading))
+		return cmp.Compare(slices.Index(headings, a.heading), slices.Index(headings, b.heading))
 	})
 	return out
 }
@@ -149,31 +149,18 @@ func headingOf(f *pflag.Flag) string {
 	return groupOptions
 }
 
-// rank orders headings: the options of the command, what goes in and out, everything else by name, and what most
-// commands have.
-func rank(heading string) int {
-	switch heading {
-	case groupOptions:
-		return 0
-	case groupInput:
-		return 1
-	case groupOutput:
-		return 2
-	case groupKafka, "Embedded broker":
-		return 4
-	case "HTTP":
-		return 5
-	case groupGlobal:
-		return 6
-	}
-	return 3
+// headings are those of flags in the order of help: what a command is about, what comes out and goes in, and what most
+// commands have. Others come first.
+var headings = []string{
+	groupOptions, "Training", "Network", "Learning rate", "Optimizer", "Loss", "Early stopping", "Serving", "Model",
+	groupOutput, groupInput, "Objects", "Voxelization", groupKafka, "Embedded broker", "HTTP", groupGlobal,
 }
 
 // reflowed wraps the paragraphs of a text anew. Indented lines and lists stay as they are.
 func reflowed(text string, width int) string {
 	paragraphs := strings.Split(text, "\n\n")
 	for i, p := range paragraphs {
-		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") && !strings.Contains(p, "\n-") {
+		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") && !strings.Contains(p, "\n- ") {
 			paragraphs[i] = wrapped(p, "", width)
 		}
 	}
@@ -209,6 +196,7 @@ func wrapped(text, indent string, width int) string {
 // helpCommand returns the command that shows the help of another. Unlike cobra's, it reports an unknown command.
 func helpCommand() *cobra.Command {
 	cmd := command("help [COMMAND...]", "Show the help of a command")
+	cmd.Example = "  voxelstream help train"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		found, rest, err := cmd.Root().Find(args)
 		if err != nil {
@@ -239,6 +227,7 @@ func finishHelp(cmd *cobra.Command) {
 	for name, usage := range map[string]string{"help": "Show this help.", "version": "Show the version."} {
 		if f := cmd.Flags().Lookup(name); f != nil {
 			f.Usage = usage
+			inGroup(f, groupGlobal)
 		}
 	}
 	finishFlags(cmd)

@@ -58,7 +58,7 @@ func (l *textLog) Handle(_ context.Context, r slog.Record) error {
 		if err, ok := v.Any().(error); ok {
 			text = clip.Error(err).Error()
 		}
-		if key == "error" {
+		if key == "error" || strings.HasSuffix(key, ".error") {
 			failure = ": " + strings.ReplaceAll(text, "\n", "; ")
 			return
 		}

@@ -21,6 +21,7 @@ import (
 func (c *cli) model() *cobra.Command {
 	cmd := command("model", "Inspect, convert, run, benchmark and verify models")
 	cmd.Long = cmd.Short + ".\n\nWithout a model file, these commands use the built-in model."
+	cmd.Example = "  voxelstream model summary shapes.keras\n  voxelstream model convert shapes.onnx shapes.keras"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does",

@@ -45,6 +45,7 @@ func (p *predictions) add(item *predict.Item) error {
 	if p.json {
 		return p.line(item)
 	}
+	item.File = p.streams.shown(item.File) // before the widths of columns are measured
 	p.rows = append(p.rows, item)
 	if len(p.rows) < tableRows {
 		return nil
@@ -62,11 +63,19 @@ func (p *predictions) flush() error {
 	return present(p.cli, rows, func(w io.Writer, rows []*predict.Item) { predictionsText(w, rows, p.width()) })
 }
 
+// itemName returns the end of an ID, which tells the samples of a file apart: X_test/7, or 7.
+func itemName(id string) string {
+	if i := strings.LastIndexByte(id, ':'); i >= 0 {
+		return id[i+1:]
+	}
+	return id[strings.LastIndexByte(id, '/')+1:]
+}
+
 // predictionsText writes a table of predictions.
 func predictionsText(w io.Writer, items []*predict.Item, width int) {
 	var cells [][]string
 	for _, item := range items {
-		row := []string{item.File, item.ID[strings.LastIndexByte(item.ID, '/')+1:], "-", "-", "-", "-", ""}
+		row := []string{item.File, itemName(item.ID), "-", "-", "-", "-", ""}
 		if p := item.Prediction; p != nil {
 			row[2], row[3] = className(p.Class, p.Name), fmt.Sprintf("%.3f", p.Score)
 			if len(p.TopK) > 1 {

@@ -19,7 +19,7 @@ import (
 )
 
 func (c *cli) reprocess() *cobra.Command {
-	cmd := command("reprocess INPUT...", "Classify archives in bulk, and write a table of results and a report",
+	cmd := command("reprocess INPUT...", "Classify archives in bulk: a table of results and a report",
 		voxelFlags, inputFormatFlags(), modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 
@@ -77,7 +77,7 @@ func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
 }
 
 func (c *cli) reprocessJoin() *cobra.Command {
-	cmd := command("join", "Work on a job that another process has begun with reprocess --brokers", voxelFlags,
+	cmd := command("join", "Work on a job begun with reprocess --brokers", voxelFlags,
 		inputFormatFlags(), modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 

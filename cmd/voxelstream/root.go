@@ -81,8 +81,13 @@ func (c *cli) root() *cobra.Command {
 	root.InitDefaultHelpCmd() // adds it
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil { // by itself, it would accept any argument
-		completion.Args = noArgs
+		completion.Args, completion.Short = noArgs, "Generate the completion script of a shell"
+		completion.Example = "  source <(voxelstream completion bash)"
 		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, shell := range completion.Commands() {
+			shell.Short = "Generate the completion script for " + shell.Name()
+			shell.Example = "  voxelstream completion " + shell.Name()
+		}
 	}
 	finishHelp(root)
 	return root
