@@ -16,9 +16,10 @@ func (c *cli) convert() *cobra.Command {
 		voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 
-OUT is a .npy, .npz, .h5, .pcd, .ply, .parquet, .feather or .arrow file, or - for standard output as .npy. An .arrow file holds volumes, made according to
-the voxelization flags. A folder of depth frames with poses is converted to one mesh in a .ply file by TSDF fusion and
-marching cubes; with --method tsdf, --edge sets the cell size. --spacing resamples MRI and CT scans, whole.`
+OUT is a .npy, .npz, .h5, .pcd, .ply, .parquet, .feather or .arrow file, or - for standard output as .npy. An .arrow
+file holds volumes, made according to the voxelization flags. A folder of depth frames with poses is converted to one
+mesh in a .ply file by TSDF fusion and marching cubes; with --method tsdf, --edge sets the cell size. --spacing resamples
+MRI and CT scans, whole.`
 	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n" +
 		"  voxelstream convert digits.h5 digits.npz\n" +
 		"  voxelstream convert ct.nii.gz ct.npy --spacing 1\n" +

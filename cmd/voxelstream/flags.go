@@ -102,7 +102,7 @@ func checkExtension(path string, known []string) error {
 	if len(known) == 0 || slices.Contains(known, ext) {
 		return nil
 	}
-	return fmt.Errorf("%s: found extension %q%s, want %s", path, ext, option.DidYouMean(ext, known), orList(known))
+	return fmt.Errorf("%s: found extension %q, want %s", path, ext, orList(known))
 }
 
 // orList joins alternatives: a, b or c.
@@ -111,6 +111,16 @@ func orList(all []string) string {
 		return strings.Join(all[:n], ", ") + " or " + all[n]
 	}
 	return strings.Join(all, "")
+}
+
+// without returns an error if a flag is set together with one that has no effect beside it.
+func without(f *pflag.FlagSet, name string, others ...string) error {
+	for _, other := range others {
+		if f.Changed(other) {
+			return fmt.Errorf("--%s has no effect with --%s", other, name)
+		}
+	}
+	return nil
 }
 
 // finishFlags registers the completions that the values of a command's flags declare.

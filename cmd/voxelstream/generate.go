@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -42,12 +43,11 @@ scans of a simulated scene with ground truth. --objects makes an archive of the 
 		f.IntVar(&scenes, "objects", 0, "Generate the objects that are found in scans and depth frames of this many "+
 			"simulated streets and rooms.")
 	})
-	cmd.MarkFlagsMutuallyExclusive("scene", "digits")
-	for _, other := range []string{"digits", "labels", "first", "count", "test", "augment", "grid", "layout", "scene", "sensor"} {
-		cmd.MarkFlagsMutuallyExclusive("objects", other)
-	}
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, _ []string) error {
+		if err := generates(cmd.Flags()); err != nil {
+			return app.Usage(err)
+		}
 		switch {
 		case cmd.Flags().Changed("objects"):
 			s, err := files.GenerateObjects(ctx, a, scenes, g.Out)
@@ -61,6 +61,20 @@ scans of a simulated scene with ground truth. --objects makes an archive of the 
 		return summarize(c, s, err, generateText)
 	})
 	return cmd
+}
+
+// generates returns an error if flags are set together that have no effect on each other.
+func generates(f *pflag.FlagSet) error {
+	digits := []string{"digits", "labels", "first", "test", "augment", "grid", "layout"}
+	switch {
+	case f.Changed("objects"):
+		return without(f, "objects", append(digits, "count", "scene", "sensor")...)
+	case f.Changed("scene"):
+		return without(f, "scene", digits...)
+	case f.Changed("sensor"):
+		return errors.New("--sensor has no effect without --scene")
+	}
+	return nil
 }
 
 // digitFlags declares the flags of archives of digits.

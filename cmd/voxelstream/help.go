@@ -279,7 +279,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(names) == 0 {
 		return usageError(cmd, fmt.Sprintf("found the argument %q, want none", args[0]))
 	}
-	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), option.DidYouMean(args[0], names))
+	advice := option.DidYouMean(args[0], names)
+	if advice == "" {
+		advice = "; run '" + cmd.CommandPath() + " --help' for a list"
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), advice)
 }
 
 // usageError returns an error that names the command and shows its synopsis.
@@ -288,8 +292,16 @@ func usageError(cmd *cobra.Command, problem string) error {
 	return fmt.Errorf("%s: %s\nusage: %s", name, problem, cmd.UseLine())
 }
 
-// suggestFlag adds the flag that was probably meant to the error for an unknown one.
+// suggestFlag adds the flag that was probably meant to the error for an unknown one, and shortens that for a value.
 func suggestFlag(cmd *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		switch f := invalid.GetFlag(); f.Value.(type) {
+		case *choice, *output: // their errors quote the value
+			return fmt.Errorf("--%s: %w", f.Name, invalid.Unwrap())
+		default:
+			return fmt.Errorf("--%s: found %q, %w", f.Name, invalid.GetValue(), invalid.Unwrap())
+		}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return err

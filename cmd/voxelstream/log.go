@@ -12,8 +12,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-// textLog writes log messages for people, one line each: time, severity, message, attributes in parentheses, and the
-// error at the end. Programs read the log as JSON.
+// textLog writes log messages for people, one line each: time, severity, message, the error if there is one, and
+// attributes as NAME=VALUE, separated by commas. Programs read the log as JSON.
 type textLog struct {
 	level  slog.Level
 	w      io.Writer
@@ -62,7 +62,7 @@ func (l *textLog) Handle(_ context.Context, r slog.Record) error {
 			failure = ": " + strings.ReplaceAll(text, "\n", "; ")
 			return
 		}
-		attrs = append(attrs, key+" "+text)
+		attrs = append(attrs, key+"="+text)
 	}
 	for _, a := range l.attrs {
 		add(a.Key, a.Value)
@@ -74,11 +74,10 @@ func (l *textLog) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
 	b.WriteString(r.Time.Format("2006-01-02T15:04:05.000Z07:00 "))
 	b.WriteString(r.Level.String() + strings.Repeat(" ", max(0, len("ERROR")-len(r.Level.String()))) + " ")
-	b.WriteString(r.Message)
+	b.WriteString(r.Message + failure)
 	if len(attrs) > 0 {
-		b.WriteString(" (" + strings.Join(attrs, ", ") + ")")
+		b.WriteString("  " + strings.Join(attrs, ", "))
 	}
-	b.WriteString(failure)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, err := io.WriteString(l.w, screen.OneLine(b.String())+"\n")

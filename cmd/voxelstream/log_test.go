@@ -17,8 +17,8 @@ func TestTextLog(t *testing.T) {
 	log.Error("cannot read file", "file", "a\x1b.pcd\nb", "error", errors.Join(errors.New("x"), errors.New("y")))
 	lines := strings.Split(b.String(), "\n")
 	for i, want := range []string{
-		" INFO  assigned (group g, part.n 3)",
-		` ERROR cannot read file (group g, part.n 3, part.file a\u001b.pcd\u000ab): x; y`,
+		" INFO  assigned  group=g, part.n=3",
+		` ERROR cannot read file: x; y  group=g, part.n=3, part.file=a\u001b.pcd\u000ab`,
 		"",
 	} {
 		if i >= len(lines) || len(lines) != 3 || !strings.HasSuffix(lines[i], want) {
