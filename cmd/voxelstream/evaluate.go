@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -36,12 +38,14 @@ func (c *cli) evaluate() *cobra.Command {
 		r, err := learn.Evaluate(ctx, a, args, learn.EvaluateOptions{
 			Split: split, Report: report, Calibrate: *calibrate, Out: out,
 		})
-		return show(c, r, err, evaluateText)
+		return show(c, r, err, func(w io.Writer, r *learn.EvaluateResult) { evaluateText(w, r, c.width()) })
 	}))
 	return cmd
 }
 
-func evaluateText(w io.Writer, r *learn.EvaluateResult) {
+// evaluateText writes the figures and a table of the classes with the confusion matrix, which has a table of its own if
+// both are wider than the terminal.
+func evaluateText(w io.Writer, r *learn.EvaluateResult, width int) {
 	fmt.Fprintf(w, "%s, accuracy %.4f, loss %.4f, calibration error %.4f", app.Count(r.Rows, "row"), r.Accuracy,
 		r.Loss, r.ECE)
 	if r.Uncalibrated != nil {
@@ -56,26 +60,60 @@ func evaluateText(w io.Writer, r *learn.EvaluateResult) {
 			app.Count(r.Upright.Rows, "row"), r.Upright.Accuracy, app.Count(r.Rotated.Rows, "row"), r.Rotated.Accuracy)
 	}
 	fmt.Fprintf(w, "top-%d accuracy %.4f, AUC %.4f, macro F1 %.4f\n", r.K, r.TopK, r.AUC, r.MacroF1)
-	t := tabwriter.NewWriter(w, 2, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nclass\trows\tprecision\trecall\tF1\tAUC\t")
-	for c := range r.Confusion {
-		fmt.Fprintf(t, "as %d\t", c)
-	}
-	for _, c := range r.PerClass {
-		auc := "-"
-		if c.AUC != nil {
-			auc = fmt.Sprintf("%.4f", *c.AUC)
-		}
-		fmt.Fprintf(t, "\n%s\t%d\t%.3f\t%.3f\t%.3f\t%s\t", className(c.Class, c.Name), c.Rows, c.Precision, c.Recall,
-			c.F1, auc)
-		for _, n := range r.Confusion[c.Class] {
-			fmt.Fprintf(t, "%d\t", n)
+	if all := classTable(r, true, true); width == 0 || widest(all) <= width {
+		fmt.Fprint(w, all)
+	} else {
+		fmt.Fprint(w, classTable(r, true, false))
+		if matrix := classTable(r, false, true); widest(matrix) <= width {
+			fmt.Fprint(w, matrix)
+		} else {
+			fmt.Fprintln(w, "\n"+wrapped("The confusion matrix is wider than the terminal; --json and --report have it.", "", width))
 		}
 	}
-	fmt.Fprintln(t)
-	t.Flush()
 	if r.Calibrated != "" {
 		fmt.Fprintf(w, "\ncalibration written to %s\n", r.Calibrated)
 	}
 	filesText(w, r.Files)
+}
+
+// classTable returns a table with a line for each class: its figures, its row of the confusion matrix, or both.
+func classTable(r *learn.EvaluateResult, figures, confusion bool) string {
+	var b strings.Builder
+	t := tabwriter.NewWriter(&b, 2, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(t, "\nclass\t")
+	if figures {
+		fmt.Fprint(t, "rows\tprecision\trecall\tF1\tAUC\t")
+	}
+	for c := range r.Confusion {
+		if confusion {
+			fmt.Fprintf(t, "as %d\t", c)
+		}
+	}
+	for _, c := range r.PerClass {
+		fmt.Fprintf(t, "\n%s\t", className(c.Class, c.Name))
+		if figures {
+			auc := "-"
+			if c.AUC != nil {
+				auc = fmt.Sprintf("%.4f", *c.AUC)
+			}
+			fmt.Fprintf(t, "%d\t%.3f\t%.3f\t%.3f\t%s\t", c.Rows, c.Precision, c.Recall, c.F1, auc)
+		}
+		for _, n := range r.Confusion[c.Class] {
+			if confusion {
+				fmt.Fprintf(t, "%d\t", n)
+			}
+		}
+	}
+	fmt.Fprintln(t)
+	t.Flush()
+	return b.String()
+}
+
+// widest returns the number of columns of the longest line of a text.
+func widest(text string) int {
+	n := 0
+	for line := range strings.Lines(text) {
+		n = max(n, utf8.RuneCountInString(strings.TrimSuffix(line, "\n")))
+	}
+	return n
 }

@@ -16,14 +16,21 @@ import (
 // attributes as NAME=VALUE, separated by commas. Programs read the log as JSON.
 type textLog struct {
 	level  slog.Level
+	clock  string // format of the time
 	w      io.Writer
 	mu     *sync.Mutex
 	prefix string      // names of the groups
 	attrs  []slog.Attr // of the logger, with their prefixes
 }
 
-func newTextLog(w io.Writer, level slog.Level) *textLog {
-	return &textLog{level: level, w: w, mu: new(sync.Mutex)}
+// Formats of the time of a message: on a terminal, somebody is watching.
+const (
+	clockOnTerminal = "15:04:05"
+	clockElsewhere  = "2006-01-02T15:04:05.000Z07:00"
+)
+
+func newTextLog(w io.Writer, level slog.Level, clock string) *textLog {
+	return &textLog{level: level, clock: clock, w: w, mu: new(sync.Mutex)}
 }
 
 // Enabled reports whether messages of a severity are written.
@@ -72,7 +79,7 @@ func (l *textLog) Handle(_ context.Context, r slog.Record) error {
 		return true
 	})
 	var b strings.Builder
-	b.WriteString(r.Time.Format("2006-01-02T15:04:05.000Z07:00 "))
+	b.WriteString(r.Time.Format(l.clock) + " ")
 	b.WriteString(r.Level.String() + strings.Repeat(" ", max(0, len("ERROR")-len(r.Level.String()))) + " ")
 	b.WriteString(r.Message + failure)
 	if len(attrs) > 0 {

@@ -11,7 +11,7 @@ import (
 // TestTextLog: a message is one readable line, whatever is in its values.
 func TestTextLog(t *testing.T) {
 	var b bytes.Buffer
-	log := slog.New(newTextLog(&b, slog.LevelInfo)).With("group", "g").WithGroup("part").With("n", 3)
+	log := slog.New(newTextLog(&b, slog.LevelInfo, clockElsewhere)).With("group", "g").WithGroup("part").With("n", 3)
 	log.Debug("hidden")
 	log.Info("assigned")
 	log.Error("cannot read file", "file", "a\x1b.pcd\nb", "error", errors.Join(errors.New("x"), errors.New("y")))

@@ -61,11 +61,15 @@ func summarize[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
 }
 
 // logger returns a logger that writes to w, with the configured level and format.
-func logger(c config.Log, w io.Writer) *slog.Logger {
+func logger(c config.Log, w io.Writer, terminal bool) *slog.Logger {
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.Level(c.Level), ReplaceAttr: clipped}))
 	}
-	return slog.New(newTextLog(w, slog.Level(c.Level)))
+	clock := clockElsewhere
+	if terminal {
+		clock = clockOnTerminal
+	}
+	return slog.New(newTextLog(w, slog.Level(c.Level), clock))
 }
 
 // clipped shortens a value in the log, which may quote an input.
