@@ -15,7 +15,7 @@ import (
 const (
 	viewWidth, viewHeight = 700.0, 500.0
 	aboveSide             = 440.0
-	turnWidth, turnHeight = 480.0, 400.0
+	turnWidth, turnHeight = 420.0, 340.0
 )
 
 // Usual views: from behind and the right of a sensor that looks along x, or from the front right of a thing.
@@ -40,11 +40,12 @@ type cloud struct {
 func newCloud(p *ingest.PointCloud, o *Options) (*cloud, error) {
 	c := &cloud{PointCloud: p, cameras: o.Cameras, azimuth: frontRight}
 	var ok bool
-	if c.lo, c.hi, ok = most(p, o.Cameras); !ok {
+	if c.lo, c.hi, ok = most(p, 0.02, o.Cameras); !ok {
 		return nil, fmt.Errorf("found no finite point to draw")
 	}
 	if inside(vec{}, c.lo, c.hi) && c.hi[2]-c.lo[2] < 0.6*max(c.hi[0]-c.lo[0], c.hi[1]-c.lo[1]) {
-		c.azimuth = behindRight // the scan of a sensor at the origin
+		c.azimuth = behindRight // the scan of a sensor at the origin, whose surroundings have most points
+		c.lo, c.hi, _ = most(p, 0.05, o.Cameras)
 	}
 	name := o.Color
 	if name == "" && p.R != nil {
@@ -63,7 +64,7 @@ func newCloud(p *ingest.PointCloud, o *Options) (*cloud, error) {
 	}
 	c.value = column
 	low, high := spread(column)
-	c.colors = &scaled{palette: palette, lo: low, hi: high, name: name}
+	c.colors = &scaled{palette: palette, lo: low, hi: high, name: name, bright: true}
 	if name == "z" {
 		c.colors.name = "height, m"
 	}
@@ -102,9 +103,9 @@ func spread(values []float64) (lo, hi float64) {
 	return sorted[cut], sorted[len(sorted)-1-cut]
 }
 
-// most returns the box around 96 % of the finite points along each axis, a little enlarged, so that a few outliers do not
-// shrink the rest, and around some places. ok is false if no point is finite.
-func most(p *ingest.PointCloud, places [][3]float64) (lo, hi vec, ok bool) {
+// most returns the box around the finite points without a share of them at both ends of each axis, a little enlarged, so
+// that a few outliers do not shrink the rest, and around some places. ok is false if no point is finite.
+func most(p *ingest.PointCloud, share float64, places [][3]float64) (lo, hi vec, ok bool) {
 	for k, column := range [3][]float64{p.X, p.Y, p.Z} {
 		sorted := make([]float64, 0, len(column))
 		for i, v := range column {
@@ -116,9 +117,9 @@ func most(p *ingest.PointCloud, places [][3]float64) (lo, hi vec, ok bool) {
 			return lo, hi, false
 		}
 		slices.Sort(sorted)
-		cut := len(sorted) / 50
+		cut := int(share * float64(len(sorted)))
 		lo[k], hi[k] = sorted[cut], sorted[len(sorted)-1-cut]
-		around := (hi[k] - lo[k]) / 20
+		around := (hi[k] - lo[k]) / 15
 		lo[k], hi[k] = max(lo[k]-around, sorted[0]), min(hi[k]+around, sorted[len(sorted)-1])
 		for _, at := range places {
 			around := (hi[k] - lo[k]) / 50
@@ -141,7 +142,7 @@ func (c *cloud) color(i int) color.RGBA {
 
 // radius returns the radius of points, in samples, that cover a share of an image together.
 func radius(n int, b *buffer, most float64) float64 {
-	return min(most, max(0.5, math.Sqrt(0.12*float64(b.w*b.h)/float64(max(1, n))/math.Pi)))
+	return min(most, max(0.5, math.Sqrt(0.3*float64(b.w*b.h)/float64(max(1, n))/math.Pi)))
 }
 
 // view draws the points in perspective: nearer ones are larger and lighter, and hide those behind.
@@ -162,8 +163,8 @@ func (c *cloud) view(cam *camera, b *buffer) {
 		r := min(2.5*usual, max(0.5, usual*(nearest+farthest)/2/z))
 		b.disc(x, y, r, z, c.color(i))
 	}
-	b.lightEyes(2, 12)
-	b.fog(nearest, farthest+(farthest-nearest)/2, 0.5)
+	b.lightEyes(2, 6)
+	b.fog(nearest, farthest, 0.6)
 	for _, at := range c.cameras {
 		if x, y, z, ok := cam.project(at); ok {
 			square(b, x, y, z)
@@ -207,7 +208,7 @@ func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
 		return nil, err
 	}
 	below := countOf(p.Len(), "point")
-	if n := finiteOf(p); n < p.Len() {
+	if _, _, n := p.Bounds(); n < p.Len() {
 		below = fmt.Sprintf("%s, %d of them finite", below, n)
 	}
 	remark := fmt.Sprintf("Lines of the floor: every %s", metric(gridStep(c.lo, c.hi), "m"))
@@ -231,11 +232,6 @@ func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
 		s.bar(x+aboveSide+18, top, viewHeight-20, c.colors)
 	}
 	return &Picture{[]*image.RGBA{s.img}}, nil
-}
-
-func finiteOf(p *ingest.PointCloud) int {
-	_, _, n := p.Bounds()
-	return n
 }
 
 // countOf writes a count with its noun.

@@ -63,7 +63,7 @@ func depthImage(f *ingest.Frame, o *Options, w, h float64) (*image.RGBA, *scaled
 			measured = append(measured, float64(d))
 		}
 	}
-	c := &scaled{palette: palette, name: "depth, m"}
+	c := &scaled{palette: palette, name: "depth, m", bright: true}
 	c.lo, c.hi = spread(measured)
 	return resized(f, w, h, func(i int) color.RGBA {
 		if d := float64(f.Depth[i]); d > 0 {

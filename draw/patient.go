@@ -109,7 +109,7 @@ func describeScan(g *ingest.Grid, w voxelize.Window, low, high float32) string {
 	case name == "" || name == "none":
 		name = "full range"
 	}
-	return t + fmt.Sprintf(", stored as %s, window %s: %s to %s", g.Stored, name, rounded(float64(low)), rounded(float64(high)))
+	return t + fmt.Sprintf(", stored as %s. Window: %s, %s to %s", g.Stored, name, rounded(float64(low)), rounded(float64(high)))
 }
 
 // measuredCells reports whether the size of the cells is known.

@@ -255,11 +255,22 @@ type scaled struct {
 	palette *colormap.Palette
 	lo, hi  float64
 	name    string // such as "height, m"
+	// bright leaves out the darkest ends of the palette, which are hard to see on a dark panel.
+	bright bool
 }
 
 // of returns the colour of a value.
 func (c *scaled) of(x float64) color.RGBA {
-	return shade(c.palette, min(1, max(0, (x-c.lo)/max(c.hi-c.lo, math.SmallestNonzeroFloat64))))
+	return c.at((x - c.lo) / max(c.hi-c.lo, math.SmallestNonzeroFloat64))
+}
+
+// at returns the colour at a share of the range, 0 to 1.
+func (c *scaled) at(share float64) color.RGBA {
+	share = min(1, max(0, share))
+	if c.bright {
+		share = 0.08 + 0.86*share
+	}
+	return shade(c.palette, share)
 }
 
 func shade(p *colormap.Palette, x float64) color.RGBA {
@@ -271,7 +282,7 @@ func shade(p *colormap.Palette, x float64) color.RGBA {
 func (s *sheet) bar(x, y, height float64, c *scaled) {
 	const width = 14
 	for i := range int(height * fine) {
-		col := shade(c.palette, 1-float64(i)/max(1, height*fine-1))
+		col := c.at(1 - float64(i)/max(1, height*fine-1))
 		for u := range width * fine {
 			s.img.SetRGBA(int(x*fine)+u, int(y*fine)+i, col)
 		}
@@ -283,7 +294,7 @@ func (s *sheet) bar(x, y, height float64, c *scaled) {
 	place := func(v float64) float64 { return y + height*(c.hi-v)/max(c.hi-c.lo, math.SmallestNonzeroFloat64) }
 	write := func(v float64, t string) {
 		s.line(faint, 0.75, [2]float64{x + width, place(v)}, [2]float64{x + width + 4, place(v)})
-		s.text(st, x+width+7, place(v), t)
+		s.text(st, x+width+7, min(max(place(v), y+5), y+height-5), t) // not beyond the bar
 	}
 	if !(c.hi > c.lo) {
 		s.text(st, x+width+7, y+height/2, number(c.lo))
@@ -298,7 +309,7 @@ func (s *sheet) bar(x, y, height float64, c *scaled) {
 	write(c.lo, fmt.Sprintf("%.*f", digits, c.lo))
 	write(c.hi, fmt.Sprintf("%.*f", digits, c.hi))
 	for _, v := range ticks(c.lo, c.hi, 6) {
-		if math.Abs(place(v)-place(c.lo)) > 13 && math.Abs(place(v)-place(c.hi)) > 13 {
+		if math.Abs(place(v)-place(c.lo)) > 17 && math.Abs(place(v)-place(c.hi)) > 17 {
 			write(v, number(v))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"image"
 	"image/color"
 	"math"
+	"slices"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/voxelize"
@@ -56,6 +57,8 @@ type voxels struct {
 	palette *colormap.Palette
 	// colors are those of the cells, three values of 0 to 1 each; nil if the palette has them.
 	colors []float32
+	// plain means that all cells that are not empty have one value.
+	plain bool
 	// opacity is that of the cells of each level: 0 for empty ones. low and high are the box around the others, high
 	// exclusive.
 	opacity   [256]float64
@@ -91,6 +94,7 @@ func ofGrid(g *ingest.Grid, palette string) (*voxels, error) {
 			}
 		}
 	}
+	s.plain = s.colors == nil && !slices.ContainsFunc(s.levels, func(l uint8) bool { return l != 0 && l != 255 })
 	s.prepare(g.Cell[0] > 0)
 	return s, nil
 }
@@ -224,11 +228,15 @@ type frame struct {
 	scale            float64 // cells per pixel
 	start            float64 // distance from the centre at which all rays begin
 	w, h             int
+	samples          int // rays per pixel along each axis
 }
 
 // see returns the projection. If anyTurn, the box fits into the image at every angle.
 func (s *voxels) see(w, h int, angle float64, low, high [3]int, anyTurn bool) *frame {
-	f := &frame{w: w, h: h}
+	f := &frame{w: w, h: h, samples: samples}
+	if anyTurn {
+		f.samples = 1 // many images
+	}
 	f.right, f.up, f.ahead = s.turned(angle)
 	var half vec
 	for k := range half {
@@ -261,22 +269,23 @@ func (s *voxels) cubes(w, h int, angle float64, low, high [3]int) *image.RGBA {
 	return s.rays(s.see(w, h, angle, low, high, false))
 }
 
-// rays casts parallel rays, samples x samples for a pixel.
+// rays casts parallel rays.
 func (s *voxels) rays(f *frame) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, f.w, f.h))
+	n := f.samples
 	rows(f.h, func(y int) {
 		for x := range f.w {
 			var sum [4]float64
-			for k := range samples * samples {
-				px := (float64(x) + (float64(k%samples)+0.5)/samples - float64(f.w)/2) * f.scale
-				py := (float64(f.h)/2 - float64(y) - (float64(k/samples)+0.5)/samples) * f.scale
+			for k := range n * n {
+				px := (float64(x) + (float64(k%n)+0.5)/float64(n) - float64(f.w)/2) * f.scale
+				py := (float64(f.h)/2 - float64(y) - (float64(k/n)+0.5)/float64(n)) * f.scale
 				from := add(add(f.centre, scale(f.right, px)), sub(scale(f.up, py), scale(f.ahead, f.start)))
 				for a, v := range s.cast(from, f.ahead) {
 					sum[a] += v
 				}
 			}
 			if sum[3] > 0 {
-				const n = samples * samples
+				n := float64(n * n)
 				alpha := byteOf(sum[3] / n)
 				img.SetRGBA(x, y, color.RGBA{
 					min(alpha, byteOf(sum[0]/n)), min(alpha, byteOf(sum[1]/n)), min(alpha, byteOf(sum[2]/n)), alpha,
@@ -378,15 +387,25 @@ func (s *voxels) face(axis int, at [3]int, from, along vec, t float64) (c [3]flo
 		shadow += wu * wv * s.shadow(outside, u, v, du, dv)
 	}
 	bright *= 1 - 0.45*shadow
-	i := at[0] + s.side[0]*(at[1]+s.side[1]*at[2])
+	base := s.base(at[0] + s.side[0]*(at[1]+s.side[1]*at[2]))
 	for k := range c {
-		base := s.palette.RGB[s.levels[i]][k]
-		if s.colors != nil {
-			base = s.colors[3*i+k]
-		}
-		c[k] = float64(base) * bright
+		c[k] = float64(base[k]) * bright
 	}
 	return c
+}
+
+// steel is the colour of cells that have only one value.
+var steel = [3]float32{0.43, 0.62, 0.84}
+
+// base returns the colour of a cell without light.
+func (s *voxels) base(i int) [3]float32 {
+	switch {
+	case s.plain:
+		return steel
+	case s.colors != nil:
+		return [3]float32(s.colors[3*i:])
+	}
+	return s.palette.RGB[s.levels[i]]
 }
 
 // shadow returns how much of the light the three cells around the corner of a face keep out, 0 to 1.
@@ -421,8 +440,12 @@ func drawGrid(g *ingest.Grid, o *Options) (*Picture, error) {
 		below += fmt.Sprintf(" of %s", metric(edge, "m"))
 	}
 	bar := &scaled{palette: v.palette, lo: v.lo, hi: v.hi, name: "value"}
-	if v.colors != nil {
+	switch {
+	case v.colors != nil:
 		bar = nil
+	case v.plain:
+		bar = nil
+		below += fmt.Sprintf(", values %s and %s", number(v.lo), number(v.hi))
 	}
 	if o.Turn {
 		p := &Picture{}
@@ -488,10 +511,10 @@ var planes = [3][3]int{{0, 1, 2}, {0, 2, 1}, {1, 2, 0}}
 
 // slice draws the slice across an axis that holds most, with its first row at the bottom.
 func (s *voxels) slice(on *sheet, x, y, side float64, axes [3]int) {
-	right, up, across := axes[0], axes[1], axes[2]
-	weights := make([]float64, s.side[across])
+	across, upwards, through := axes[0], axes[1], axes[2]
+	weights := make([]float64, s.side[through])
 	for i, l := range s.levels {
-		weights[s.cell(i)[across]] += s.opacity[l]
+		weights[s.cell(i)[through]] += s.opacity[l]
 	}
 	fullest := 0
 	for i, w := range weights {
@@ -500,34 +523,25 @@ func (s *voxels) slice(on *sheet, x, y, side float64, axes [3]int) {
 		}
 	}
 	letters := "xyz"
-	on.name(x, y, fmt.Sprintf("Slice %c = %d", letters[across], fullest))
+	on.name(x, y, fmt.Sprintf("Slice %c = %d", letters[through], fullest))
+	on.text(style(11, false, faint, right), x+side, y-10, fmt.Sprintf("%c right, %c up", letters[across], letters[upwards]))
 	on.rect(light, x, y, side, side)
-	longest := max(s.side[right], s.side[up])
+	longest := max(s.side[across], s.side[upwards])
 	cell := side * fine / float64(longest)
-	w, h := int(cell*float64(s.side[right])), int(cell*float64(s.side[up]))
+	w, h := int(cell*float64(s.side[across])), int(cell*float64(s.side[upwards]))
 	img := image.NewRGBA(image.Rect(0, 0, w, h))
 	for v := range h {
 		for u := range w {
 			var at [3]int
-			at[right] = min(int(float64(u)/cell), s.side[right]-1)
-			at[up] = min(int(float64(h-1-v)/cell), s.side[up]-1)
-			at[across] = fullest
+			at[across] = min(int(float64(u)/cell), s.side[across]-1)
+			at[upwards] = min(int(float64(h-1-v)/cell), s.side[upwards]-1)
+			at[through] = fullest
 			i := at[0] + s.side[0]*(at[1]+s.side[1]*at[2])
 			if s.opacity[s.levels[i]] > 0 {
-				img.SetRGBA(u, v, s.flat(i))
+				c := s.base(i)
+				img.SetRGBA(u, v, color.RGBA{byteOf(float64(c[0])), byteOf(float64(c[1])), byteOf(float64(c[2])), 255})
 			}
 		}
 	}
 	on.paste(x+side/2-float64(w)/fine/2, y+side/2-float64(h)/fine/2, img)
-	on.text(style(10, false, faint, center), x+side/2, y+side+7, fmt.Sprintf("%c to the right, %c up", letters[right], letters[up]))
-}
-
-// flat returns the colour of a cell without light.
-func (s *voxels) flat(i int) color.RGBA {
-	if s.colors != nil {
-		c := s.colors[3*i:]
-		return color.RGBA{byteOf(float64(c[0])), byteOf(float64(c[1])), byteOf(float64(c[2])), 255}
-	}
-	c := s.palette.RGB[s.levels[i]]
-	return color.RGBA{byteOf(float64(c[0])), byteOf(float64(c[1])), byteOf(float64(c[2])), 255}
 }
