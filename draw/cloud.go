@@ -58,7 +58,7 @@ func newCloud(p *ingest.PointCloud, o *Options) (*cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	palette, err := colormap.ByName(orElse(o.Palette, "turbo"))
+	palette, err := colormap.ByName("turbo")
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +69,6 @@ func newCloud(p *ingest.PointCloud, o *Options) (*cloud, error) {
 		c.colors.name = "height, m"
 	}
 	return c, nil
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 func inside(p, lo, hi vec) bool {

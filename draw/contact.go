@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"image"
@@ -60,11 +61,11 @@ func Contact(o Options, below string, tiles []Tile) (*Picture, error) {
 func small(d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error) {
 	switch d := d.(type) {
 	case *ingest.Grid:
-		v, err := ofGrid(d, orElse(o.Palette, "viridis"))
+		v, err := ofGrid(d, cmp.Or(o.Palette, "viridis"))
 		if err != nil {
 			return nil, light, err
 		}
-		return v.cubes(side-8*fine, side-8*fine, 0, v.low, v.high), light, nil
+		return v.cubes(side-8*fine, side-8*fine, v.low, v.high), light, nil
 	case *ingest.PointCloud:
 		b := newBuffer(side, side)
 		if len(d.Faces) > 0 {
@@ -83,7 +84,7 @@ func small(d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error)
 		return b.image(night), night, nil
 	case *ingest.Frame:
 		w, h := fitted(max(1, d.Width), max(1, d.Height), float64(side)/fine, float64(side)/fine)
-		img, _, err := depthImage(d, o, w, h)
+		img, _, err := depthImage(d, w, h)
 		return img, night, err
 	}
 	return nil, light, fmt.Errorf("cannot draw %T", d)

@@ -87,6 +87,7 @@ func (p *Panel) plot(best int) (*plot.Plot, error) {
 		a.Tick.Label.Font = style(11, false, ink, center).Font
 		a.Tick.Label.Color = ink
 		a.Tick.LineStyle.Color = faint
+		a.LineStyle.Width = 0 // drawn below, so that the axes meet
 	}
 	out.X.Label.Text = "epoch"
 	out.X.Min, out.X.Max = 1, float64(max(epochs, 2))
@@ -95,6 +96,12 @@ func (p *Panel) plot(best int) (*plot.Plot, error) {
 	grid := plotter.NewGrid()
 	grid.Vertical.Color, grid.Horizontal.Color = hair, hair
 	out.Add(grid)
+	axes, err := plotter.NewLine(plotter.XYs{{X: 1, Y: hi}, {X: 1, Y: lo}, {X: out.X.Max, Y: lo}})
+	if err != nil {
+		return nil, err
+	}
+	axes.Color, axes.Width = faint, 1
+	out.Add(axes)
 	if best > 0 && best <= epochs {
 		line, err := plotter.NewLine(plotter.XYs{{X: float64(best), Y: lo}, {X: float64(best), Y: hi}})
 		if err != nil {

@@ -15,7 +15,7 @@ func drawDepth(f *ingest.Frame, o *Options) (*Picture, error) {
 		return nil, fmt.Errorf("a depth frame does not turn: want a picture of one image, such as .png")
 	}
 	w, h := fitted(max(1, f.Width), max(1, f.Height), 560, 480)
-	depth, c, err := depthImage(f, o, w, h)
+	depth, c, err := depthImage(f, w, h)
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +49,11 @@ func drawDepth(f *ingest.Frame, o *Options) (*Picture, error) {
 }
 
 // depthImage draws the depths alone, and returns what their colours mean.
-func depthImage(f *ingest.Frame, o *Options, w, h float64) (*image.RGBA, *scaled, error) {
+func depthImage(f *ingest.Frame, w, h float64) (*image.RGBA, *scaled, error) {
 	if f.Width < 1 || f.Height < 1 || len(f.Depth) != f.Width*f.Height {
 		return nil, nil, fmt.Errorf("found %d depths, want %d x %d", len(f.Depth), f.Width, f.Height)
 	}
-	palette, err := colormap.ByName(orElse(o.Palette, "turbo"))
+	palette, err := colormap.ByName("turbo")
 	if err != nil {
 		return nil, nil, err
 	}

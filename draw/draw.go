@@ -13,8 +13,7 @@ type Options struct {
 	Title string
 	// Window has the grey levels of scans of patients.
 	Window voxelize.Window
-	// Palette is the palette of grids without colours; empty means viridis. For the colours of points and depths, empty
-	// means turbo.
+	// Palette is the palette of grids without colours of their own; empty means viridis.
 	Palette string
 	// Color names the column that colours points, such as z or intensity. Empty means the colours of the points, or
 	// their height if they have none.

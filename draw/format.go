@@ -36,10 +36,11 @@ func Formats() []Format {
 	}
 }
 
-// FormatOf returns the format of a file by its extension. The error lists the known ones.
-func FormatOf(path string) (Format, error) {
+// FormatOf returns the format of a file by its extension, of those with turns only if they are wanted. The error lists
+// the known extensions.
+func FormatOf(path string, turns bool) (Format, error) {
 	ext := strings.ToLower(filepath.Ext(path))
-	all := Formats()
+	all := slices.DeleteFunc(Formats(), func(f Format) bool { return f.Turns && !turns })
 	if i := slices.IndexFunc(all, func(f Format) bool { return f.Extension == ext }); i >= 0 {
 		return all[i], nil
 	}

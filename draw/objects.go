@@ -44,8 +44,8 @@ type Scene struct {
 	Objects []Object
 }
 
-// color returns the colour of an object.
-func (o *Object) color() color.RGBA {
+// Color returns the colour of an object.
+func (o *Object) Color() color.RGBA {
 	if o.Hue < 0 {
 		return faint
 	}
@@ -124,7 +124,7 @@ func (s *Scene) reach() float64 {
 func (s *Scene) color(i int) (c color.RGBA, object bool) {
 	switch {
 	case s.Cluster != nil && s.Cluster[i] > 0 && int(s.Cluster[i]) <= len(s.Objects):
-		return brighter(s.Objects[s.Cluster[i]-1].color()), true
+		return brighter(s.Objects[s.Cluster[i]-1].Color()), true
 	case s.Ground != nil && s.Ground[i]:
 		return color.RGBA{70, 84, 106, 255}, false
 	}
@@ -175,7 +175,7 @@ func (s *Scene) street(on *sheet, x, y, far float64) {
 		o := &s.Objects[i]
 		box := o.Corners()
 		for _, e := range edges {
-			b.segment(cam, box[e[0]], box[e[1]], 3.2, 0.01, brighter(o.color()))
+			b.segment(cam, box[e[0]], box[e[1]], 3.2, 0.01, brighter(o.Color()))
 		}
 	}
 	on.paste(x, y, b.image(night))
@@ -184,7 +184,7 @@ func (s *Scene) street(on *sheet, x, y, far float64) {
 		u, v, _, ok := cam.project(add(o.Center, vec{0, 0, o.Size[2] / 2}))
 		u, v = x+u/fine/samples, y+v/fine/samples-11
 		if ok && u > x+12 && u < x+streetWidth-12 && v > y+9 && v < y+streetHeight-9 {
-			on.label(o.color(), u, v, fmt.Sprint(o.Number))
+			on.label(o.Color(), u, v, fmt.Sprint(o.Number))
 		}
 	}
 	on.tripod(x+34, y+streetHeight-30, cam, night)
@@ -259,7 +259,7 @@ func (s *Scene) above(on *sheet, x, y, far float64) {
 			_, py := v.at(c[0], c[1])
 			top = min(top, py)
 		}
-		on.label(o.color(), min(max(u, x+12), x+mapSide-12), min(max(top-10, y+9), y+mapSide-9), fmt.Sprint(o.Number))
+		on.label(o.Color(), min(max(u, x+12), x+mapSide-12), min(max(top-10, y+9), y+mapSide-9), fmt.Sprint(o.Number))
 	}
 }
 
@@ -302,7 +302,7 @@ func (s *sheet) box(v view, o *Object, x, y, side float64) {
 		}
 		s.line(col, width, at(t0), at(t1))
 	}
-	col := brighter(o.color())
+	col := brighter(o.Color())
 	place := func(p [3]float64) [2]float64 {
 		u, w := v.at(p[0], p[1])
 		return [2]float64{u, w}
@@ -328,7 +328,7 @@ func (s *Scene) list(on *sheet, x, y, width, height float64) {
 			return
 		}
 		o := &s.Objects[i]
-		on.label(o.color(), x+12, at-8, fmt.Sprint(o.Number))
+		on.label(o.Color(), x+12, at-8, fmt.Sprint(o.Number))
 		on.fitted(style(13, true, ink, left), x+32, at-8, width-32, o.Name)
 		on.fitted(style(11, false, faint, left), x+32, at+8, width-32, o.Below)
 	}
@@ -365,7 +365,7 @@ func (s *Scene) drawImage() *Picture {
 		switch p := of[i] - 1; {
 		case p < 0:
 		case s.Cluster != nil && s.Cluster[p] > 0 && int(s.Cluster[p]) <= len(s.Objects):
-			c = mixed(c, s.Objects[s.Cluster[p]-1].color(), 0.65)
+			c = mixed(c, s.Objects[s.Cluster[p]-1].Color(), 0.65)
 		case s.Ground != nil && s.Ground[p]:
 			c = mixed(c, color.RGBA{150, 190, 160, 255}, 0.45)
 		}
@@ -380,7 +380,7 @@ func (s *Scene) drawImage() *Picture {
 	}
 	for i := range slices.Backward(s.Objects[:min(listed, len(s.Objects))]) {
 		if o, m := &s.Objects[i], sums[i]; m[2] > 0 {
-			on.label(o.color(), margin+m[0]/m[2]*w/float64(f.Width), top+m[1]/m[2]*h/float64(f.Height),
+			on.label(o.Color(), margin+m[0]/m[2]*w/float64(f.Width), top+m[1]/m[2]*h/float64(f.Height),
 				fmt.Sprintf("%d: %.2f m", o.Number, o.Distance))
 		}
 	}

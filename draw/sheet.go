@@ -319,7 +319,7 @@ func (s *sheet) bar(x, y, height float64, c *scaled) {
 func (s *sheet) legend(x, y float64, names []string, colors []color.RGBA) {
 	st := style(12, false, ink, left)
 	for i, n := range names {
-		s.rect(colors[i], x, y-5, 10, 10)
+		s.rect(colors[i], x, y-4, 10, 10)
 		s.text(st, x+15, y, n)
 		x += 15 + float64(st.Width(n)) + 18
 	}

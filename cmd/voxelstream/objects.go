@@ -13,7 +13,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/objects"
-	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/draw"
 )
 
 func (c *cli) objects() *cobra.Command {
@@ -25,13 +25,18 @@ func (c *cli) objects() *cobra.Command {
 	o := objectsOptions{}
 	f := cmd.Flags()
 	f.StringVarP(&o.out, "out", "o", "", "File to write the objects to: "+strings.Join(objects.Extensions(), ", ")+".")
-	f.StringVar(&o.png, "png", "", "Draw a frame to this PNG file: a scan from above, or a depth image.")
+	f.StringVar(&o.png, "png", "", "Draw a frame to this PNG file: a scan in perspective and from above, or a depth image.")
 	f.Uint64Var(&o.frame, "frame", 0, "Number of the frame to draw.")
 	f.BoolVar(&o.unnamed, "no-class", false, "Do not classify the objects.")
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if cmd.Flags().Changed("frame") && o.png == "" {
 			return app.Usage(errors.New("--frame: missing --png FILE, for which it selects the frame"))
+		}
+		if o.png != "" {
+			if _, err := draw.FormatOf(o.png, false); err != nil {
+				return app.Usage(fmt.Errorf("--png: %w", err))
+			}
 		}
 		return c.findObjects(ctx, a, args, o)
 	})
@@ -69,7 +74,7 @@ func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o obj
 	_, err = objects.Find(ctx, a, paths, namer, func(f *objects.Frame) error {
 		if o.png != "" && !drawn && f.Frame == o.frame {
 			drawn = true
-			if err := ingest.WriteFile(o.png, func(w io.Writer) error { return objects.Draw(w, f) }); err != nil {
+			if err := objects.Draw(o.png, f); err != nil {
 				return err
 			}
 		}

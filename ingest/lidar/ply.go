@@ -212,6 +212,9 @@ func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	if err != nil {
 		return nil, err
 	}
+	if o.Faces {
+		p.Faces = h.faces(data, at, p.Len(), o)
+	}
 	return oneCloud(p, vertex.names()), nil
 }
 

@@ -158,6 +158,9 @@ func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	if err != nil {
 		return nil, err
 	}
+	if o.Faces && v == n {
+		p.Faces = objFaces(data, v, o)
+	}
 	return &ingest.Clouds{Fields: names, Clouds: []*ingest.PointCloud{p}}, nil
 }
 

@@ -197,6 +197,9 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	if err != nil {
 		return nil, err
 	}
+	if o.Faces && int64(rows) == h.vertices {
+		p.Faces = offFaces(data, i, rows, o)
+	}
 	return &ingest.Clouds{Fields: h.fields, Clouds: []*ingest.PointCloud{p}}, nil
 }
 
