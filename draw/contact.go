@@ -31,7 +31,7 @@ func Contact(o Options, below string, tiles []Tile) (*Picture, error) {
 	if len(tiles) == 0 || len(tiles) > MostTiles {
 		return nil, fmt.Errorf("found %d samples for a contact sheet, want 1 to %d", len(tiles), MostTiles)
 	}
-	columns := min(len(tiles), max(4, int(math.Ceil(math.Sqrt(1.5*float64(len(tiles)))))))
+	columns := columnsOf(len(tiles))
 	lines := (len(tiles) + columns - 1) / columns
 	const side, words, gap = 132.0, 40.0, 10.0
 	s := newSheet(max(420, 2*margin+float64(columns)*(side+gap)-gap), headSize+float64(lines)*(side+words)+margin/2)
@@ -55,6 +55,22 @@ func Contact(o Options, below string, tiles []Tile) (*Picture, error) {
 		s.fitted(style(11.5, t.Verdict != 0, c, left), x, y+side+25, side, t.Below)
 	}
 	return &Picture{[]*image.RGBA{s.img}}, nil
+}
+
+// columnsOf returns the number of columns of a sheet, which is a little wider than high: of those near the ideal the one
+// that leaves the fewest places empty.
+func columnsOf(n int) int {
+	if n <= 8 {
+		return n
+	}
+	ideal := int(math.Ceil(math.Sqrt(1.5 * float64(n))))
+	best := ideal
+	for c := ideal; c <= ideal+2; c++ {
+		if (c-n%c)%c < (best-n%best)%best {
+			best = c
+		}
+	}
+	return best
 }
 
 // small draws a sample without anything around it, and returns the colour of its background.

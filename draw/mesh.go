@@ -43,7 +43,7 @@ func (m *mesh) at(i int32) vec { return vec{m.X[i], m.Y[i], m.Z[i]} }
 // view draws the triangles, lit from the upper left of the viewer. Edges between faces that meet at more than about 45
 // degrees stay sharp; other faces pass smoothly into each other.
 func (m *mesh) view(cam *camera, b *buffer) {
-	floor(b, cam, m.lo, m.hi, hair)
+	floor(b, cam, m.lo, m.hi, color.RGBA{198, 205, 216, 255})
 	lamp := unit(add(add(scale(cam.right, -0.5), scale(cam.up, 0.75)), scale(cam.ahead, -0.9)))
 	sharp := math.Cos(math.Pi / 4)
 	for _, f := range m.Faces {
@@ -64,7 +64,7 @@ func (m *mesh) view(cam *camera, b *buffer) {
 			if dot(normal, sub(m.at(v), cam.eye)) > 0 { // both sides are lit
 				normal = scale(normal, -1)
 			}
-			brightness := 0.34 + 0.66*max(0, dot(normal, lamp))
+			brightness := 0.42 + 0.08*normal[2] + 0.5*max(0, dot(normal, lamp))
 			base := clay
 			if m.R != nil {
 				base = color.RGBA{m.R[v], m.G[v], m.B[v], 255}

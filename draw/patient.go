@@ -75,6 +75,8 @@ func drawPatient(g *ingest.Grid, o *Options) (*Picture, error) {
 			}
 			s.name(x, y, name)
 			s.paste(x, y, p.draw())
+			s.line(hair, 1, [2]float64{x, y}, [2]float64{x + sliceSide, y}, [2]float64{x + sliceSide, y + sliceSide},
+				[2]float64{x, y + sliceSide}, [2]float64{x, y})
 			start, end := g.Orientation.Ends(right)
 			bottom, top := g.Orientation.Ends(up)
 			if p.down {
@@ -103,13 +105,18 @@ func describeScan(g *ingest.Grid, w voxelize.Window, low, high float32) string {
 		t += fmt.Sprintf(" of %s x %s x %s mm", rounded(1000*g.Cell[2]), rounded(1000*g.Cell[1]), rounded(1000*g.Cell[0]))
 	}
 	name := w.String()
+	for _, known := range voxelize.Windows() {
+		if w == (voxelize.Window{Centre: known.Centre, Width: known.Width}) {
+			name = known.Name
+		}
+	}
 	switch {
 	case name == "" && g.Window != [2]float32{}:
 		name = "of the file"
 	case name == "" || name == "none":
 		name = "full range"
 	}
-	return t + fmt.Sprintf(", stored as %s. Window: %s, %s to %s", g.Stored, name, rounded(float64(low)), rounded(float64(high)))
+	return t + fmt.Sprintf(", stored as %s. Window: %s, %s to %s", g.Stored, name, number(float64(low)), number(float64(high)))
 }
 
 // measuredCells reports whether the size of the cells is known.

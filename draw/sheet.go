@@ -203,11 +203,20 @@ func (s *sheet) foot(x, y float64, t string) { s.text(style(11, false, faint, le
 func (s *sheet) scaleBar(c color.Color, x, y, scale, room float64, unit string) {
 	n := roundBelow(room / scale)
 	w := n * scale
-	s.line(c, 2, [2]float64{x, y}, [2]float64{x + w, y})
-	for _, end := range []float64{x, x + w} {
-		s.line(c, 2, [2]float64{end, y - 4}, [2]float64{end, y + 4})
+	bar := func(c color.RGBA, width, more float64) {
+		s.line(c, width, [2]float64{x - more, y}, [2]float64{x + w + more, y})
+		for _, end := range []float64{x, x + w} {
+			s.line(c, width, [2]float64{end, y - 4 - more}, [2]float64{end, y + 4 + more})
+		}
 	}
-	s.text(style(11, false, c, center), x+w/2, y-10, metric(n, unit))
+	st := style(11, false, c, center)
+	if c == paper { // on panels that may be light in places
+		bar(night, 4, 1)
+		s.outlined(st, x+w/2, y-11, metric(n, unit))
+	} else {
+		s.text(st, x+w/2, y-11, metric(n, unit))
+	}
+	bar(c, 2, 0)
 }
 
 // metric writes a length of a unit. Metres become millimetres or kilometres where these are shorter to read.

@@ -158,7 +158,7 @@ func contactSheet(ctx context.Context, a *app.Env, look draw.Options, samples []
 	for i, s := range samples {
 		tiles[i] = draw.Tile{Data: s.Data, Title: fmt.Sprintf("row %d", first+i)}
 		if s.Label != ingest.NoLabel {
-			tiles[i].Title += fmt.Sprintf(": %d", s.Label)
+			tiles[i].Title += fmt.Sprintf(", label %d", s.Label)
 		}
 	}
 	if predict {
@@ -207,7 +207,7 @@ func addPredictions(ctx context.Context, a *app.Env, tiles []draw.Tile, samples 
 		}
 		r := &found[0]
 		name := cmp.Or(r.Name, strconv.Itoa(r.Class))
-		tiles[i].Below = fmt.Sprintf("%s, %.0f %%", name, 100*r.Score)
+		tiles[i].Below = fmt.Sprintf("predicted %s, %.0f %%", name, 100*r.Score)
 		if s.Label == ingest.NoLabel {
 			continue
 		}
