@@ -178,7 +178,7 @@ func (p *Panel) limits() (lo, hi float64) {
 	step := roundBelow(max(hi-lo, 0.02) / 4)
 	lo, hi = math.Floor(lo/step)*step, math.Ceil(hi/step+1e-9)*step
 	if lo == hi {
-		hi = lo + step
+		lo, hi = lo-step, hi+step
 	}
 	if lo > 0 && lo < 0.35*hi {
 		lo = 0

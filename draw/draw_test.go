@@ -222,7 +222,7 @@ func TestDrawDepth(t *testing.T) {
 	if both.Rect.Dx() <= one.Rect.Dx() {
 		t.Error("the colours are missing")
 	}
-	x := int((2*margin + 560 + 560*2.5/3) * fine)
+	x := fine * 1058 // in the last pixel of the right panel
 	if got := both.RGBAAt(x, y); got != (color.RGBA{7, 8, 9, 255}) {
 		t.Errorf("found %v, want the colour of the last pixel", got)
 	}

@@ -140,8 +140,8 @@ func mixed(a, b color.RGBA, share float64) color.RGBA {
 	return color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
 }
 
-// street draws the scan in perspective with the boxes of objects.
-func (s *Scene) street(on *sheet, x, y, far float64) {
+// street draws the scan in perspective with the boxes of objects, and returns the camera.
+func (s *Scene) street(on *sheet, x, y, far float64) *camera {
 	b := newBuffer(streetWidth*fine, streetHeight*fine)
 	c := s.Cloud
 	low := 0.0
@@ -188,6 +188,7 @@ func (s *Scene) street(on *sheet, x, y, far float64) {
 		}
 	}
 	on.tripod(x+34, y+streetHeight-30, cam, night)
+	return cam
 }
 
 // distance returns that of the eye from the origin.

@@ -203,14 +203,14 @@ func (s *sheet) foot(x, y float64, t string) { s.text(style(11, false, faint, le
 func (s *sheet) scaleBar(c color.Color, x, y, scale, room float64, unit string) {
 	n := roundBelow(room / scale)
 	w := n * scale
-	bar := func(c color.RGBA, width, more float64) {
+	bar := func(c color.Color, width, more float64) {
 		s.line(c, width, [2]float64{x - more, y}, [2]float64{x + w + more, y})
 		for _, end := range []float64{x, x + w} {
 			s.line(c, width, [2]float64{end, y - 4 - more}, [2]float64{end, y + 4 + more})
 		}
 	}
 	st := style(11, false, c, center)
-	if c == paper { // on panels that may be light in places
+	if c == color.Color(paper) { // on panels that may be light in places
 		bar(night, 4, 1)
 		s.outlined(st, x+w/2, y-11, metric(n, unit))
 	} else {
