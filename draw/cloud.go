@@ -147,7 +147,7 @@ func (c *cloud) view(cam *camera, b *buffer) {
 			nearest, farthest = min(nearest, z), max(farthest, z)
 		}
 	}
-	usual := radius(c.Len(), b, 4.5)
+	usual := radius(c.Len(), b, 9)
 	for i := range c.X {
 		x, y, z, ok := cam.project(vec{c.X[i], c.Y[i], c.Z[i]})
 		if !ok {
@@ -291,7 +291,7 @@ func turn(title, below, remark string, bar *scaled, background color.RGBA, fit [
 func (c *cloud) above(s *sheet, x, y, w, h float64) {
 	m := newChart(c.lo, c.hi, x, y, w, h)
 	b := newBuffer(int(w*fine), int(h*fine))
-	r := radius(c.Len(), b, 3)
+	r := radius(c.Len(), b, 6)
 	for i := range c.X {
 		u, v := m.place(c.X[i], c.Y[i])
 		if finite(u) && finite(v) && finite(c.Z[i]) {

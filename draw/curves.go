@@ -176,9 +176,9 @@ func (p *Panel) limits() (lo, hi float64) {
 		return 0, 1
 	}
 	step := roundBelow(max(hi-lo, 0.02) / 4)
-	lo, hi = math.Floor(lo/step)*step, math.Ceil(hi/step+1e-9)*step
-	if lo == hi {
-		lo, hi = lo-step, hi+step
+	lo, hi = math.Floor(lo/step)*step, math.Ceil(hi/step-1e-9)*step
+	if lo >= hi {
+		lo, hi = lo-step, lo+step
 	}
 	if lo > 0 && lo < 0.35*hi {
 		lo = 0

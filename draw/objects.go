@@ -20,8 +20,6 @@ type Object struct {
 	Yaw          float64
 	// Velocity is in metres per second; nil if unknown.
 	Velocity *[3]float64
-	// Distance from the sensor, in metres.
-	Distance float64
 	// Hue numbers the object's colour; objects with the same hue have the same colour. Grey is for a negative one.
 	Hue int
 	// Name and Below are the lines of the list.
@@ -381,8 +379,7 @@ func (s *Scene) drawImage() *Picture {
 	}
 	for i := range slices.Backward(s.Objects[:min(listed, len(s.Objects))]) {
 		if o, m := &s.Objects[i], sums[i]; m[2] > 0 {
-			on.label(o.Color(), margin+m[0]/m[2]*w/float64(f.Width), top+m[1]/m[2]*h/float64(f.Height),
-				fmt.Sprintf("%d: %.2f m", o.Number, o.Distance))
+			on.label(o.Color(), margin+m[0]/m[2]*w/float64(f.Width), top+m[1]/m[2]*h/float64(f.Height), fmt.Sprint(o.Number))
 		}
 	}
 	on.name(margin+w+28, top, "Nearest objects")

@@ -284,8 +284,8 @@ func street() *Scene {
 		s.Cluster = append(s.Cluster, int32(1))
 	}
 	s.Objects = []Object{
-		{Number: 7, Center: [3]float64{12, 0, 0}, Size: [3]float64{4, 2, 1.5}, Distance: 10, Hue: 1, Name: "car", Velocity: &[3]float64{5, 0, 0}},
-		{Number: 8, Center: [3]float64{0, 15, 0}, Size: [3]float64{8, 1, 3}, Distance: 14, Hue: 2, Name: "wall"},
+		{Number: 7, Center: [3]float64{12, 0, 0}, Size: [3]float64{4, 2, 1.5}, Hue: 1, Name: "car", Velocity: &[3]float64{5, 0, 0}},
+		{Number: 8, Center: [3]float64{0, 15, 0}, Size: [3]float64{8, 1, 3}, Hue: 2, Name: "wall"},
 	}
 	return s
 }
@@ -344,7 +344,7 @@ func TestObjectsInFrame(t *testing.T) {
 		Frame: &ingest.Frame{Width: 4, Height: 2, Depth: []ingest.Metres{1, 1, 2, 2, 1, 1, 2, 0}},
 		Cloud: &ingest.PointCloud{X: make([]float64, 7), Y: make([]float64, 7), Z: make([]float64, 7)},
 		Pixel: []int32{0, 1, 2, 3, 4, 5, 6}, Cluster: []int32{0, 0, 1, 1, 0, 0, 1},
-		Objects: []Object{{Number: 1, Hue: 0, Distance: 2, Name: "chair"}},
+		Objects: []Object{{Number: 1, Hue: 0, Name: "chair"}},
 	}
 	p, err := Objects(s)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image"
 	"image/color"
+	stddraw "image/draw"
 	"math"
 	"sync"
 
@@ -105,23 +106,7 @@ func (s *sheet) circle(c color.Color, width, x, y, radius float64) {
 
 // paste puts an image on the sheet, over what is there.
 func (s *sheet) paste(x, y float64, img *image.RGBA) {
-	corner := image.Pt(int(x*fine), int(y*fine))
-	for v := range img.Rect.Dy() {
-		for u := range img.Rect.Dx() {
-			c := img.RGBAAt(u, v)
-			at := corner.Add(image.Pt(u, v))
-			if c.A == 0 || !at.In(s.img.Rect) {
-				continue
-			}
-			s.img.SetRGBA(at.X, at.Y, over(c, s.img.RGBAAt(at.X, at.Y)))
-		}
-	}
-}
-
-// over puts a colour with premultiplied alpha over an opaque one.
-func over(c, below color.RGBA) color.RGBA {
-	mix := func(a, b uint8) uint8 { return uint8(int(a) + (int(b)*(255-int(c.A))+127)/255) }
-	return color.RGBA{mix(c.R, below.R), mix(c.G, below.G), mix(c.B, below.B), 255}
+	stddraw.Draw(s.img, img.Rect.Add(image.Pt(int(x*fine), int(y*fine))), img, image.Point{}, stddraw.Over)
 }
 
 // Alignments of texts.

@@ -43,7 +43,7 @@ func Picture(f *Frame) (*draw.Picture, error) {
 // drawn describes an object for pictures.
 func drawn(o *Object) draw.Object {
 	return draw.Object{
-		Number: o.Object, Center: o.Center, Size: o.Size, Yaw: o.Yaw, Velocity: o.Velocity, Distance: o.Distance,
+		Number: o.Object, Center: o.Center, Size: o.Size, Yaw: o.Yaw, Velocity: o.Velocity,
 		Hue: hue(o), Name: describe(o), Below: measures(o),
 	}
 }
