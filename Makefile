@@ -111,12 +111,17 @@ browser: setup
 	@scripts/servers
 	VOXELSTREAM_BROWSER=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWeb' ./integration
 
-## pictures: take the pictures of the page for the documentation, docs/pictures (needs Chromium and the sample files)
+## pictures: make all pictures of the documentation: drawings, and those of the page (needs Chromium and the sample files)
 .PHONY: pictures
-pictures: setup
+pictures: drawings
 	@scripts/servers
 	mkdir -p docs/pictures
 	VOXELSTREAM_BROWSER=1 VOXELSTREAM_PICTURES=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWebPictures$$' ./integration
+
+## drawings: draw the pictures of the documentation that need only the program's own data, docs/pictures and docs/run.png
+.PHONY: drawings
+drawings: build
+	scripts/drawings bin/voxelstream docs
 
 ## external: run only the tests that need other software: Chromium, Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py, Keras, tritonclient and schemathesis (python3; installs venvs)
 RUN := -run 'TestWeb|RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'

@@ -379,7 +379,7 @@ func TestInspectStopped(t *testing.T) {
 		cancel()
 		return out.Write(b)
 	})}
-	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, ""); !errors.Is(err, context.Canceled) {
+	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, files.PictureOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, want that of the context", err)
 	}
 	if !strings.Contains(out.String(), "a.xyz") || strings.Contains(out.String(), "b.xyz") {
