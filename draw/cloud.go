@@ -43,9 +43,9 @@ func newCloud(p *ingest.PointCloud, o *Options) (*cloud, error) {
 	if c.lo, c.hi, ok = most(p, 0.02, o.Cameras); !ok {
 		return nil, fmt.Errorf("found no finite point to draw")
 	}
-	if inside(vec{}, c.lo, c.hi) && c.hi[2]-c.lo[2] < 0.6*max(c.hi[0]-c.lo[0], c.hi[1]-c.lo[1]) {
+	if len(o.Cameras) == 0 && inside(vec{}, c.lo, c.hi) && c.hi[2]-c.lo[2] < 0.6*max(c.hi[0]-c.lo[0], c.hi[1]-c.lo[1]) {
 		c.azimuth = behindRight // the scan of a sensor at the origin, whose surroundings have most points
-		c.lo, c.hi, _ = most(p, 0.05, o.Cameras)
+		c.lo, c.hi, _ = most(p, 0.05, nil)
 	}
 	name := o.Color
 	if name == "" && p.R != nil {

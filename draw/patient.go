@@ -113,7 +113,9 @@ func describeScan(g *ingest.Grid, w voxelize.Window, low, high float32) string {
 	switch {
 	case name == "" && g.Window != [2]float32{}:
 		name = "of the file"
-	case name == "" || name == "none":
+	case name == "":
+		name = "percentiles 1 to 99"
+	case name == "none":
 		name = "full range"
 	}
 	return t + fmt.Sprintf(", stored as %s. Window: %s, %s to %s", g.Stored, name, number(float64(low)), number(float64(high)))
