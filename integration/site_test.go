@@ -39,7 +39,7 @@ func TestWebSite(t *testing.T) {
 		b.do(chromedp.KeyEvent("/"), chromedp.KeyEvent(query))
 		b.until("result for "+query, fmt.Sprintf(`document.querySelector("#site-results a[aria-selected=true]")?.innerText.startsWith(%q)`, want))
 		b.do(chromedp.KeyEvent(kb.Enter))
-		b.until(want, fmt.Sprintf("document.querySelector('h1').innerText == %q", want))
+		b.until(want, fmt.Sprintf("document.readyState == 'complete' && document.querySelector('h1').innerText == %q", want))
 	}
 	b.do(chromedp.KeyEvent("/"), chromedp.KeyEvent("xyzzyx"))
 	b.until("empty result", `document.querySelector("#site-results")?.innerText == "Nothing found"`)

@@ -45,7 +45,7 @@ function excerpt(text, terms) {
 function marked(tag, text, terms) {
   const line = document.createElement(tag);
   const any = terms.map((t) => t.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
-  for (const [i, piece] of (any ? text.split(new RegExp(`(${any})`, "i")) : [text]).entries()) {
+  for (const [i, piece] of (any ? text.split(new RegExp(`(?<![\\p{L}\\p{N}])(${any})`, "iu")) : [text]).entries()) {
     if (i % 2) {
       const mark = document.createElement("mark");
       mark.textContent = piece;
