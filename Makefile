@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 GOLANGCI_VERSION := v2.15.0
+VALE_VERSION := v3.22.0
 VULN_VERSION := v1.9.0
 FUZZTIME ?= 60s
 OUT ?= build/run
@@ -70,6 +71,16 @@ lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
 bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
+
+## prose: check the language of the pages against the house style in scripts/prose (builds vale)
+PROSE := README.md CONTRIBUTING.md SECURITY.md $(wildcard docs/*.md) docs/explanation docs/help docs/how-to docs/tutorial $(patsubst %,docs/reference/%.md,README frames kafka-faults parity perception-accuracy robustness volumes)
+.PHONY: prose
+prose: bin/vale-$(VALE_VERSION)
+	bin/vale-$(VALE_VERSION) --config scripts/prose/vale.ini --output line $(PROSE)
+
+bin/vale-$(VALE_VERSION):
+	GOBIN=$(CURDIR)/bin go install github.com/vale-cli/vale/v3/cmd/vale@$(VALE_VERSION)
+	mv bin/vale $@
 
 ## deploy-check: check image, compose file, Helm chart, units, alerts and dashboard (systemd-analyze, promtool and hadolint if they are available)
 .PHONY: deploy-check

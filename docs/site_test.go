@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -98,7 +99,10 @@ func read(file string) (*document, error) {
 	for n := range root.Descendants() {
 		for _, a := range n.Attr {
 			switch a.Key {
-			case "id", "name":
+			case "id":
+				if doc.ids[a.Val] {
+					return nil, fmt.Errorf("%s: two elements have the ID %s", file, a.Val)
+				}
 				doc.ids[a.Val] = true
 			case "href":
 				doc.refs = append(doc.refs, reference{a.Val, n.Data == "link"})
