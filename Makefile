@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 GOLANGCI_VERSION := v2.15.0
 VULN_VERSION := v1.9.0
+NFPM_VERSION := v2.45.2
+APIDIFF_VERSION := v0.0.0-20261113113407-e3970619a1a4
 FUZZTIME ?= 60s
 OUT ?= build/run
 
@@ -65,6 +67,26 @@ lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
 bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
+
+## package: write archive, deb, rpm, source, Homebrew formula and checksums of this commit to build/dist (Debian or Ubuntu; see docs/decisions/0058-packages.md)
+.PHONY: package
+package: setup bin/nfpm-$(NFPM_VERSION)
+	@scripts/package bin/nfpm-$(NFPM_VERSION) build/dist
+
+bin/nfpm-$(NFPM_VERSION):
+	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv bin/nfpm $@
+
+## package-check: build the packages, install them in temporary roots, run what they hold and check their metadata
+.PHONY: package-check
+package-check: package
+	@scripts/deploy-tools build/deploy-tools
+	cd deploy/check && go test -count 1 -run '^TestPackage' ./...
+
+## api: compare the exported API with that of the last tag; fails on incompatible changes from v1.0.0 on
+.PHONY: api
+api: setup
+	@scripts/api $(APIDIFF_VERSION)
 
 ## deploy-check: check image, compose file, Helm chart, units, alerts and dashboard (systemd-analyze, promtool and hadolint if they are available)
 .PHONY: deploy-check
