@@ -81,7 +81,7 @@ bin/nfpm-$(NFPM_VERSION):
 .PHONY: package-check
 package-check: package
 	@scripts/deploy-tools build/deploy-tools
-	cd deploy/check && go test -count 1 -run '^TestPackage' ./...
+	VOXELSTREAM_DIST=$(CURDIR)/build/dist go test -count 1 ./deploy/package
 
 ## api: compare the exported API with that of the last tag; fails on incompatible changes from v1.0.0 on
 .PHONY: api
@@ -138,7 +138,7 @@ pictures: setup
 ## external: run only the tests that need other software: Chromium, Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py, Keras, tritonclient and schemathesis (python3; installs venvs)
 RUN := -run 'TestWeb|RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
 .PHONY: external
-external: build deploy-check
+external: build deploy-check package-check
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
 	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
