@@ -82,6 +82,7 @@ bin/nfpm-$(NFPM_VERSION):
 package-check: package
 	@scripts/deploy-tools build/deploy-tools
 	VOXELSTREAM_DIST=$(CURDIR)/build/dist go test -count 1 ./deploy/package
+	CGO_ENABLED=0 go test -count 1 ./internal/h5
 
 ## api: compare the exported API with that of the last tag; fails on incompatible changes from v1.0.0 on
 .PHONY: api
