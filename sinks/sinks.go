@@ -63,10 +63,12 @@ type Kind struct {
 	Flush *Flush
 	// Options returns the options with their defaults: a pointer to a struct with the tags of internal/option, which
 	// are set by the query of the URL. Each has a doc that ends with a full stop, and a default within its limits. The
-	// struct may have a method Validate() error. The options may depend on the target; those of an object store could include the options of its format. Options is nil if there are none.
+	// struct may have a method Validate() error. The options may depend on the target; those of an object store could
+	// include the options of its format. Options is nil if there are none.
 	Options func(t Target) any
 	// Resolve checks the target and completes it with the defaults. It opens nothing. It returns the place that is
-	// written to; two outputs with the same place are an error. Resolve is nil for kinds with extensions, and required for all others.
+	// written to; two outputs with the same place are an error. Kinds with extensions have no Resolve, all others need
+	// one.
 	Resolve func(t *Target, d Defaults) (place string, err error)
 	// Open opens a sink. options is the result of Options, set by the URL. Errors of Open and of the sink need not name
 	// the target, because the caller does.

@@ -319,9 +319,8 @@ func TestConfig(t *testing.T) {
 	}
 	program := filepath.Join(t.TempDir(), "voxelstream")
 	build := exec.Command("go", "build", "-o", program, "./cmd/voxelstream")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as go install without a C compiler
 	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as go install without a C compiler
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
