@@ -33,10 +33,10 @@ run: build
 build: setup
 	go build $(GOFLAGS_TAGS) -ldflags '$(LDFLAGS)' -o bin/voxelstream ./cmd/voxelstream
 
-## reproducible: build the committed state twice, in different folders, and fail if the binaries differ
+## reproducible: build the committed state and its packages twice, in different folders, and fail if the files differ
 .PHONY: reproducible
-reproducible: setup
-	@scripts/reproducible
+reproducible: setup bin/nfpm-$(NFPM_VERSION)
+	@scripts/reproducible bin/nfpm-$(NFPM_VERSION)
 
 ## setup: install the build dependencies that Go does not provide (libhdf5, libdeflate)
 .PHONY: setup
