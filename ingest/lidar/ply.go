@@ -15,10 +15,11 @@ import (
 
 // PLY is Greg Turk's polygon format of 1994: a text header of elements with typed properties and lists, then the
 // elements in that order as text, little- or big-endian records. The cloud is the element "vertex", which may be at
-// any position; faces are skipped. http://paulbourke.net/dataformats/ply/
+// any position; the triangles of faces that follow it are read if Options.Faces asks for them.
+// http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
 	Name: "ply",
-	Doc:  "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices only",
+	Doc:  "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, and faces for pictures",
 	Assumes: "vertices that are cut off, and rows of text that are damaged, are left out; " +
 		"an element `point` or `vertices` is that of the vertices where there is no `vertex`",
 	Extensions: []string{".ply"},
@@ -211,6 +212,9 @@ func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	if err != nil {
 		return nil, err
+	}
+	if o.Faces {
+		p.Faces = h.faces(data, at, p.Len(), o)
 	}
 	return oneCloud(p, vertex.names()), nil
 }
