@@ -330,7 +330,7 @@ web:
 ## docs: serve the documentation on http://127.0.0.1:1313 while it is edited (needs python3 and npm; installs Hugo)
 .PHONY: docs
 docs: docs-tools
-	$(HUGO) server --bind 127.0.0.1 --disableFastRender
+	$(HUGO) server --renderToMemory --bind 127.0.0.1 --disableFastRender
 
 ## docs-build: write the site of the documentation to build/site, and check its links
 .PHONY: docs-build

@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"net/url"
@@ -86,12 +87,11 @@ type reference struct {
 }
 
 func read(file string) (*document, error) {
-	f, err := os.Open(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	root, err := html.Parse(f)
+	root, err := html.Parse(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
