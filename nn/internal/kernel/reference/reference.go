@@ -1,5 +1,5 @@
-// Package reference has the plain loop that each kernel must equal, written to be read: one loop a subscript, no
-// case treated apart, sums in float64. Tests compare every tier with it.
+// Package reference has the plain loop that each kernel must equal, written to be read: one loop per subscript, no
+// special cases, sums in float64. Tests compare every tier with it.
 package reference
 
 import (
