@@ -235,7 +235,7 @@ type Options struct {
 	// MaxPoints limits the points of a cloud; 0 means 200 million.
 	MaxPoints int `yaml:"max_points" min:"1" doc:"Maximum number of points in a point cloud."`
 	// Fields names further columns of points to keep in PointCloud.Fields; see [Options.Keeps].
-	Fields []string `yaml:"fields" flag:"fields" doc:"Fields of points to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and steps can use them."`
+	Fields []string `yaml:"fields" flag:"fields" doc:"Point fields to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and perception steps can use them."`
 	// MaxPixels limits the pixels of an image; 0 means 64 Mi.
 	MaxPixels int
 	// MaxCells limits the values of a grid; 0 means 256 Mi.
@@ -249,7 +249,7 @@ type Options struct {
 	ctx     context.Context // see Within
 	// Sandbox says which inputs are read in processes without rights, and SandboxStrict that nothing is read where those
 	// keep some.
-	Sandbox       Sandbox `yaml:"sandbox" flag:"sandbox" doc:"Files that are decoded in confined processes. auto: those that arrive by watch, push, Kafka or upload. HDF5 files always are."`
+	Sandbox       Sandbox `yaml:"sandbox" flag:"sandbox" doc:"Files to decode in confined processes. auto: those that arrive by watch, push, Kafka or upload. HDF5 files are always confined."`
 	SandboxStrict bool    `yaml:"sandbox_strict" doc:"Refuse to decode files if the system cannot confine a process completely; see doctor."`
 	// Confined opens files in processes without rights; nil opens them in this process.
 	Confined Confined
