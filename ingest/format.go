@@ -229,7 +229,7 @@ func (s stopped) Read(p []byte) (int, error) {
 // shares the readers' options with the original; [Options.Clone] does not.
 type Options struct {
 	// Memory is the size of Budget.
-	Memory budget.Size `yaml:"memory" doc:"Memory for decoding all inputs together. One input may use three quarters of it. Inputs that do not fit beside others wait."`
+	Memory budget.Size `yaml:"memory" doc:"Memory for decoding, shared by all inputs. One input may use three quarters of it. Inputs wait until they fit."`
 	// MaxBytes limits the uncompressed size of a file; 0 means 4 GiB.
 	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Maximum file size after decompression."`
 	// MaxPoints limits the points of a cloud; 0 means 200 million.

@@ -124,7 +124,7 @@ func ReLU(x []float32) {
 	}
 }
 
-// ReLUGrad sets grad to zero where the output of the rectifier is.
+// ReLUGrad sets grad to zero where the output of the ReLU is zero.
 func ReLUGrad(grad, out []float32) {
 	for i := range grad {
 		if out[i] <= 0 {
