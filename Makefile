@@ -31,6 +31,11 @@ run: build
 build: setup
 	go build $(GOFLAGS_TAGS) -ldflags '$(LDFLAGS)' -o bin/voxelstream ./cmd/voxelstream
 
+## man: write the man pages into build/man
+.PHONY: man
+man: build
+	bin/voxelstream docs --man build/man
+
 ## reproducible: build the committed state twice, in different folders, and fail if the binaries differ
 .PHONY: reproducible
 reproducible: setup

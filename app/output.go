@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/voxelstream/voxelstream/internal/durable"
 )
@@ -71,6 +72,9 @@ func checkOutput(path string, force bool) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if dir := filepath.Dir(path); missing(dir) {
+			return Usage(fmt.Errorf("%s: the folder %s does not exist", path, dir))
+		}
 		return nil
 	case err != nil:
 		return err
@@ -80,6 +84,12 @@ func checkOutput(path string, force bool) error {
 		return Usage(fmt.Errorf("%s: the file exists; --force overwrites it", path))
 	}
 	return nil
+}
+
+// missing reports whether a folder does not exist.
+func missing(dir string) bool {
+	_, err := os.Stat(dir)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // same reports whether two paths are those of one existing regular file.

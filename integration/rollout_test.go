@@ -186,7 +186,7 @@ func TestBadCanary(t *testing.T) {
 	serving := w.rawModel()
 	p := w.do(0, "classify", "--once", "--json", "--out", "", "--model", serving, "--canary", "bad.keras",
 		"--canary-percent", "100", "--http", "127.0.0.1:0")
-	p.says(t, "the canary model failed", "NaN", "level=ERROR")
+	p.says(t, "the canary model failed", "NaN", "ERROR")
 	s := one[stream.Summary](t, p.stdout.String())
 	all := published(t, client(t, w.addr()))
 	if n := len(ids(t, "topic classifications", all)); n != 60 || s.Failed != 0 || s.DeadLetters != 0 {

@@ -29,21 +29,21 @@ import (
 // Config contains all settings. Its tags (see internal/option) are the single source of config.yaml, the JSON schema,
 // the reference page, the flags and the validation of single values.
 type Config struct {
-	Threads    int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of threads for computation. 0 uses one per CPU."`
-	Seed       uint64           `yaml:"seed" flag:"seed" doc:"Seed of the random number generators. The same seed, input and version produce identical output, whatever the number of threads."`
-	Log        Log              `yaml:"log" doc:"Logging to standard error."`
-	HTTP       service.Options  `yaml:"http" doc:"HTTP listener for metrics, health checks and profiling."`
-	Kafka      Kafka            `yaml:"kafka" doc:"Kafka cluster, topics and consumer group."`
-	Broker     Broker           `yaml:"broker" doc:"Embedded broker, used when kafka.brokers is empty."`
-	Ingest     ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and values that input files do not specify."`
-	Voxelize   voxelize.Options `yaml:"voxelize" doc:"Conversion of point clouds, depth frames and grids to volumes."`
-	Perception Perception       `yaml:"perception" doc:"Objects in scans and depth frames."`
-	Model      Model            `yaml:"model" doc:"Network that classifies the volumes."`
-	Pipeline   Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown."`
-	Sinks      Sinks            `yaml:"sinks" doc:"Where classifications are written."`
-	Telemetry  Telemetry        `yaml:"telemetry" doc:"Tracing."`
-	Serve      Serve            `yaml:"serve" doc:"Settings of the serve command: models, batching and limits."`
-	Train      Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial."`
+	Threads    int              `yaml:"threads" flag:"threads" min:"0" doc:"Number of threads for computation. 0 uses one per CPU." group:"Global"`
+	Seed       uint64           `yaml:"seed" flag:"seed" doc:"Seed of the random number generators. The same seed, input and version produce identical output, whatever the number of threads." group:"Global"`
+	Log        Log              `yaml:"log" doc:"Logging to standard error." group:"Global"`
+	HTTP       service.Options  `yaml:"http" doc:"HTTP listener for metrics, health checks and profiling." group:"HTTP"`
+	Kafka      Kafka            `yaml:"kafka" doc:"Kafka cluster, topics and consumer group." group:"Kafka"`
+	Broker     Broker           `yaml:"broker" doc:"Embedded broker, used when kafka.brokers is empty." group:"Embedded broker"`
+	Ingest     ingest.Options   `yaml:"ingest" doc:"Limits on inputs, and values that input files do not specify." group:"Input"`
+	Voxelize   voxelize.Options `yaml:"voxelize" doc:"Conversion of point clouds, depth frames and grids to volumes." group:"Voxelization"`
+	Perception Perception       `yaml:"perception" doc:"Objects in scans and depth frames." group:"Objects"`
+	Model      Model            `yaml:"model" doc:"Network that classifies the volumes." group:"Model"`
+	Pipeline   Pipeline         `yaml:"pipeline" doc:"Batching, retries, limits and shutdown." group:"Pipeline"`
+	Sinks      Sinks            `yaml:"sinks" doc:"Where classifications are written." group:"Output"`
+	Telemetry  Telemetry        `yaml:"telemetry" doc:"Tracing." group:"Tracing"`
+	Serve      Serve            `yaml:"serve" doc:"Settings of the serve command: models, batching and limits." group:"Serving"`
+	Train      Train            `yaml:"train" doc:"Settings of the train command. The defaults are those of the 3D MNIST tutorial." group:"Training"`
 }
 
 // Telemetry is the section telemetry.

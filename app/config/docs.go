@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,8 +33,9 @@ type Key struct {
 	// list's flag is one item, which may contain commas.
 	Kind  string
 	Whole bool
-	// Flag is the name of the flag, or empty.
-	Flag string
+	// Flag is the name of the flag, or empty. Group is the heading of the flag in help: that of the key, or else that of
+	// its section.
+	Flag, Group string
 	// Choices lists the allowed values, and ChoiceDocs their documentation. They are nil if the values are not
 	// enumerated or not documented.
 	Choices, ChoiceDocs []string
@@ -48,6 +50,17 @@ var defaults = sync.OnceValue(func() []option.Field {
 	return option.Settings(&c)
 })
 
+// groups returns the headings of the flags of the top-level sections.
+var groups = sync.OnceValue(func() map[string]string {
+	c, out := Default(), map[string]string{}
+	for _, f := range option.Fields(&c) {
+		if f.Section && f.Parent() == "" {
+			out[f.Path] = f.Group()
+		}
+	}
+	return out
+})
+
 // Describe returns the description of a key. It panics if the key does not exist, because the program's flags are
 // fixed.
 func Describe(path string) Key {
@@ -55,8 +68,10 @@ func Describe(path string) Key {
 	if !ok {
 		panic("no such key: " + path)
 	}
+	section, _, _ := strings.Cut(path, ".")
 	return Key{
 		Doc: f.Doc + f.Hint(), Default: f.String(), Kind: f.Kind(), Whole: f.Whole(), Flag: f.Flag,
+		Group:   cmp.Or(f.Group(), groups()[section]),
 		Choices: f.Choices(), ChoiceDocs: f.ChoiceDocs(), Suggestions: f.Suggestions(),
 	}
 }

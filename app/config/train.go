@@ -18,46 +18,46 @@ import (
 
 // Train is the section train.
 type Train struct {
-	Arch            Arch    `yaml:"arch" flag:"arch" doc:"Architecture of the network, when training from scratch."`
+	Arch            Arch    `yaml:"arch" flag:"arch" doc:"Architecture of the network, when training from scratch." group:"Network"`
 	Epochs          int     `yaml:"epochs" flag:"epochs" min:"1" doc:"Number of passes over the training data."`
 	BatchSize       int     `yaml:"batch_size" flag:"batch-size" min:"1" doc:"Number of samples per training step."`
 	ValidationSplit float64 `yaml:"validation_split" flag:"validation-split" min:"0" below:"1" doc:"Fraction of the rows to hold out for validation, taken from the end before shuffling."`
-	LearningRate    float64 `yaml:"learning_rate" flag:"learning-rate" above:"0" max:"10" doc:"Initial learning rate."`
+	LearningRate    float64 `yaml:"learning_rate" flag:"learning-rate" above:"0" max:"10" doc:"Initial learning rate." group:"Learning rate"`
 	Shuffle         bool    `yaml:"shuffle" flag:"shuffle" doc:"Shuffle the rows before each epoch."`
 	Augment         Augment `yaml:"augment" flag:"augment" doc:"Random changes of the training rows in each epoch, in order: NAME or NAME:OPTION=VALUE,..., separated by commas or semicolons, such as rotate,jitter:sigma=0.02. They are applied to points before voxelization, or else to voxel grids. Validation rows stay as they are."`
 
-	Loss           Loss        `yaml:"loss" flag:"loss" doc:"Loss function, as named and defined by Keras."`
-	FromLogits     bool        `yaml:"from_logits" flag:"from-logits" doc:"The model outputs logits instead of probabilities."`
-	LabelSmoothing float64     `yaml:"label_smoothing" flag:"label-smoothing" min:"0" below:"1" doc:"Label smoothing: the fraction of each label to spread evenly over all classes."`
-	ClassWeight    ClassWeight `yaml:"class_weight" flag:"class-weight" doc:"Class weights in the loss. none weighs all classes equally. balanced weighs them inversely to their number of rows. CLASS=WEIGHT,... sets weights; classes not listed weigh 1."`
+	Loss           Loss        `yaml:"loss" flag:"loss" doc:"Loss function, as named and defined by Keras." group:"Loss"`
+	FromLogits     bool        `yaml:"from_logits" flag:"from-logits" doc:"The model outputs logits instead of probabilities." group:"Loss"`
+	LabelSmoothing float64     `yaml:"label_smoothing" flag:"label-smoothing" min:"0" below:"1" doc:"Label smoothing: the fraction of each label to spread evenly over all classes." group:"Loss"`
+	ClassWeight    ClassWeight `yaml:"class_weight" flag:"class-weight" doc:"Class weights in the loss. none weighs all classes equally. balanced weighs them inversely to their number of rows. CLASS=WEIGHT,... sets weights; classes not listed weigh 1." group:"Loss"`
 
-	Optimizer      Optimizer `yaml:"optimizer" flag:"optimizer" doc:"Optimizer, as named and defined by Keras."`
-	Momentum       float64   `yaml:"momentum" flag:"momentum" min:"0" below:"1" doc:"Momentum of sgd and rmsprop."`
-	Nesterov       bool      `yaml:"nesterov" flag:"nesterov" doc:"Use Nesterov momentum with sgd."`
-	WeightDecay    float64   `yaml:"weight_decay" flag:"weight-decay" min:"0" doc:"Decoupled weight decay. Each step shrinks the weights by this fraction times the learning rate."`
-	ClipNorm       float64   `yaml:"clip_norm" flag:"clip-norm" min:"0" doc:"Maximum norm of the gradient of each weight tensor. 0 disables clipping."`
-	ClipGlobalNorm float64   `yaml:"clip_global_norm" flag:"clip-global-norm" min:"0" doc:"Maximum global norm of all gradients. 0 disables clipping."`
-	ClipValue      float64   `yaml:"clip_value" flag:"clip-value" min:"0" doc:"Maximum absolute value of each element of a gradient. 0 disables clipping."`
-	EMAMomentum    float64   `yaml:"ema_momentum" flag:"ema" min:"0" below:"1" doc:"Momentum of an exponential moving average of the weights, which replaces the weights at the end. 0 keeps the last weights."`
+	Optimizer      Optimizer `yaml:"optimizer" flag:"optimizer" doc:"Optimizer, as named and defined by Keras." group:"Optimizer"`
+	Momentum       float64   `yaml:"momentum" flag:"momentum" min:"0" below:"1" doc:"Momentum of sgd and rmsprop." group:"Optimizer"`
+	Nesterov       bool      `yaml:"nesterov" flag:"nesterov" doc:"Use Nesterov momentum with sgd." group:"Optimizer"`
+	WeightDecay    float64   `yaml:"weight_decay" flag:"weight-decay" min:"0" doc:"Decoupled weight decay. Each step shrinks the weights by this fraction times the learning rate." group:"Optimizer"`
+	ClipNorm       float64   `yaml:"clip_norm" flag:"clip-norm" min:"0" doc:"Maximum norm of the gradient of each weight tensor. 0 disables clipping." group:"Optimizer"`
+	ClipGlobalNorm float64   `yaml:"clip_global_norm" flag:"clip-global-norm" min:"0" doc:"Maximum global norm of all gradients. 0 disables clipping." group:"Optimizer"`
+	ClipValue      float64   `yaml:"clip_value" flag:"clip-value" min:"0" doc:"Maximum absolute value of each element of a gradient. 0 disables clipping." group:"Optimizer"`
+	EMAMomentum    float64   `yaml:"ema_momentum" flag:"ema" min:"0" below:"1" doc:"Momentum of an exponential moving average of the weights, which replaces the weights at the end. 0 keeps the last weights." group:"Optimizer"`
 
-	Average Views `yaml:"average" flag:"average" doc:"Views of each volume over which the trained model averages its scores."`
+	Average Views `yaml:"average" flag:"average" doc:"Views of each volume over which the trained model averages its scores." group:"Network"`
 
 	Calibrate bool `yaml:"calibrate" flag:"calibrate" doc:"Fit a temperature to the validation data, so that scores are probabilities."`
 
-	Schedule    Schedule `yaml:"schedule" flag:"schedule" doc:"Learning rate schedule."`
-	WarmUp      int      `yaml:"warm_up" flag:"warm-up" min:"0" doc:"Number of warm-up steps of the cosine schedule, in which the learning rate rises from 0."`
-	DecaySteps  int      `yaml:"decay_steps" flag:"decay-steps" min:"0" doc:"Length of the decay in steps. 0 means all steps after the warm-up for the cosine schedule, and one epoch for the exponential schedule."`
-	DecayFactor float64  `yaml:"decay_factor" flag:"decay-factor" min:"0" below:"1" doc:"Factor that the exponential and plateau schedules multiply the learning rate by. For cosine, the final fraction of the learning rate. 0 means 0 for cosine, 0.9 for exponential and 0.1 for plateau."`
-	Pieces      []string `yaml:"pieces" flag:"pieces" doc:"STEP:RATE pairs of the piecewise schedule: the learning rate after each step. Until the first step it is learning_rate."`
+	Schedule    Schedule `yaml:"schedule" flag:"schedule" doc:"Learning rate schedule." group:"Learning rate"`
+	WarmUp      int      `yaml:"warm_up" flag:"warm-up" min:"0" doc:"Number of warm-up steps of the cosine schedule, in which the learning rate rises from 0." group:"Learning rate"`
+	DecaySteps  int      `yaml:"decay_steps" flag:"decay-steps" min:"0" doc:"Length of the decay in steps. 0 means all steps after the warm-up for the cosine schedule, and one epoch for the exponential schedule." group:"Learning rate"`
+	DecayFactor float64  `yaml:"decay_factor" flag:"decay-factor" min:"0" below:"1" doc:"Factor that the exponential and plateau schedules multiply the learning rate by. For cosine, the final fraction of the learning rate. 0 means 0 for cosine, 0.9 for exponential and 0.1 for plateau." group:"Learning rate"`
+	Pieces      []string `yaml:"pieces" flag:"pieces" doc:"STEP:RATE pairs of the piecewise schedule: the learning rate after each step. Until the first step it is learning_rate." group:"Learning rate"`
 
-	Monitor  Monitor `yaml:"monitor" flag:"monitor" doc:"Metric to monitor for the best epoch, plateaus and early stopping."`
-	MinDelta float64 `yaml:"min_delta" flag:"min-delta" min:"0" doc:"Minimum change of the monitored metric that counts as an improvement."`
-	Patience int     `yaml:"patience" flag:"patience" min:"0" doc:"Early stopping: number of epochs without improvement before training stops and restores the best weights. 0 disables it."`
-	Plateau  int     `yaml:"plateau_patience" flag:"plateau-patience" min:"1" doc:"Number of epochs without improvement before the plateau schedule lowers the learning rate."`
+	Monitor  Monitor `yaml:"monitor" flag:"monitor" doc:"Metric to monitor for the best epoch, plateaus and early stopping." group:"Early stopping"`
+	MinDelta float64 `yaml:"min_delta" flag:"min-delta" min:"0" doc:"Minimum change of the monitored metric that counts as an improvement." group:"Early stopping"`
+	Patience int     `yaml:"patience" flag:"patience" min:"0" doc:"Early stopping: number of epochs without improvement before training stops and restores the best weights. 0 disables it." group:"Early stopping"`
+	Plateau  int     `yaml:"plateau_patience" flag:"plateau-patience" min:"1" doc:"Number of epochs without improvement before the plateau schedule lowers the learning rate." group:"Learning rate"`
 
 	StepsPerEpoch   int           `yaml:"steps_per_epoch" flag:"steps-per-epoch" min:"1" doc:"Number of steps per epoch when following a topic."`
-	CheckpointEvery time.Duration `yaml:"checkpoint_every" flag:"checkpoint-every" doc:"Time between checkpoints within an epoch. 0s writes them only at the end of each epoch."`
-	CheckpointSteps int           `yaml:"checkpoint_steps" flag:"checkpoint-steps" min:"0" doc:"Number of steps between checkpoints within an epoch. 0 writes them only at the end of each epoch."`
+	CheckpointEvery time.Duration `yaml:"checkpoint_every" flag:"checkpoint-every" doc:"Time between checkpoints within an epoch. 0s writes them only at the end of each epoch." group:"Output"`
+	CheckpointSteps int           `yaml:"checkpoint_steps" flag:"checkpoint-steps" min:"0" doc:"Number of steps between checkpoints within an epoch. 0 writes them only at the end of each epoch." group:"Output"`
 	MemoryLimit     option.Bytes  `yaml:"memory_limit" flag:"memory-limit" min:"1MiB" doc:"Maximum memory for training data. Larger data sets are kept in a temporary file and shuffled in blocks."`
 }
 

@@ -121,3 +121,18 @@ func annotate(w ingest.Writer, notes []string) {
 		n.Annotate(notes)
 	}
 }
+
+// Converted lists the extensions of the files that [Convert] writes.
+func Converted() []string { return append(formats.Created(), ".arrow") }
+
+// Voxelized lists the extensions of the files that [Voxelize] writes.
+func Voxelized() []string { return append(formats.Created(), ".arrow", ".binvox") }
+
+// CellFormats lists the formats of cell values that [Voxelize] writes.
+func CellFormats() []string {
+	var out []string
+	for _, f := range voxelize.Formats() {
+		out = append(out, string(f))
+	}
+	return out
+}

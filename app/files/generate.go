@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -177,4 +178,23 @@ func Record(ctx context.Context, a *app.Env, o RecordOptions) (*RecordSummary, e
 	}
 	s.Seconds = time.Since(start).Seconds()
 	return s, nil
+}
+
+// Scenes lists the simulated scenes.
+func Scenes() []string {
+	var out []string
+	for _, s := range simulate.Scenes {
+		out = append(out, s.Name)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Sensors lists the sensors that can record simulated scenes.
+func Sensors() []string {
+	var out []string
+	for _, l := range simulate.Lidars {
+		out = append(out, l.Name)
+	}
+	return append(out, depthSensor)
 }

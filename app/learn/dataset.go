@@ -18,6 +18,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/train"
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -172,7 +173,8 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	case string(h5.Train), string(h5.Val), string(h5.Test):
 		splits = []h5.Split{h5.Split(split)}
 	default:
-		return nil, app.Usage(fmt.Errorf("--split: found %q, want train, val, test or all", split))
+		return nil, app.Usage(fmt.Errorf("--split: found %q%s, want train, val, test or all", split,
+			option.DidYouMean(split, Splits())))
 	}
 	inputs, err := input.ParseFiles(paths)
 	if err != nil {
@@ -587,3 +589,6 @@ func decode(ctx context.Context, objects *claimcheck.Store, retry pipeline.Retry
 	batch, err := volarrow.Decode(value, string(m.Key))
 	return batch, pipeline.Permanent(err)
 }
+
+// Splits lists the parts of an archive that a command can use.
+func Splits() []string { return []string{string(h5.Train), string(h5.Val), string(h5.Test), "all"} }

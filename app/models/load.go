@@ -118,6 +118,9 @@ func Savable(path string) error {
 
 func fileDigest(path string) (string, error) {
 	f, _, err := ingest.OpenRegular(path)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return "", fmt.Errorf("%s: %w", path, e.Err)
+	}
 	if err != nil {
 		return "", err
 	}

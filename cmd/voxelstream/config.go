@@ -17,11 +17,12 @@ import (
 
 func (c *cli) configCommand() *cobra.Command {
 	cmd := command("config", "Check, show and describe the configuration")
+	cmd.Example = "  voxelstream config lint config.yaml\n  voxelstream config print"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	lint := command("lint [FILE]",
-		"Check the configuration and report all problems: unknown keys and variables, wrong "+
-			"types, units and values")
+		"Check the configuration and report all problems")
+	lint.Long = lint.Short + ": unknown keys and variables, wrong types, units and values."
 	lint.Example = "  voxelstream config lint config.yaml"
 	lint.RunE = func(cmd *cobra.Command, args []string) error {
 		c.started = true

@@ -12,21 +12,26 @@ import (
 )
 
 func (c *cli) convert() *cobra.Command {
-	cmd := command("convert IN OUT", "Convert the samples of a file to the format given by OUT's extension",
+	cmd := command("convert IN OUT", "Convert a file to the format given by OUT's extension",
 		voxelFlags, ingestFlags)
 	cmd.Long = cmd.Short + `.
 
-OUT is a .npy, .npz, .h5, .pcd, .ply, .parquet, .feather or .arrow file. An .arrow file holds volumes, made according to
-the voxelization flags. A folder of depth frames with poses is converted to one mesh in a .ply file by TSDF fusion and
-marching cubes; with --method tsdf, --edge sets the cell size. --spacing resamples MRI and CT scans, whole.`
+OUT is a .npy, .npz, .h5, .pcd, .ply, .parquet, .feather or .arrow file, or - for standard output as .npy. An .arrow
+file holds volumes, made according to the voxelization flags. A folder of depth frames with poses is converted to one
+mesh in a .ply file by TSDF fusion and marching cubes; with --method tsdf, --edge sets the cell size. --spacing resamples
+MRI and CT scans, whole.`
 	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n" +
 		"  voxelstream convert digits.h5 digits.npz\n" +
 		"  voxelstream convert ct.nii.gz ct.npy --spacing 1\n" +
 		"  voxelstream convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		s, err := files.Convert(ctx, a, args[0], args[1])
-		return show(c, s, err, convertText)
+		out, err := c.written(args[1], files.Converted())
+		if err != nil {
+			return err
+		}
+		s, err := files.Convert(ctx, a, args[0], out)
+		return summarize(c, s, err, convertText)
 	})
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/stream"
@@ -21,6 +22,7 @@ func (c *cli) dlq() *cobra.Command {
 	cmd := command("dlq", "List, show and replay dead letters")
 	cmd.Long = cmd.Short + ".\n\nWith the embedded broker, these commands work while another process uses it."
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.Example = "  voxelstream dlq list --since 2h\n  voxelstream dlq replay --dry-run"
 	cmd.AddCommand(c.dlqList(), c.dlqShow(), c.dlqReplay())
 	return cmd
 }
@@ -45,19 +47,22 @@ func (c *cli) dlqList() *cobra.Command {
 func (c *cli) dlqShow() *cobra.Command {
 	one := command("show ID", "Show one dead letter with its headers", kafkaFlags)
 	one.Example = "  voxelstream dlq show 0:17\n  voxelstream dlq show 0:17 --value volume.arrow"
-	path := one.Flags().String("value", "", "Write the unchanged value of the message to this file, even if it is an "+
-		"object outside Kafka. - is standard output.")
+	var path string
+	flagsIn(one, groupOutput, func(f *pflag.FlagSet) {
+		f.StringVar(&path, "value", "", "Write the unchanged value of the message to this file, even if it is an object "+
+			"outside Kafka. - is standard output.")
+	})
 	forceFlag(one)
 	one.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		d, err := stream.ShowDeadLetter(ctx, a, args[0])
-		if err != nil || *path == "" {
+		if err != nil || path == "" {
 			return show(c, d, err, deadMessageText)
 		}
 		value, err := stream.ValueOf(ctx, a, d)
 		if err != nil {
 			return err
 		}
-		return c.writeValue(a, value, *path)
+		return c.writeValue(a, value, path)
 	})
 	return one
 }
@@ -84,9 +89,8 @@ func (c *cli) writeValue(a *app.Env, value []byte, path string) (err error) {
 }
 
 func (c *cli) dlqReplay() *cobra.Command {
-	replay := command("replay [ID...]", "Send dead letters back to their topic: the given ones, or all that the filters "+
-		"select", kafkaFlags)
-	replay.Long = replay.Short + ".\n\nDead letters that were sent back before are not sent again without --again. " +
+	replay := command("replay [ID...]", "Send dead letters back to their topic", kafkaFlags)
+	replay.Long = replay.Short + ": the given ones, or all that the filters select.\n\nDead letters that were sent back before are not sent again without --again. " +
 		"Messages keep their event\nIDs, so a volume that was classified in the meantime is recognised as a duplicate.\n\n" +
 		"Inputs that could not be read or voxelized cannot be replayed, because " +
 		"they never became messages.\nRun or ingest them again instead.\n\n" +
@@ -115,7 +119,7 @@ func (c *cli) dlqReplay() *cobra.Command {
 			o.Each = func(d stream.DeadLetter) { c.dryRun(&d) }
 		}
 		r, err := stream.Replay(ctx, a, o)
-		return show(c, r, err, replayedText)
+		return summarize(c, r, err, replayedText)
 	})
 	return replay
 }
@@ -148,7 +152,12 @@ type letterFlags struct {
 
 func filterFlags(cmd *cobra.Command) *letterFlags {
 	f := &letterFlags{}
-	fs := cmd.Flags()
+	flagsIn(cmd, "Selection", func(fs *pflag.FlagSet) { f.declare(fs, cmd.Name() == "list") })
+	return f
+}
+
+// declare declares the flags. Those of a command that lists dead letters can select the ones that were not sent back.
+func (f *letterFlags) declare(fs *pflag.FlagSet, lists bool) {
 	fs.StringVar(&f.Topic, "topic", "", "Only messages that were read from this topic.")
 	fs.StringVar(&f.Stage, "stage", "", "Only those that failed in this stage, such as ingest, decode or classify.")
 	fs.StringVar(&f.Reason, "reason", "", "Only those whose reason contains this text, or matches a regular "+
@@ -159,10 +168,9 @@ func filterFlags(cmd *cobra.Command) *letterFlags {
 	fs.StringVar(&f.since, "since", "", "Only those that failed after this time, such as 2026-01-31T12:00:00Z, or within "+
 		"this duration, such as 2h.")
 	fs.StringVar(&f.until, "until", "", "Only those that failed before this time, or longer ago than this duration.")
-	if cmd.Name() == "list" {
+	if lists {
 		fs.BoolVar(&f.Pending, "pending", false, "Only those that have not been sent back.")
 	}
-	return f
 }
 
 // filter returns the filter. Durations count back from now.

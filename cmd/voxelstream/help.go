@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,12 +15,14 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// helpWidth is the width of help in columns.
-const helpWidth = 100
+// maxHelpWidth is the maximum width of help in columns: longer lines are hard to read.
+const maxHelpWidth = 100
 
-// writeHelp writes the help of a command: purpose, synopsis and examples first, then details, subcommands and flags.
-func writeHelp(w io.Writer, cmd *cobra.Command) {
-	fmt.Fprintf(w, "%s\n\nUsage:\n", cmd.Short)
+// writeHelp writes the help of a command, at most width columns wide: purpose, synopsis and examples first, then
+// details, subcommands and flags.
+func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
+	width = min(max(width, 40), maxHelpWidth)
+	fmt.Fprintf(w, "%s\n\nUsage:\n", wrapped(cmd.Short, "", width))
 	group := cmd.HasAvailableSubCommands()
 	if !group || len(arguments(cmd)) > 0 {
 		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
@@ -28,31 +33,170 @@ func writeHelp(w io.Writer, cmd *cobra.Command) {
 	if cmd.Example != "" {
 		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
 	}
-	if details := strings.TrimSpace(strings.TrimPrefix(cmd.Long, cmd.Short+".")); details != "" {
-		fmt.Fprintf(w, "\n%s\n", details)
+	if details := details(cmd); details != "" {
+		fmt.Fprintf(w, "\n%s\n", reflowed(details, width))
 	}
 	if group {
-		fmt.Fprint(w, "\nCommands:\n")
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
-				fmt.Fprintf(w, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+		writeCommands(w, cmd, width)
+	}
+	for _, g := range flagGroups(cmd) {
+		fmt.Fprintf(w, "\n%s:\n", g.heading)
+		for _, f := range g.flags {
+			name := flagName(f)
+			if len(name) > flagColumn-2 {
+				fmt.Fprintln(w, name)
+				name = ""
 			}
+			text := wrapped(flagDoc(f), strings.Repeat(" ", flagColumn), width)
+			fmt.Fprintf(w, "%-*s%s\n", flagColumn, name, text[flagColumn:])
 		}
-	}
-	if f := cmd.LocalFlags(); f.HasAvailableFlags() {
-		fmt.Fprintf(w, "\nFlags:\n%s", f.FlagUsagesWrapped(helpWidth))
-	}
-	if f := cmd.InheritedFlags(); f.HasAvailableFlags() {
-		fmt.Fprintf(w, "\nGlobal flags:\n%s", f.FlagUsagesWrapped(helpWidth))
 	}
 	if group {
 		fmt.Fprintf(w, "\nRun '%s COMMAND --help' for the help of a command.\n", cmd.CommandPath())
 	}
 }
 
+// details returns the long description of a command without its first sentence, the short one.
+func details(cmd *cobra.Command) string {
+	return strings.TrimSpace(strings.TrimPrefix(cmd.Long, cmd.Short+"."))
+}
+
+// writeCommands lists the subcommands, in the groups of the command if it has any.
+func writeCommands(w io.Writer, cmd *cobra.Command, width int) {
+	groups := cmd.Groups()
+	if len(groups) == 0 {
+		groups = []*cobra.Group{{Title: "Commands"}}
+	}
+	for _, g := range groups {
+		fmt.Fprintf(w, "\n%s:\n", g.Title)
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() && sub.GroupID == g.ID {
+				indent := strings.Repeat(" ", sub.NamePadding()+4)
+				fmt.Fprintf(w, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), wrapped(sub.Short, indent, width)[len(indent):])
+			}
+		}
+	}
+}
+
+// flagColumn is the column at which the descriptions of flags begin.
+const flagColumn = 28
+
+// flagName returns the name of a flag as help shows it, with its shorthand and the kind of its value.
+func flagName(f *pflag.Flag) string {
+	name := "      --" + f.Name
+	if f.Shorthand != "" {
+		name = "  -" + f.Shorthand + ", --" + f.Name
+	}
+	if kind := f.Value.Type(); kind != "bool" {
+		name += " " + kind
+	}
+	return name
+}
+
+// flagDoc returns the description of a flag with its default, once.
+func flagDoc(f *pflag.Flag) string {
+	switch f.DefValue {
+	case "", "false", "0", "0s", "[]":
+		return f.Usage
+	}
+	if strings.Contains(f.Usage, "(default") {
+		return f.Usage
+	}
+	return fmt.Sprintf("%s (default %s)", f.Usage, strings.Trim(f.DefValue, "[]"))
+}
+
+// flagGroup is a heading in the help of a command, and the flags below it.
+type flagGroup struct {
+	heading string
+	flags   []*pflag.Flag
+}
+
+// groupOptions is the heading of flags that no other has.
+const groupOptions = "Options"
+
+// flagGroups returns the flags of a command by their headings: first those of the command alone, those of most commands
+// last.
+func flagGroups(cmd *cobra.Command) []flagGroup {
+	var out []flagGroup
+	add := func(heading string, f *pflag.Flag) {
+		i := slices.IndexFunc(out, func(g flagGroup) bool { return g.heading == heading })
+		if i < 0 {
+			i, out = len(out), append(out, flagGroup{heading: heading})
+		}
+		out[i].flags = append(out[i].flags, f)
+	}
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			add(headingOf(f), f)
+		}
+	})
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			add(groupGlobal, f)
+		}
+	})
+	slices.SortStableFunc(out, func(a, b flagGroup) int {
+		return cmp.Compare(slices.Index(headings, a.heading), slices.Index(headings, b.heading))
+	})
+	return out
+}
+
+// headingOf returns the heading of a flag.
+func headingOf(f *pflag.Flag) string {
+	if heading := f.Annotations[groupAnnotation]; len(heading) > 0 {
+		return heading[0]
+	}
+	return groupOptions
+}
+
+// headings are those of flags in the order of help: what a command is about, what comes out and goes in, and what most
+// commands have. Others come first.
+var headings = []string{
+	groupOptions, "Training", "Network", "Learning rate", "Optimizer", "Loss", "Early stopping", "Serving", "Model",
+	groupOutput, groupInput, "Objects", "Voxelization", groupKafka, "Embedded broker", "HTTP", groupGlobal,
+}
+
+// reflowed wraps the paragraphs of a text anew. Indented lines and lists stay as they are.
+func reflowed(text string, width int) string {
+	paragraphs := strings.Split(text, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") && !strings.Contains(p, "\n- ") {
+			paragraphs[i] = wrapped(p, "", width)
+		}
+	}
+	return strings.Join(paragraphs, "\n\n")
+}
+
+// wrapped breaks a text into lines of at most width columns, each indented. A longer word has a line of its own.
+func wrapped(text, indent string, width int) string {
+	var b strings.Builder
+	line := 0
+	for word := range strings.FieldsSeq(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case line == 0:
+			b.WriteString(indent)
+			line = len(indent)
+		case line+1+n > width:
+			b.WriteString("\n" + indent)
+			line = len(indent)
+		default:
+			b.WriteByte(' ')
+			line++
+		}
+		b.WriteString(word)
+		line += n
+	}
+	if line == 0 {
+		return indent
+	}
+	return b.String()
+}
+
 // helpCommand returns the command that shows the help of another. Unlike cobra's, it reports an unknown command.
 func helpCommand() *cobra.Command {
 	cmd := command("help [COMMAND...]", "Show the help of a command")
+	cmd.Example = "  voxelstream help train"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		found, rest, err := cmd.Root().Find(args)
 		if err != nil {
@@ -83,8 +227,10 @@ func finishHelp(cmd *cobra.Command) {
 	for name, usage := range map[string]string{"help": "Show this help.", "version": "Show the version."} {
 		if f := cmd.Flags().Lookup(name); f != nil {
 			f.Usage = usage
+			inGroup(f, groupGlobal)
 		}
 	}
+	finishFlags(cmd)
 	for _, sub := range cmd.Commands() {
 		finishHelp(sub)
 	}
@@ -133,7 +279,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(names) == 0 {
 		return usageError(cmd, fmt.Sprintf("found the argument %q, want none", args[0]))
 	}
-	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), option.DidYouMean(args[0], names))
+	advice := option.DidYouMean(args[0], names)
+	if advice == "" {
+		advice = "; run '" + cmd.CommandPath() + " --help' for a list"
+	}
+	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), advice)
 }
 
 // usageError returns an error that names the command and shows its synopsis.
@@ -142,8 +292,16 @@ func usageError(cmd *cobra.Command, problem string) error {
 	return fmt.Errorf("%s: %s\nusage: %s", name, problem, cmd.UseLine())
 }
 
-// suggestFlag adds the flag that was probably meant to the error for an unknown one.
+// suggestFlag adds the flag that was probably meant to the error for an unknown one, and shortens that for a value.
 func suggestFlag(cmd *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		switch f := invalid.GetFlag(); f.Value.(type) {
+		case *choice, *output: // their errors quote the value
+			return fmt.Errorf("--%s: %w", f.Name, invalid.Unwrap())
+		default:
+			return fmt.Errorf("--%s: found %q, %w", f.Name, invalid.GetValue(), invalid.Unwrap())
+		}
+	}
 	var unknown *pflag.NotExistError
 	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
 		return err

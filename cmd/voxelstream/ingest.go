@@ -21,7 +21,7 @@ func (c *cli) ingest() *cobra.Command {
 	cmd.AddCommand(c.simulate())
 	cmd.RunE = c.drain(collecting(gcStreaming, served(func(ctx context.Context, a *app.Env, args []string) error {
 		s, err := stream.Ingest(ctx, a, args)
-		return show(c, s, err, ingestText)
+		return summarize(c, s, err, ingestText)
 	})))
 	return cmd
 }

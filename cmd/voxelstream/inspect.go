@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
@@ -21,12 +22,15 @@ func (c *cli) inspect() *cobra.Command {
 		"  voxelstream inspect scan.pcd --png scan.png\n" +
 		"  voxelstream inspect ct-series/ --png ct.png --window lung\n" +
 		"  voxelstream inspect model.keras --json"
-	png := cmd.Flags().String("png", "", "Draw the first sample to this PNG file.")
+	var png string
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &png, "png", "Draw the first sample to this PNG file.", ".png")
+	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
 		args []string,
 	) error {
-		return c.inspectAll(ctx, a, args, *png)
+		return c.inspectAll(ctx, a, args, png)
 	})
 	return cmd
 }

@@ -21,7 +21,7 @@ import (
 //go:generate go run ../../internal/notices ../..
 
 func main() {
-	c := &cli{}
+	c := &cli{terminal: true}
 	c.out, c.err = c.signals.pipe(os.Stdout), c.signals.pipe(os.Stderr)
 	code := c.execute(os.Args[1:])
 	durable.Abandon()
@@ -46,6 +46,6 @@ func (c *cli) execute(args []string) int {
 	if errors.Is(err, context.Canceled) && c.signals.code() > 0 {
 		err = app.ErrInterrupted
 	}
-	fmt.Fprintln(c.err, "voxelstream:", screen.Indented(clip.To(err.Error(), maxError)))
+	fmt.Fprintln(c.err, "voxelstream:", screen.Indented(clip.To(c.streams.shown(err.Error()), maxError)))
 	return code
 }

@@ -122,6 +122,10 @@ func TestExitCodes(t *testing.T) {
 		{2, []string{"generate", "--count", "3"}},
 		{2, []string{"generate", "--count", "3", "--out", "digits.npz"}},
 		{2, []string{"generate", "--count", "0", "--out", "x.h5"}},
+		{2, []string{"generate", "--scene", "street", "--grid", "8", "--out", "x"}},
+		{2, []string{"generate", "--objects", "3", "--count", "8", "--out", "x.h5"}},
+		{2, []string{"generate", "--count", "3", "--sensor", "vlp16", "--out", "x.h5"}},
+		{2, []string{"convert", bad, "no/such/x.npy"}},
 		{2, []string{"train", "x.h5", "--out", "x.txt"}},
 		{2, []string{"train", "--out", "x.keras"}},
 		{2, []string{"model", "bench", "--mode", "sleep"}},
@@ -139,17 +143,19 @@ func TestExitCodes(t *testing.T) {
 // TestSuggestions: misspelt commands and flags get a suggestion.
 func TestSuggestions(t *testing.T) {
 	for line, want := range map[string]string{
-		"rnu":            `unknown command "rnu" for "voxelstream" (did you mean run?)`,
-		"dlq lst":        `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
-		"frobnicate":     `unknown command "frobnicate" for "voxelstream"`,
-		"help rnu":       `unknown command "rnu" for "voxelstream" (did you mean run?)`,
-		"help dlq lst":   `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
-		"completion bsh": `unknown command "bsh" for "voxelstream completion" (did you mean bash?)`,
-		"run --modle x":  "unknown flag: --modle (did you mean --model?)",
-		"run --jsn x.h5": "unknown flag: --jsn (did you mean --json?)",
-		"run --zzzzzzzz": "unknown flag: --zzzzzzzz",
-		"run -z":         "unknown shorthand flag: 'z' in -z",
-		"version now":    "version: found the argument \"now\", want none\nusage: voxelstream version [flags]",
+		"rnu":                       `unknown command "rnu" for "voxelstream" (did you mean run?)`,
+		"dlq lst":                   `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
+		"frobnicate":                `unknown command "frobnicate" for "voxelstream"; run 'voxelstream --help' for a list`,
+		"help rnu":                  `unknown command "rnu" for "voxelstream" (did you mean run?)`,
+		"help dlq lst":              `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
+		"completion bsh":            `unknown command "bsh" for "voxelstream completion" (did you mean bash?)`,
+		"run --modle x":             "unknown flag: --modle (did you mean --model?)",
+		"run --jsn x.h5":            "unknown flag: --jsn (did you mean --json?)",
+		"run --zzzzzzzz":            "unknown flag: --zzzzzzzz",
+		"generate --count many":     `--count: found "many", must be an integer`,
+		"evaluate x.h5 --split tst": `--split: found "tst" (did you mean test?), want one of train, val, test, all`,
+		"run -z":                    "unknown shorthand flag: 'z' in -z",
+		"version now":               "version: found the argument \"now\", want none\nusage: voxelstream version [flags]",
 	} {
 		root := (&cli{out: io.Discard}).root()
 		root.SetArgs(strings.Fields(line))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/config"
@@ -20,31 +21,38 @@ import (
 func (c *cli) model() *cobra.Command {
 	cmd := command("model", "Inspect, convert, run, benchmark and verify models")
 	cmd.Long = cmd.Short + ".\n\nWithout a model file, these commands use the built-in model."
+	cmd.Example = "  voxelstream model summary shapes.keras\n  voxelstream model convert shapes.onnx shapes.keras"
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 	summary := command("summary [MODEL]", "Show layers, shapes and parameters, as Keras does",
 		openFlags)
 	summary.Example = "  voxelstream model summary shapes.keras --svg shapes.svg"
-	svg := summary.Flags().String("svg", "", "Also draw the graph to this SVG file.")
+	var svg string
+	flagsIn(summary, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &svg, "svg", "Also draw the graph to this SVG file.", ".svg")
+	})
 	forceFlag(summary)
 	summary.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		s, err := models.Summarize(ctx, a, first(args), *svg)
+		s, err := models.Summarize(ctx, a, first(args), svg)
 		return show(c, s, err, modelText)
 	})
 
-	convert := command("convert IN OUT", "Convert a model to the format given by OUT's extension", openFlags)
-	convert.Long = convert.Short + ": .keras, .h5, .onnx or .safetensors."
+	convert := command("convert MODEL OUT", "Convert a model to the format given by OUT's extension", openFlags)
+	convert.Long = convert.Short + ": .keras, .h5, .onnx or .safetensors. - is standard output, as .keras."
 	convert.Example = "  voxelstream model convert shapes.onnx shapes.keras"
 	forceFlag(convert)
 	convert.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		r, err := models.Convert(ctx, a, args[0], args[1])
-		return show(c, r, err, func(w io.Writer, r *models.Conversion) {
+		out, err := c.written(args[1], savedExtensions)
+		if err != nil {
+			return err
+		}
+		r, err := models.Convert(ctx, a, args[0], out)
+		return summarize(c, r, err, func(w io.Writer, r *models.Conversion) {
 			fmt.Fprintf(w, "%s: %s\n", r.Model, app.Count(r.Parameters, "parameter"))
 		})
 	})
 
-	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in the "+
-		"model's axis order", openFlags, config.Flags("voxelize.values"))
+	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in its axis order", openFlags, config.Flags("voxelize.values"))
 	predict.Long = predict.Short + `.
 
 A model with several inputs or outputs takes one flag for each, as FILE in order or as NAME=FILE. Several outputs can
@@ -53,12 +61,32 @@ gives the size. Volumes hold values as measured, which are scaled as the model's
 colour map gets colours.`
 	predict.Example = "  voxelstream model predict shapes.keras --input x.npy --output y.npy\n" +
 		"  voxelstream model predict net.json --weights net.h5 --input x.npy --output y.npy"
-	input := predict.Flags().StringArray("input", nil, ".npy file of inputs, with shape (N, ...).")
-	output := predict.Flags().StringArray("output", nil, ".npy file to write the outputs to.")
+	var input, output []string
+	flagsIn(predict, groupInput, func(f *pflag.FlagSet) {
+		f.StringArrayVar(&input, "input", nil, ".npy file of inputs, with shape (N, ...). - is standard input.")
+	})
+	flagsIn(predict, groupOutput, func(f *pflag.FlagSet) {
+		f.StringArrayVar(&output, "output", nil, ".npy file to write the outputs to. - is standard output.")
+	})
 	forceFlag(predict)
-	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		r, err := models.Predict(ctx, a, first(args), *input, *output)
-		return show(c, r, err, func(w io.Writer, r *models.Prediction) {
+	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) (err error) {
+		for i, path := range input {
+			if path == stdio {
+				if input[i], err = c.streams.input(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		for i, path := range output {
+			if output[i], err = c.written(path[strings.IndexByte(path, '=')+1:], []string{".npy"}); err != nil {
+				return err
+			}
+			if path != stdio {
+				output[i] = path
+			}
+		}
+		r, err := models.Predict(ctx, a, first(args), input, output)
+		return summarize(c, r, err, func(w io.Writer, r *models.Prediction) {
 			files := r.Outputs
 			if files == nil {
 				files = []string{r.Output}
@@ -75,9 +103,9 @@ colour map gets colours.`
 		"  voxelstream model bench --without winograd,palette"
 	var o models.BenchOptions
 	bench.Flags().IntVar(&o.Batch, "batch", 64, "Number of samples per step.")
-	bench.Flags().StringVar(&o.Mode, "mode", "infer", "What to measure: infer or train.")
-	bench.Flags().StringVar(&o.Input, "input", "palette", "Input of the model: palette uses colour-mapped volumes, as "+
-		"the pipeline does; dense uses arbitrary float32 values.")
+	choiceVar(bench.Flags(), &o.Mode, "mode", "infer", "What to measure: infer or train.", []string{"infer", "train"})
+	choiceVar(bench.Flags(), &o.Input, "input", "palette", "Input of the model: palette uses colour-mapped volumes, as "+
+		"the pipeline does; dense uses arbitrary float32 values.", []string{"palette", "dense"})
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "Duration of the measurement.")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil,
 		"Optimisation passes to disable, or all, to measure their "+
@@ -87,8 +115,7 @@ colour map gets colours.`
 		return show(c, r, err, benchText)
 	}))
 
-	verify := command("verify [MODEL]", "Check that a model's parameters are finite and that optimised and plain "+
-		"inference agree", openFlags)
+	verify := command("verify [MODEL]", "Check that a model is finite, and optimised inference exact", openFlags)
 	verify.Example = "  voxelstream model verify shapes.keras"
 	verify.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Verify(ctx, a, first(args))
@@ -122,8 +149,10 @@ The file keeps everything else, the weights and the training state included.`
 	var o models.InputOptions
 	cmd.Flags().StringVar(&o.Values, "values", "", "Write these values into the model.")
 	cmd.Flags().StringVar(&o.Colormap, "colormap", "", "Colour map for --values palette.")
-	cmd.Flags().StringVarP(&o.Out, "out", "o", "", "File to write, with the model's extension. (default: MODEL itself, which needs "+
-		"--force)")
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &o.Out, "out", "File to write, with the model's extension. (default: MODEL itself, which needs --force)",
+			savedExtensions...)
+	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Input(ctx, a, first(args), o)
@@ -143,30 +172,35 @@ without changing the file.`
 	cmd.Example = "  voxelstream model labels shapes.keras\n" +
 		"  voxelstream model labels shapes.onnx names.txt --out named.onnx\n" +
 		"  voxelstream model labels shapes.keras chair,table,lamp --force"
-	out := cmd.Flags().StringP("out", "o", "", "File to write, with the model's extension. (default: MODEL itself, which needs "+
-		"--force)")
+	var out string
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &out, "out", "File to write, with the model's extension. (default: MODEL itself, which needs --force)",
+			savedExtensions...)
+	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		r, err := models.SetLabels(ctx, a, args[0], first(args[1:]), *out)
+		r, err := models.SetLabels(ctx, a, args[0], first(args[1:]), out)
 		return show(c, r, err, labelsText)
 	})
 	return cmd
 }
 
 func (c *cli) modelAverage() *cobra.Command {
-	cmd := command("average MODEL --views VIEWS --out FILE", "Make a model average its scores over several views of "+
-		"each volume")
+	cmd := command("average MODEL --views VIEWS --out FILE", "Make a model average its scores over several views")
 	cmd.Long = cmd.Short + `.
 
 The file holds the network once, and applies it to each view. Every command that uses the model averages. It takes as many
 times as long as there are views. train --average does the same at the end of a training.`
 	cmd.Example = "  voxelstream model average digits.keras --views rotations --out digits-24.keras"
-	views := cmd.Flags().String("views", "", "Views: "+strings.Join(zoo.Views(), ", ")+".")
-	out := cmd.Flags().StringP("out", "o", "", "Model file to write.")
+	var views, out string
+	choiceVar(cmd.Flags(), &views, "views", "", "Views: "+strings.Join(zoo.Views(), ", ")+".", zoo.Views())
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &out, "out", "Model file to write.", savedExtensions...)
+	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		r, err := models.Average(ctx, a, first(args), *views, *out)
-		return show(c, r, err, func(w io.Writer, r *models.Averaged) { fmt.Fprintln(w, r.Text()) })
+		r, err := models.Average(ctx, a, first(args), views, out)
+		return summarize(c, r, err, func(w io.Writer, r *models.Averaged) { fmt.Fprintln(w, r.Text()) })
 	})
 	return cmd
 }
@@ -193,13 +227,18 @@ float32 and in low precision. A model that loses more than --max-drop percentage
 the original weights and the precision for inference, which all commands use. Training continues in float32.`
 	cmd.Example = "  voxelstream model quantize digits.keras mnist3d.h5 --precision int8 --out digits-int8.keras"
 	var o learn.QuantizeOptions
-	cmd.Flags().StringVar(&o.Kind, "precision", nn.Int8, "Precision: "+strings.Join(nn.Precisions(), " or ")+".")
-	cmd.Flags().StringVar(&o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, "+
-		"or all if there is no training part)")
+	choiceVar(cmd.Flags(), &o.Kind, "precision", nn.Int8, "Precision: "+strings.Join(nn.Precisions(), " or ")+".",
+		nn.Precisions())
+	flagsIn(cmd, groupInput, func(f *pflag.FlagSet) {
+		choiceVar(f, &o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, or all if "+
+			"there is no training part)", learn.Splits())
+	})
 	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "Fraction of the rows to calibrate with.")
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "Maximum accuracy loss in percentage points.")
-	cmd.Flags().BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss, also over an existing file.")
-	cmd.Flags().StringVarP(&o.Out, "out", "o", "", "Model file to write. (default: only show the report)")
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		f.BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss, also over an existing file.")
+		outputVar(f, &o.Out, "out", "Model file to write. (default: only show the report)", savedExtensions...)
+	})
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := learn.Quantize(ctx, a, args[0], args[1:], o)
 		return show(c, r, err, quantizeText)

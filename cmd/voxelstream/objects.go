@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/objects"
@@ -17,17 +17,18 @@ import (
 )
 
 func (c *cli) objects() *cobra.Command {
-	cmd := command("objects FILE|FOLDER...", "Find the objects in scans, recordings and depth frames: boxes, distances, "+
-		"tracks and classes", perceptionFlags, voxelFlags, ingestFlags, modelFlag)
+	cmd := command("objects FILE|FOLDER...", "Find objects in scans: boxes, distances, tracks and classes", perceptionFlags, voxelFlags, ingestFlags, modelFlag)
 	cmd.Example = "  voxelstream objects scan.pcd\n" +
 		"  voxelstream objects drive.pcap --png street.png\n" +
 		"  voxelstream objects recording/ --out boxes.parquet --json"
 	o := objectsOptions{}
-	f := cmd.Flags()
-	f.StringVarP(&o.out, "out", "o", "", "File to write the objects to: "+strings.Join(objects.Extensions(), ", ")+".")
-	f.StringVar(&o.png, "png", "", "Draw a frame to this PNG file: a scan from above, or a depth image.")
-	f.Uint64Var(&o.frame, "frame", 0, "Number of the frame to draw.")
-	f.BoolVar(&o.unnamed, "no-class", false, "Do not classify the objects.")
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &o.out, "out", "File to write the objects to: "+orList(objects.Extensions())+
+			". - is standard output, as CSV.", objects.Extensions()...)
+		outputVar(f, &o.png, "png", "Draw a frame to this PNG file: a scan from above, or a depth image.", ".png")
+		f.Uint64Var(&o.frame, "frame", 0, "Number of the frame to draw.")
+	})
+	cmd.Flags().BoolVar(&o.unnamed, "no-class", false, "Do not classify the objects.")
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if cmd.Flags().Changed("frame") && o.png == "" {

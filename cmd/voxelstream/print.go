@@ -22,8 +22,16 @@ func present[T any](c *cli, v T, text func(io.Writer, T)) error {
 	}
 	var b bytes.Buffer
 	text(&b, screen.Printable(v))
-	_, err := io.WriteString(c.out, screen.Visible(b.String()))
+	_, err := io.WriteString(c.results(), screen.Visible(c.streams.shown(b.String())))
 	return err
+}
+
+// results returns where results go: to standard error if standard output takes the place of a file.
+func (c *cli) results() io.Writer {
+	if c.streams.out != "" {
+		return c.err
+	}
+	return c.out
 }
 
 // line writes one JSON line. What a terminal could take for a command is escaped, which leaves the same values.
@@ -32,7 +40,7 @@ func (c *cli) line(v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(c.out, screen.Visible(string(b))+"\n")
+	_, err = io.WriteString(c.results(), screen.Visible(c.streams.shown(string(b)))+"\n")
 	return err
 }
 
@@ -44,13 +52,24 @@ func show[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
 	return errors.Join(present(c, r, text), err)
 }
 
-// logger returns a logger that writes to w, with the configured level and format.
-func logger(c config.Log, w io.Writer) *slog.Logger {
-	o := &slog.HandlerOptions{Level: slog.Level(c.Level), ReplaceAttr: clipped}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
+// summarize is like show, for a command whose result is a file: the text about it is left out with --quiet.
+func summarize[T any](c *cli, r *T, err error, text func(io.Writer, *T)) error {
+	if c.quiet && !c.json {
+		return err
 	}
-	return slog.New(slog.NewTextHandler(w, o))
+	return show(c, r, err, text)
+}
+
+// logger returns a logger that writes to w, with the configured level and format.
+func logger(c config.Log, w io.Writer, terminal bool) *slog.Logger {
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.Level(c.Level), ReplaceAttr: clipped}))
+	}
+	clock := clockElsewhere
+	if terminal {
+		clock = clockOnTerminal
+	}
+	return slog.New(newTextLog(w, slog.Level(c.Level), clock))
 }
 
 // clipped shortens a value in the log, which may quote an input.

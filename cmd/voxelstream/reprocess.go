@@ -19,7 +19,7 @@ import (
 )
 
 func (c *cli) reprocess() *cobra.Command {
-	cmd := command("reprocess INPUT...", "Classify archives in bulk, and write a table of results and a report",
+	cmd := command("reprocess INPUT...", "Classify archives in bulk: a table of results and a report",
 		voxelFlags, inputFormatFlags(), modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 
@@ -42,9 +42,11 @@ Exit code 3 means that some files or rows could not be classified.`
 	f := cmd.Flags()
 	o := bulk.Options{}
 	jobFlags(f, &o)
-	f.StringSliceVar(&o.Formats, "format", []string{"parquet"},
-		"Formats of the table of results, separated by commas: "+strings.Join(bulk.Formats(), ", ")+
-			". Tables of other formats that an earlier run has made are removed.")
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		f.StringSliceVar(&o.Formats, "format", []string{"parquet"},
+			"Formats of the table of results, separated by commas: "+strings.Join(bulk.Formats(), ", ")+
+				". Tables of other formats that an earlier run has made are removed.")
+	})
 	f.BoolVar(&o.Strict, "strict", false, "Stop at the first file or row that cannot be classified.")
 	f.BoolVar(&o.Force, "force", false, "Discard the results of other inputs, models or settings in the output.")
 	_ = cmd.RegisterFlagCompletionFunc("format", // the flag exists
@@ -59,10 +61,7 @@ Exit code 3 means that some files or rows could not be classified.`
 		}
 		o.Resume = *resume
 		r, err := bulk.Reprocess(ctx, a, args, o)
-		if c.quiet && !c.json {
-			return err
-		}
-		return show(c, r, err, reprocessText)
+		return summarize(c, r, err, reprocessText)
 	}))
 	cmd.AddCommand(c.reprocessJoin(), c.reprocessDiff())
 	return cmd
@@ -70,13 +69,15 @@ Exit code 3 means that some files or rows could not be classified.`
 
 // jobFlags adds the flags that every process of a job needs.
 func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
-	f.StringVarP(&o.Out, "out", "o", "",
-		"Folder or object store for the results: a path, s3://BUCKET/PREFIX, gs://... or azblob://... (required)")
+	seekableVar(f, &o.Out, "out",
+		"Folder or object store for the results: a path, s3://BUCKET/PREFIX, gs://... or azblob://... (required)",
+		"the results are a folder")
+	inGroup(f.Lookup("out"), groupOutput)
 	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard.")
 }
 
 func (c *cli) reprocessJoin() *cobra.Command {
-	cmd := command("join", "Work on a job that another process has begun with reprocess --brokers", voxelFlags,
+	cmd := command("join", "Work on a job begun with reprocess --brokers", voxelFlags,
 		inputFormatFlags(), modelFlag, topKFlag, kafkaFlags)
 	cmd.Long = cmd.Short + `.
 
@@ -86,7 +87,7 @@ The settings must be those of the job. The command ends when the job is complete
 	jobFlags(cmd.Flags(), &o)
 	cmd.RunE = c.drain(collecting(gcStreaming, func(ctx context.Context, a *app.Env, _ []string) error {
 		r, err := bulk.Join(ctx, a, o)
-		return show(c, r, err, func(w io.Writer, r *bulk.Joined) {
+		return summarize(c, r, err, func(w io.Writer, r *bulk.Joined) {
 			fmt.Fprintf(w, "%s of %d in %.1f s\n", app.Count(r.Shards, "shard"), r.Total, r.Seconds)
 		})
 	}))
@@ -100,10 +101,13 @@ func (c *cli) reprocessDiff() *cobra.Command {
 A and B are outputs of reprocess, or tables of classifications in any format.`
 	cmd.Example = "  voxelstream reprocess diff results-old results-new\n" +
 		"  voxelstream reprocess diff old.parquet new.parquet --out diff.html"
-	out := cmd.Flags().StringP("out", "o", "", "Also write the comparison to this .html or .json file.")
+	var out string
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &out, "out", "Also write the comparison to this .html or .json file.", ".json", ".html")
+	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
-		d, err := bulk.Diff(ctx, a, args[0], args[1], *out)
+		d, err := bulk.Diff(ctx, a, args[0], args[1], out)
 		if d == nil {
 			return err
 		}

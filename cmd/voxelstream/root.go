@@ -27,18 +27,20 @@ import (
 
 // cli holds the state of one command line.
 type cli struct {
+	in          io.Reader // nil means standard input
 	out, err    io.Writer // receive results; progress, log messages and errors
 	config      string
 	json, quiet bool
 	started     bool // arguments and flags are valid
 	signals     interrupts
+	streams     streams
+	terminal    bool // out is standard output, which may be a terminal
 }
 
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
-		Use: "voxelstream",
-		Short: "Classify RGB-D frames, lidar scans and HDF5 archives with a 3D CNN, streamed as voxels " +
-			"through Kafka",
+		Use:           "voxelstream",
+		Short:         "Classify RGB-D frames, lidar scans and HDF5 archives as voxels, live and in bulk",
 		Example:       "  voxelstream generate --count 200 --out digits.h5\n  voxelstream run digits.h5",
 		Version:       app.Version,
 		SilenceUsage:  true,
@@ -51,20 +53,41 @@ func (c *cli) root() *cobra.Command {
 	f.StringVar(&c.config, "config", "", "Configuration file; see config.yaml. (default $"+config.EnvPrefix+"CONFIG)")
 	f.BoolVar(&c.json, "json", false, "Print results as JSON.")
 	f.BoolVarP(&c.quiet, "quiet", "q", false, "Hide progress, summaries and log messages below warn.")
+	f.VisitAll(func(f *pflag.Flag) { inGroup(f, groupGlobal) })
 	keyFlags(root, f, config.Flags("log", "threads", "seed"))
-	root.AddCommand(
-		c.run(), c.objects(), c.ingest(), c.classify(), c.train(), c.evaluate(), c.reprocess(),
-		c.generate(), c.voxelize(), c.inspect(),
-		c.convert(), c.serve(),
-		c.model(), c.configCommand(), c.topics(), c.lag(), c.dlq(), c.broker(), c.doctor(), c.version(), c.docs(),
-	)
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd) })
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Pipeline", []*cobra.Command{c.run(), c.ingest(), c.classify(), c.serve()}},
+		{"Data", []*cobra.Command{
+			c.predict(), c.objects(), c.inspect(), c.voxelize(), c.convert(), c.generate(), c.reprocess(),
+		}},
+		{"Models", []*cobra.Command{c.train(), c.evaluate(), c.model()}},
+		{"Kafka", []*cobra.Command{c.topics(), c.lag(), c.dlq(), c.broker()}},
+		{"Setup", []*cobra.Command{c.configCommand(), c.doctor(), c.version()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, cmd := range g.commands {
+			cmd.GroupID = g.title
+			root.AddCommand(cmd)
+		}
+	}
+	root.AddCommand(c.docs())
+	root.SetHelpCommandGroupID("Setup")
+	root.SetCompletionCommandGroupID("Setup")
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, cmp.Or(c.width(), 80)) })
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd() // adds it
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil { // by itself, it would accept any argument
-		completion.Args = noArgs
+		completion.Args, completion.Short = noArgs, "Generate the completion script of a shell"
+		completion.Example = "  source <(voxelstream completion bash)"
 		completion.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		for _, shell := range completion.Commands() {
+			shell.Short = "Generate the completion script for " + shell.Name()
+			shell.Example = "  voxelstream completion " + shell.Name()
+		}
 	}
 	finishHelp(root)
 	return root
@@ -92,7 +115,12 @@ func (c *cli) exitCode(err error) int {
 }
 
 // file returns the path of the configuration file, or an empty string.
-func (c *cli) file() string { return cmp.Or(c.config, os.Getenv(config.EnvPrefix+"CONFIG")) }
+func (c *cli) file() string {
+	if path := cmp.Or(c.config, os.Getenv(config.EnvPrefix+"CONFIG")); path != stdio {
+		return path
+	}
+	return "/dev/stdin"
+}
 
 // work is the implementation of a command.
 type work = func(ctx context.Context, a *app.Env, args []string) error
@@ -105,7 +133,7 @@ func (c *cli) do(f work) func(*cobra.Command, []string) error { return c.start(f
 func (c *cli) drain(f work) func(*cobra.Command, []string) error { return c.start(f, true) }
 
 func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
+	return func(cmd *cobra.Command, args []string) (err error) {
 		c.started = true
 		loaded, err := config.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
 		if err != nil {
@@ -127,12 +155,17 @@ func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 		durable.Sweep(os.TempDir())
 		ctx, abort, stop := c.signals.listen(drains)
 		defer stop()
+		c.streams.in, c.streams.limit = cmp.Or[io.Reader](c.in, os.Stdin), int64(loaded.Ingest.WithDefaults().MaxBytes)
+		defer func() { err = errors.Join(err, c.streams.close()) }()
+		if args, err = c.replaceStreams(ctx, cmd, args); err != nil {
+			return err
+		}
 		s := screen.New(c.err, os.Stderr)
 		log := loaded.Log
 		if c.quiet && !cmd.Flags().Changed("log-level") {
 			log.Level = max(log.Level, config.Level(slog.LevelWarn))
 		}
-		a := &app.Env{Config: loaded, Log: logger(log, s), Stdout: c.out, Abort: abort}
+		a := &app.Env{Config: loaded, Log: logger(log, c.streams.writer(s), s.Terminal()), Stdout: c.out, Abort: abort}
 		if pool != nil {
 			a.Confined = pool
 		}
@@ -145,7 +178,10 @@ func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 		if !c.quiet {
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
-		return f(ctx, a, args)
+		if err = f(ctx, a, args); err == nil || errors.Is(err, app.ErrSkipped) {
+			err = errors.Join(err, c.streams.flush(c.out))
+		}
+		return err
 	}
 }
 
@@ -217,6 +253,7 @@ func keyFlags(cmd *cobra.Command, fs *pflag.FlagSet, flags map[string]string) {
 			fs.VarP(&keyValue{k.Default, k.Kind}, name, shorthands[name], k.Doc)
 		}
 		_ = fs.SetAnnotation(name, keyAnnotation, []string{key}) // the flag exists
+		inGroup(fs.Lookup(name), k.Group)
 		if len(k.Suggestions) > 0 {
 			_ = cmd.RegisterFlagCompletionFunc(name,
 				cobra.FixedCompletions(completions(k), cobra.ShellCompDirectiveNoFileComp))
@@ -273,6 +310,7 @@ const notAnnotation = "voxelstream_not"
 func keyNot(fs *pflag.FlagSet, name, key, doc string) {
 	fs.Bool(name, false, doc)
 	_ = fs.SetAnnotation(name, notAnnotation, []string{key}) // the flag exists
+	inGroup(fs.Lookup(name), config.Describe(key).Group)
 }
 
 // overrides returns the keys set by flags.
@@ -321,7 +359,7 @@ func inputFormatFlags() map[string]string {
 
 // forceFlag adds the flag for overwriting files.
 func forceFlag(cmd *cobra.Command) {
-	cmd.Flags().Bool("force", false, "Overwrite existing files.")
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) { f.Bool("force", false, "Overwrite existing files.") })
 }
 
 // command returns a command with flags that set configuration keys. Its synopsis, use, determines the arguments that it

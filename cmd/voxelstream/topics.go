@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/stream"
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
@@ -51,6 +53,9 @@ func (c *cli) topics() *cobra.Command {
 		"changed. With the embedded\nbroker, this works while another process uses it."
 	cmd.Example = "  voxelstream topics\n  voxelstream topics volumes --partitions --brokers kafka-1:9092\n" +
 		"  voxelstream topics --all --json"
+	cmd.ValidArgsFunction = c.completeKeys(func(k *config.Kafka) []string {
+		return []string{k.Volumes, k.Classifications, k.DeadLetters}
+	})
 	var watch watching
 	watch.flags(cmd)
 	all := cmd.Flags().Bool("all", false, "Show all topics of the cluster.")
@@ -72,6 +77,18 @@ func (c *cli) topics() *cobra.Command {
 	return cmd
 }
 
+// completeKeys completes arguments with names in the configuration.
+func (c *cli) completeKeys(names func(*config.Kafka) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		loaded, err := config.Load(c.file(), os.Environ(), overrides(cmd.Flags()))
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		left := slices.DeleteFunc(names(&loaded.Kafka), func(n string) bool { return slices.Contains(args, n) })
+		return left, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 func (c *cli) lag() *cobra.Command {
 	cmd := command("lag [GROUP...]", "Show how far consumer groups are behind", kafkaFlags)
 	cmd.Long = cmd.Short +
@@ -80,6 +97,7 @@ func (c *cli) lag() *cobra.Command {
 		"them. Nothing is\ncreated or changed."
 	cmd.Example = "  voxelstream lag\n  voxelstream lag --watch --brokers kafka-1:9092\n" +
 		"  voxelstream lag voxelstream --json --max-lag 10000"
+	cmd.ValidArgsFunction = c.completeKeys(func(k *config.Kafka) []string { return []string{k.Group} })
 	var watch watching
 	watch.flags(cmd)
 	limit := cmd.Flags().Int64("max-lag", 0, "Fail with exit code 1 if a group has a larger lag. 0 sets no limit.")
@@ -125,7 +143,7 @@ func watched[T any](c *cli, many bool, r *T, text func(io.Writer, *T)) error {
 
 // width returns the number of columns of the terminal that shows the results, or 0 if there is none.
 func (c *cli) width() int {
-	if c.out != io.Writer(os.Stdout) || os.Getenv("TERM") == "dumb" {
+	if !c.terminal || os.Getenv("TERM") == "dumb" {
 		return 0
 	}
 	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
@@ -153,6 +171,7 @@ func writeTable(w io.Writer, width int, columns []column) {
 		}
 		total += sizes[i] + 2
 	}
+	var hidden []string
 	for width > 0 && total-2 > width && len(columns) > 1 {
 		drop := 0
 		for i, c := range columns {
@@ -161,6 +180,7 @@ func writeTable(w io.Writer, width int, columns []column) {
 			}
 		}
 		total -= sizes[drop] + 2
+		hidden = append(hidden, columns[drop].name)
 		columns = append(append([]column{}, columns[:drop]...), columns[drop+1:]...)
 		sizes = append(append([]int{}, sizes[:drop]...), sizes[drop+1:]...)
 	}
@@ -179,6 +199,9 @@ func writeTable(w io.Writer, width int, columns []column) {
 			}
 		}
 		fmt.Fprintln(w, cut(strings.TrimRight(line.String(), " "), width))
+	}
+	if len(hidden) > 0 {
+		fmt.Fprintln(w, wrapped("Left out for want of width: "+strings.Join(hidden, ", ")+".", "", width))
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 )
 
 func (c *cli) version() *cobra.Command {
-	cmd := command("version", "Show the version, commit, Go version, HDF5 version and CPU kernels")
+	cmd := command("version", "Show the versions of the program and its libraries")
 	cmd.Example = "  voxelstream version --json"
 	cmd.RunE = c.do(func(_ context.Context, _ *app.Env, _ []string) error {
 		return show(c, app.ReadBuild(), nil, buildText)

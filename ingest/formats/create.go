@@ -12,6 +12,11 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/lidar"
 )
 
+// Created lists the extensions of the files that [Create] creates.
+func Created() []string {
+	return []string{".npy", ".npz", ".h5", ".hdf5", ".pcd", ".ply", ".parquet", ".feather"}
+}
+
 // Create creates a file of samples in the format given by its extension: .npy, .npz, .h5, .pcd, .ply, .parquet or
 // .feather (an Arrow file).
 func Create(path string) (ingest.Writer, error) {
@@ -31,6 +36,6 @@ func Create(path string) (ingest.Writer, error) {
 	case ".feather":
 		return columnar.CreateArrow(path)
 	default:
-		return nil, fmt.Errorf("%s: found extension %q, want .npy, .npz, .h5, .pcd, .ply, .parquet or .feather", path, ext)
+		return nil, fmt.Errorf("%s: found extension %q, want one of %s", path, ext, strings.Join(Created(), ", "))
 	}
 }

@@ -15,6 +15,7 @@
 //	unit      unit of a size or duration that is written as a plain number; without it, a unit is required
 //	secret    "true" if the value must never be shown
 //	items     "whole" if each value of a flag is one item of the list; otherwise, commas separate items
+//	group     heading of the flags of a section, or of one flag, in the help of a command
 //
 // A field is a bool, int, uint64, float64, string, list of strings, [time.Duration], [Bytes], [Dims] or another
 // encoding.TextUnmarshaler. A field of any other struct type is a section.
@@ -165,6 +166,9 @@ type hinter interface{ Hint() string }
 
 // Whole reports whether each value of the flag is one item of the list, which may contain commas.
 func (f Field) Whole() bool { return f.tag.Get("items") == "whole" }
+
+// Group is the heading of the field's flag in help, as its tag says; empty if it has none.
+func (f Field) Group() string { return f.tag.Get("group") }
 
 // textual reports whether the type parses its own text.
 func (f Field) textual() bool { return reflect.PointerTo(f.value.Type()).Implements(textType) }

@@ -1,0 +1,245 @@
+// Package predict classifies the samples of files without a broker. The classifications are those of the pipeline: the
+// same readers, voxelizer and network make them.
+package predict
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/input"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/pipeline"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/voxelize"
+)
+
+// Item is the prediction for a sample of a file, or why there is none.
+type Item struct {
+	File string `json:"file"`
+	// ID is that of the sample in events. It is empty if the rest of a file could not be read.
+	ID string `json:"item,omitempty"`
+	*Prediction
+	Err string `json:"error,omitempty"`
+}
+
+// Prediction is what a model says about a sample.
+type Prediction struct {
+	Class int     `json:"class"`
+	Name  string  `json:"name,omitempty"`
+	Score float32 `json:"score"`
+	// TopK are the classes with the highest scores.
+	TopK []record.Score `json:"top_k"`
+	// Label is the true class, if the file has it.
+	Label *int32 `json:"label,omitempty"`
+	// Unfamiliar reports that the sample is unlike the training data of the model.
+	Unfamiliar bool `json:"unfamiliar,omitempty"`
+}
+
+// Files classifies every sample of files and folders and calls each for it, in order. A sample, and a file in a folder,
+// that cannot be read is an item with an error; Files then returns an error that wraps [app.ErrSkipped]. A file that
+// paths name and that cannot be read at all is an error of another kind.
+func Files(ctx context.Context, a *app.Env, paths []string, each func(*Item) error) (err error) {
+	inputs, err := input.ParseFiles(paths)
+	if err != nil {
+		return err
+	}
+	p, err := newPredictor(ctx, a, each)
+	if err != nil {
+		return err
+	}
+	defer p.network.Close()
+	var unread error
+	var files input.Files
+	for in := range files.Of(ctx, a, inputs) {
+		p.classified, p.reason = 0, nil
+		err := p.file(ctx, in)
+		if err == nil && p.classified == 0 && in.Named() {
+			err = p.reason // of the first of its samples, none of which could be classified
+		}
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, new(*stopped)):
+			return err
+		case err == nil:
+			continue
+		case in.Named():
+			unread = errors.Join(unread, fmt.Errorf("%s: %s", in, reason(in.String(), err)))
+			continue
+		}
+		p.failed++
+		if err := each(&Item{File: in.String(), Err: reason(in.String(), err)}); err != nil {
+			return err
+		}
+	}
+	if p.unfamiliar > 0 {
+		a.Log.Warn("some samples are unlike the training data of the model; their predictions may mean nothing",
+			"samples", p.unfamiliar, "of", p.done)
+	}
+	switch {
+	case unread != nil:
+		return unread
+	case p.failed > 0:
+		return app.SkippedSome(fmt.Sprintf("could not classify %s", app.Count(p.failed, "item")))
+	}
+	return app.Interrupted(ctx, nil)
+}
+
+// stopped is an error that ends the work: of the network, or of each.
+type stopped struct{ error }
+
+func (s *stopped) Unwrap() error { return s.error }
+
+// batchSize is the number of samples per forward pass, batchCells limits their cells.
+const (
+	batchSize  = 64
+	batchCells = 1 << 22
+)
+
+// predictor classifies the samples of one file after another.
+type predictor struct {
+	app     *app.Env
+	voxels  *voxelize.Voxelizer
+	network *classify.Classifier
+	each    func(*Item) error
+
+	waiting                  []waiting
+	cells                    int
+	done, failed, unfamiliar int
+	// Of the file that is being read: how many samples were classified, and why the first was not that was not.
+	classified int
+	reason     error
+}
+
+// reason returns the text of an error about a file without its path.
+func reason(file string, err error) string { return strings.TrimPrefix(err.Error(), file+": ") }
+
+// waiting is a sample that is not classified yet, or the error about it.
+type waiting struct {
+	file   string
+	id     record.ID
+	volume voxelize.Volume
+	err    error
+}
+
+func newPredictor(ctx context.Context, a *app.Env, each func(*Item) error) (*predictor, error) {
+	m, err := models.LoadConfigured(ctx, a, cmp.Or(a.Config.Model.Path, models.Builtin))
+	if err != nil {
+		return nil, err
+	}
+	c, err := classify.New(m.Model, classify.Options{
+		Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize), TopK: a.Config.Model.TopK,
+		Batch: batchSize, Threads: a.Threads(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	models.LogInput(a, c.Input())
+	options, err := models.Volumes(a, c.Input())
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	v, err := voxelize.New(options)
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return &predictor{app: a, voxels: v, network: c, each: each}, nil
+}
+
+// file classifies the samples of a file.
+func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
+	src, err := in.Open(ctx, p.app)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, src.Close()) }()
+	_, err = ingest.Each(ctx, src, func(s ingest.Sample) error {
+		v, err := p.voxels.Volume(s)
+		return p.add(ctx, waiting{in.String(), s.ID, v, err})
+	}, func(err error) {
+		w := waiting{file: in.String(), err: err}
+		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
+			w.id, w.err = item.ID, item.Err
+		}
+		p.waiting = append(p.waiting, w)
+	})
+	return cmp.Or(p.flush(ctx), err)
+}
+
+// add adds a sample, and classifies those that wait if they are enough.
+func (p *predictor) add(ctx context.Context, w waiting) error {
+	p.waiting = append(p.waiting, w)
+	p.cells += len(w.volume.Index) + len(w.volume.Values)
+	if len(p.waiting) < batchSize && p.cells < batchCells {
+		return nil
+	}
+	return p.flush(ctx)
+}
+
+// flush classifies the samples that wait.
+func (p *predictor) flush(ctx context.Context) error {
+	var items []classify.Item
+	for i := range p.waiting {
+		if p.waiting[i].err == nil {
+			items = append(items, classify.Item{Volume: p.waiting[i].volume})
+		}
+	}
+	if len(p.waiting) == 0 {
+		return nil
+	}
+	results, err := p.network.ProcessBatch(ctx, items)
+	partial, some := errors.AsType[*pipeline.PartialError](err)
+	if err != nil && !some {
+		return &stopped{err}
+	}
+	next := 0
+	for i := range p.waiting {
+		w := &p.waiting[i]
+		var r *record.Classification
+		if w.err == nil {
+			if some {
+				w.err = partial.Failed[next]
+			}
+			r = &results[next]
+			next++
+		}
+		if err := p.each(p.item(w, r)); err != nil {
+			return &stopped{err}
+		}
+	}
+	p.waiting, p.cells = p.waiting[:0], 0
+	return nil
+}
+
+// item counts a sample and describes it.
+func (p *predictor) item(w *waiting, r *record.Classification) *Item {
+	p.done++
+	item := &Item{File: w.file}
+	if w.id != (record.ID{}) {
+		item.ID = w.id.String()
+	}
+	if w.err != nil {
+		p.failed++
+		item.Err = reason(w.file, w.err)
+		if p.reason == nil {
+			p.reason = w.err
+		}
+		return item
+	}
+	p.classified++
+	if r.Unfamiliar {
+		p.unfamiliar++
+	}
+	item.Prediction = &Prediction{
+		Class: r.Class, Name: r.Name, Score: r.Score, TopK: r.TopK, Label: r.Label, Unfamiliar: r.Unfamiliar,
+	}
+	return item
+}

@@ -1,0 +1,75 @@
+package predict_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/app/predict"
+	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/serve/classifier"
+	v1 "github.com/voxelstream/voxelstream/serve/v1"
+)
+
+// TestEqualsServer: the predictions for a file are the answer of POST /v1/classify.
+func TestEqualsServer(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "c.xyz")
+	data := []byte("0 0 0\n1 2 3\n2 1 0\n2 2 2\n0.5 1 2\n")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := apptest.New(t)
+	var found []*predict.Item
+	err := predict.Files(t.Context(), a, []string{file}, func(item *predict.Item) error {
+		found = append(found, item)
+		return nil
+	})
+	if err != nil || len(found) != 1 || found[0].Prediction == nil {
+		t.Fatalf("found %v and error %v", found, err)
+	}
+
+	m, err := models.Configured(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := classify.New(m.Model, classify.Options{
+		Model: m.Info, TopK: a.Config.Model.TopK, Threads: 1, Preferences: classify.PreferencesIn(a.Config.Voxelize),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	api := v1.New(v1.Options{
+		Find: func(string, string) (*classifier.Model, error) {
+			return &classifier.Model{
+				Input: c.Input(),
+				Classify: func(ctx context.Context, items []classify.Item) ([]record.Classification, error) {
+					return c.ProcessBatch(ctx, items)
+				},
+			}, nil
+		},
+		Reading: a.Arriving(), Voxelize: a.Config.Voxelize, MaxBody: 1 << 20, Requests: 1,
+	})
+	answer := httptest.NewRecorder()
+	api.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/v1/classify?name=c.xyz", bytes.NewReader(data)))
+	var want []predict.Prediction
+	if err := json.Unmarshal(answer.Body.Bytes(), &want); err != nil || len(want) != 1 {
+		t.Fatalf("found the answer %s and error %v", answer.Body, err)
+	}
+	got, err := json.Marshal(found[0].Prediction)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if server, err := json.Marshal(want[0]); err != nil || !bytes.Equal(got, server) {
+		t.Errorf("predict found %s, the server %s (%v)", got, server, err)
+	}
+}

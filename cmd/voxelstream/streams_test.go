@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"image/png"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/voxelstream/voxelstream/app/apptest"
+)
+
+// piped runs a command line with an input, and returns what it writes to standard output and standard error.
+func piped(in string, args ...string) (out, err string, code int) {
+	var o, e bytes.Buffer
+	code = (&cli{in: strings.NewReader(in), out: &o, err: &e}).execute(args)
+	return o.String(), e.String(), code
+}
+
+// TestStandardStreams: - is standard input or output wherever a file is named, and never the name of a file.
+func TestStandardStreams(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const points = "0 0 0\n1 2 3\n2 1 0\n"
+	if err := os.WriteFile("c.xyz", []byte(points), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ line, out, err string }{
+		{"inspect -", "-\n  format  xyz, points\n", ""},
+		{"inspect - --json", `{"file":"-","format":"xyz"`, ""},
+		{"inspect - --png -", "\x89PNG\r\n", "format  xyz"},
+		{"predict - --json", `{"file":"-","item":"stdin-`, "unlike the training data"},
+		{"predict -", "FILE  ITEM  CLASS  SCORE", ""},
+		{"convert - -", "\x93NUMPY", "-: 1 sample"},
+		{"convert c.xyz - --quiet", "\x93NUMPY", ""},
+		{"voxelize - --out - --grid 8", "\x93NUMPY", "-: 1 volume of 8x8x8 cells"},
+		{"objects - --no-class", "-, frame 0: ", ""},
+		{"objects c.xyz --no-class --out - --quiet", "file,frame", "frame 0: "},
+		{"model summary --svg -", "<svg", "Total params"},
+		{"model convert digits -", "PK\x03\x04", "-: "},
+		{"model average digits --views rotations --out -", "PK\x03\x04", "-"},
+	} {
+		out, errs, code := piped(points, strings.Fields(c.line)...)
+		if code != exitDone || !strings.HasPrefix(out, c.out) || !strings.Contains(errs, c.err) {
+			t.Errorf("%s: found exit code %d, %.80q and %.200q, want %q and %q", c.line, code, out, errs, c.out, c.err)
+		}
+		if strings.Contains(errs+out, os.TempDir()+"/voxelstream-stdio") {
+			t.Errorf("%s: found the name of a temporary file in %q", c.line, errs)
+		}
+	}
+	out, _, _ := piped(points, "inspect", "-", "--png", "-")
+	if _, err := png.Decode(strings.NewReader(out)); err != nil {
+		t.Error(err)
+	}
+	for _, line := range []string{
+		"generate --count 2 --out -", "train c.xyz --out -", "train c.xyz --out m.keras --checkpoint -",
+		"reprocess c.xyz --out -", "reprocess - --out r", "inspect - -", "objects - --png - --out -",
+		"evaluate c.xyz --report - --calibrate --out -",
+	} {
+		if out, errs, code := piped(points, strings.Fields(line)...); code != exitUsage || out != "" {
+			t.Errorf("%s: found exit code %d, %q and %q, want %d", line, code, out, errs, exitUsage)
+		}
+	}
+	if _, err := os.Lstat("-"); err == nil {
+		t.Error("found a file named -")
+	}
+}
+
+// TestPredictEqualsRun: predict gives the classifications of the pipeline.
+func TestPredictEqualsRun(t *testing.T) {
+	apptest.NeedHDF5(t)
+	t.Chdir(t.TempDir())
+	if out, code := run("generate", "--count", "70", "--augment", "--out", "d.h5", "--quiet"); code != exitDone || out != "" {
+		t.Fatalf("found exit code %d and %q", code, out)
+	}
+	predicted, code := run("predict", "d.h5", "--json", "--quiet")
+	if code != exitDone {
+		t.Fatal(predicted)
+	}
+	classified, _, code := piped("", "run", "d.h5", "--out", "-", "--to-topic=false", "--quiet")
+	if code != exitDone {
+		t.Fatal(classified)
+	}
+	want := map[string]string{} // score and classes by event ID
+	for l := range strings.Lines(classified) {
+		want[between(l, `"event_id":"`, `"`)] = between(l, `"class":`, `,"label"`)
+	}
+	n := 0
+	for l := range strings.Lines(predicted) {
+		n++
+		id := between(l, `"item":"`, `"`)
+		if got := between(l, `"class":`, `,"label"`); got == "" || got != want[id] {
+			t.Errorf("%s: predict found %s, run %s", id, got, want[id])
+		}
+	}
+	if n != 140 || len(want) != n {
+		t.Errorf("found %d predictions and %d classifications, want 140", n, len(want))
+	}
+}
+
+// between returns the part of a text after a mark and before the next end.
+func between(text, mark, end string) string {
+	_, rest, _ := strings.Cut(text, mark)
+	part, _, _ := strings.Cut(rest, end)
+	return part
+}
+
+// TestPredictFailures: a sample that cannot be classified has its reason, and the others are classified.
+func TestPredictFailures(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("in", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"in/a.xyz": "0 0 0\n1 2 3\n", "in/b.pcd": "VERSION .7\nPOINTS 40\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, _, code := piped("", "predict", "in", "--json")
+	if code != exitDeadLetters || strings.Count(out, "\n") != 2 || !strings.Contains(out, `{"file":"in/b.pcd","item":"b.pcd-7634899e/0","error":"pcd: header: `) {
+		t.Errorf("found exit code %d and %q", code, out)
+	}
+	out, errs, code := piped("", "predict", "in")
+	if code != exitDeadLetters || !strings.Contains(out, "in/b.pcd") || !strings.Contains(errs, "could not classify 1 item") {
+		t.Errorf("found exit code %d, %q and %q", code, out, errs)
+	}
+	if _, errs, code := piped("", "predict", "in/b.pcd"); code != exitFailed || !strings.Contains(errs, "in/b.pcd: ") {
+		t.Errorf("found exit code %d and %q", code, errs)
+	}
+	if _, errs, code := piped("", "predict", "missing.pcd"); code != exitFailed || !strings.Contains(errs, "missing.pcd: ") {
+		t.Errorf("found exit code %d and %q", code, errs)
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/voxelstream/voxelstream/app/config"
+)
+
+// commands returns all commands that help lists, with the root first.
+func commands() []*cobra.Command {
+	var out []*cobra.Command
+	var walk func(cmd *cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		out = append(out, cmd)
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				walk(sub)
+			}
+		}
+	}
+	walk((&cli{}).root())
+	return out
+}
+
+// line returns the arguments that run a command: its name, as many arguments as it needs, and more.
+func line(cmd *cobra.Command, more ...string) []string {
+	args := strings.Fields(cmd.CommandPath())[1:]
+	for _, name := range arguments(cmd) {
+		if !strings.HasPrefix(name, "[") {
+			args = append(args, "x")
+		}
+	}
+	return append(args, more...)
+}
+
+// said runs a command line and returns its exit code and all that it prints.
+func said(args ...string) (string, int) {
+	var out bytes.Buffer
+	code := (&cli{out: &out, err: &out}).execute(args)
+	return out.String(), code
+}
+
+// TestHelpOfEveryCommand: help fits a terminal of 80 columns, begins with examples, and names every flag once, below
+// one of few headings.
+func TestHelpOfEveryCommand(t *testing.T) {
+	const width, maxPlain = 80, 12
+	for _, cmd := range commands() {
+		name := cmd.CommandPath()
+		help, code := said(append(strings.Fields(name)[1:], "--help")...)
+		if code != exitDone {
+			t.Errorf("%s --help: found exit code %d, want 0", name, code)
+		}
+		if named := 2 + cmd.NamePadding() + 2 + utf8.RuneCountInString(cmd.Short); named > width && cmd.HasParent() {
+			t.Errorf("%s: found a one-liner of %d columns with the name, want %d", name, named, width)
+		}
+		if strings.HasSuffix(cmd.Short, ".") || strings.Contains(help, "[=true") {
+			t.Errorf("%s: found a full stop after %q, or a switch with a value", name, cmd.Short)
+		}
+		if cmd.Example == "" || !strings.Contains(cmd.Example, "voxelstream ") {
+			t.Errorf("%s: found no example", name)
+		}
+		for _, l := range strings.Split(help, "\n") {
+			free := strings.HasPrefix(l, "  voxelstream ") || strings.Contains(cmd.Example, l) || strings.Contains(cmd.Long, l)
+			if n := utf8.RuneCountInString(l); n > width && !free {
+				t.Errorf("%s: found %d columns in %q", name, n, l)
+			}
+		}
+		plain := 0
+		for _, g := range flagGroups(cmd) {
+			for _, f := range g.flags {
+				if g.heading == groupOptions {
+					plain++
+				}
+				if strings.Count(flagDoc(f), "(default") > 1 || f.Usage == "" {
+					t.Errorf("%s --%s: found %q, want the default once", name, f.Name, flagDoc(f))
+				}
+				if n := strings.Count(help, "\n"+flagName(f)+"\n") + strings.Count(help, "\n"+flagName(f)+" "); n != 1 {
+					t.Errorf("%s --%s: found %d times in help, want it once", name, f.Name, n)
+				}
+			}
+		}
+		if plain > maxPlain {
+			t.Errorf("%s: found %d flags without a heading, want at most %d", name, plain, maxPlain)
+		}
+	}
+}
+
+// TestUsageOfEveryCommand: misspelt flags and values get suggestions, and further arguments are refused.
+func TestUsageOfEveryCommand(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, cmd := range commands() {
+		name := cmd.CommandPath()
+		refused := func(want string, args ...string) {
+			t.Helper()
+			if out, code := said(args...); code != exitUsage || !strings.Contains(out, want) {
+				t.Errorf("%q: found exit code %d and %q, want %d and %q", args, code, out, exitUsage, want)
+			}
+		}
+		refused("did you mean --json?", line(cmd, "--jsonn")...)
+		if names := arguments(cmd); cmd.Name() != "help" && !strings.Contains(strings.Join(names, " "), "...") {
+			more := append(strings.Fields(name)[1:], slices.Repeat([]string{"x"}, len(names)+1)...)
+			refused("", more...)
+		}
+		if cmd.HasAvailableSubCommands() && len(arguments(cmd)) == 0 {
+			continue // its flags have no effect
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			for _, choices := range choicesOf(f) {
+				wrong := choices[len(choices)-1] + "x"
+				want := "want"
+				if len(wrong) > 5 {
+					want = "did you mean"
+				}
+				refused(want, line(cmd, "--"+f.Name+"="+wrong)...)
+			}
+			if o, ok := f.Value.(*output); ok && len(o.extensions) > 0 {
+				refused("want "+orList(o.extensions), line(cmd, "--"+f.Name+"=x.zzz")...)
+			}
+		})
+	}
+}
+
+// choicesOf returns the choices of each setting of a flag that has any.
+func choicesOf(f *pflag.Flag) [][]string {
+	var out [][]string
+	if c, ok := f.Value.(*choice); ok {
+		out = append(out, c.choices)
+	}
+	for _, key := range f.Annotations[keyAnnotation] {
+		if k := config.Describe(key); len(k.Choices) > 0 {
+			out = append(out, k.Choices)
+		}
+	}
+	return out
+}
+
+// TestCompletionOfEveryCommand: completion offers every flag, the choices of flags that have some, and files by their
+// kind.
+func TestCompletionOfEveryCommand(t *testing.T) {
+	for _, cmd := range commands() {
+		if cmd.HasAvailableSubCommands() && len(arguments(cmd)) == 0 {
+			continue
+		}
+		path := strings.Fields(cmd.CommandPath())[1:]
+		complete := func(args ...string) []string {
+			out, _ := said(slices.Concat([]string{"__complete"}, path, args)...)
+			return strings.Split(out, "\n")
+		}
+		offers := func(all []string, value string) bool {
+			return slices.ContainsFunc(all, func(l string) bool { return l == value || strings.HasPrefix(l, value+"\t") })
+		}
+		flags := complete("--")
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden && !offers(flags, "--"+f.Name) {
+				t.Errorf("%s: completion does not offer --%s", cmd.CommandPath(), f.Name)
+			}
+			for _, choices := range choicesOf(f) {
+				if offered := complete("--"+f.Name, ""); len(choices) < 10 && !offers(offered, choices[0]) {
+					t.Errorf("%s --%s: found %q, want %s among them", cmd.CommandPath(), f.Name, offered, choices[0])
+				}
+			}
+			if o, ok := f.Value.(*output); ok && len(o.extensions) > 0 {
+				if offered := complete("--"+f.Name, ""); !offers(offered, o.extensions[0][1:]) {
+					t.Errorf("%s --%s: found %q, want files with %s", cmd.CommandPath(), f.Name, offered, o.extensions[0])
+				}
+			}
+		})
+		if name := strings.Trim(strings.Join(arguments(cmd), " "), "[]. "); name == "MODEL" {
+			if offered := complete(""); !offers(offered, "keras") {
+				t.Errorf("%s: found %q, want model files", cmd.CommandPath(), offered)
+			}
+		}
+	}
+}
