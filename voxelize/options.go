@@ -56,7 +56,7 @@ type Options struct {
 	// cloud.
 	Origin Position `yaml:"origin" flag:"origin" doc:"Minimum corner X,Y,Z of the grid in metres, for methods on a regular grid, such as 0,-39.68,-3. Empty centres the grid on each point cloud."`
 	// Widen widens the cells of a cloud that does not fit into the grid, by the same factor along all axes.
-	Widen bool `yaml:"widen" flag:"widen" doc:"Widen the cells for point clouds that do not fit into the grid at voxelize.edge, instead of dropping the points outside."`
+	Widen bool `yaml:"widen" flag:"widen" doc:"Widen the cells for point clouds that do not fit into a grid with cells of voxelize.edge, instead of dropping the points outside."`
 	// Fit applies to input grids of another size; empty means FitAuto.
 	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
 	// Spacing is the cell size that input grids are resampled to; zeros leave it to Fit.

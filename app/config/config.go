@@ -172,7 +172,7 @@ type Model struct {
 	// Shadow and Canary are models on trial, Announcement names the model that replaces the one of Path.
 	Shadow        string  `yaml:"shadow" flag:"shadow" doc:"Model file to run alongside the model, on spare capacity. Its classifications are compared but never stored."`
 	ShadowPercent float64 `yaml:"shadow_percent" flag:"shadow-percent" above:"0" max:"100" doc:"Percentage of the volumes that the shadow model classifies too. The volumes are the same on every member of the group."`
-	Canary        string  `yaml:"canary" flag:"canary" doc:"Model file that classifies some of the streams in place of the model. If it fails a check or on a volume, the model takes over all streams."`
+	Canary        string  `yaml:"canary" flag:"canary" doc:"Model file that classifies some of the streams in place of the model. If it fails a check, or fails on a volume, the model takes over all streams."`
 	CanaryPercent float64 `yaml:"canary_percent" flag:"canary-percent" above:"0" max:"100" doc:"Percentage of the streams that the canary model classifies. The streams are the same on every member of the group."`
 	Announcement  string  `yaml:"announcement" flag:"model-announcement" doc:"File that names the model to use, with its SHA-256. When it changes, the model is loaded, checked and used from the next batch on."`
 	TopK          int     `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
