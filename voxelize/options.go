@@ -49,7 +49,7 @@ type Options struct {
 	// Value is the kind of value to store in each cell; empty means Density. A method with its own Value ignores it.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
 	// Values says what volumes hold; empty means PaletteIndices, or what the model was trained on.
-	Values Encoding `yaml:"values" flag:"values" doc:"What the network receives for each cell: palette, palette:LO:HI, raw, window:LO:HI (numbers, percentiles such as 1%:99%, or a name such as lung), standard or standard:MEAN:DEV, which model input explains. Empty uses what the model was trained on. A new model gets palette indices."`
+	Values Encoding `yaml:"values" flag:"values" doc:"What the network receives for each cell: palette, palette:LO:HI, raw, window:LO:HI (numbers, percentiles such as 1%:99%, or a name such as lung), standard or standard:MEAN:DEV; see the command model input. Empty uses what the model was trained on. A new model gets palette indices."`
 	// Edge is the cell size of a placed grid; 0 fits the grid to each cloud. FitCrop uses it for input grids too.
 	Edge Edges `yaml:"edge" flag:"edge" doc:"Cell size in metres, for methods on a regular grid: one number for cubes, or DEPTHxHEIGHTxWIDTH such as 4x0.16x0.16. 0 fits the grid to each point cloud; 0 along an axis fits that axis."`
 	// Origin is the minimum corner of a placed grid. Without one, the grid is centred on the bounding box of each
