@@ -247,7 +247,7 @@ type extent struct {
 
 // Centre is the option of maps that leave a point where it is.
 type Centre struct {
-	About string `yaml:"about" enum:"middle,origin" doc:"Point that stays where it is: the middle of the bounding box, or the origin, which is the sensor in many scans. Always the middle for grids."`
+	About string `yaml:"about" enum:"middle,origin" doc:"Fixed point: the middle of the bounding box, or the origin, which is the sensor in many scans. For grids it is always the middle."`
 }
 
 // middle is the default of [Centre].

@@ -8,15 +8,15 @@ import (
 
 var scaleKind = Kind{
 	Name: "scale",
-	Doc: "Scales by a random factor. Voxelization methods that fit a grid to each cloud undo it, unless each axis has a " +
-		"factor of its own.",
+	Doc: "Scales by a random factor. Voxelization methods that fit a grid to each cloud undo it, unless each axis " +
+		"has its own factor.",
 	Options: func() Augmentation { return &scale{Centre: middle, Chance: always, Low: 0.8, High: 1.25} },
 }
 
 type scale struct {
 	Low    float64 `yaml:"low" min:"0.01" max:"100" doc:"Smallest factor."`
 	High   float64 `yaml:"high" min:"0.01" max:"100" doc:"Largest factor."`
-	Each   bool    `yaml:"each" doc:"Scale each axis by a factor of its own."`
+	Each   bool    `yaml:"each" doc:"Scale each axis by its own factor."`
 	Centre `yaml:",inline"`
 	Chance `yaml:",inline"`
 }
@@ -67,8 +67,8 @@ func (o *shear) affine(r *rand.Rand, e extent) affine {
 
 var shiftKind = Kind{
 	Name: "shift",
-	Doc: "Shifts by a random vector: grids by whole cells. Voxelization methods that fit a grid to each cloud undo it for " +
-		"points.",
+	Doc: "Shifts by a random vector. Grids are shifted by whole cells. Voxelization methods that fit a grid to each " +
+		"cloud undo it for points.",
 	Options: func() Augmentation { return &shift{Chance: always, Most: 0.1} },
 }
 

@@ -10,14 +10,14 @@ import (
 
 var mixupKind = Kind{
 	Name: "mixup",
-	Doc: "Mixes each row with another one of the training data, after all other augmentations, and their labels in the same " +
-		"shares (Zhang et al. 2018). The points are a random choice from both clouds (Zhang et al., PointCutMix, 2021). The " +
-		"values of grids are weighted averages.",
+	Doc: "Mixes each row with another training row, and their labels in the same proportions, after all other " +
+		"augmentations (Zhang et al. 2018). Points are chosen at random from both clouds (Zhang et al., PointCutMix, " +
+		"2021). Grid values are weighted averages.",
 	Options: func() Augmentation { return &mixup{Chance: always, Alpha: 0.2} },
 }
 
 type mixup struct {
-	Alpha  float64 `yaml:"alpha" min:"0.05" max:"2" doc:"Parameter of the beta distribution of the shares, the same twice. Small numbers mix little, 1 gives uniform shares."`
+	Alpha  float64 `yaml:"alpha" min:"0.05" max:"2" doc:"Value of both parameters of the beta distribution of the proportions. Small values mix little; 1 gives uniform proportions."`
 	Chance `yaml:",inline"`
 }
 

@@ -34,7 +34,7 @@ var rangeNoiseKind = Kind{
 }
 
 type rangeNoise struct {
-	Sigma  float64 `yaml:"sigma" min:"0" max:"1000" doc:"Standard deviation at the sensor, in metres."`
+	Sigma  float64 `yaml:"sigma" min:"0" max:"1000" doc:"Standard deviation at range 0, in metres."`
 	Growth float64 `yaml:"growth" min:"0" max:"1" doc:"Increase of the standard deviation with each metre of range."`
 	Square float64 `yaml:"square" min:"0" max:"1" doc:"Increase of the standard deviation with the square of the range in metres, as for structured light: about 0.0015."`
 	Chance `yaml:",inline"`

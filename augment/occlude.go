@@ -9,8 +9,8 @@ import (
 
 var occludeKind = Kind{
 	Name: "occlude",
-	Doc: "Keeps what a sensor in a random direction sees: points that are hidden behind others are removed. An image of the " +
-		"distances decides (z-buffer).",
+	Doc: "Keeps what a sensor in a random direction would see. Points hidden behind others are removed, as decided " +
+		"by a depth image (z-buffer).",
 	Options: func() Augmentation {
 		return &occlude{Chance: always, Distance: 3, Pixels: 32, Thickness: 0.1}
 	},
@@ -18,7 +18,7 @@ var occludeKind = Kind{
 
 type occlude struct {
 	Distance  float64 `yaml:"distance" min:"1.5" max:"1000" doc:"Distance of the sensor from the middle of the bounding box, in units of half its diagonal."`
-	Pixels    int     `yaml:"pixels" min:"4" max:"1024" doc:"Width and height of the image. It is smaller if there are fewer than 16 points per pixel, between which points behind would be seen."`
+	Pixels    int     `yaml:"pixels" min:"4" max:"1024" doc:"Width and height of the depth image in pixels. It is made smaller if there are fewer than 16 points per pixel, because points behind would show through."`
 	Thickness float64 `yaml:"thickness" above:"0" max:"1" doc:"Distance behind the nearest point of a pixel within which points are visible, as a fraction of the longest side. It is at least the width of a pixel."`
 	Chance    `yaml:",inline"`
 }

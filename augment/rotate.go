@@ -13,7 +13,7 @@ var rotateKind = Kind{
 
 type rotate struct {
 	Axis    string  `yaml:"axis" enum:"x,y,z" doc:"Axis."`
-	Degrees float64 `yaml:"degrees" above:"0" max:"180" doc:"Largest angle in either direction."`
+	Degrees float64 `yaml:"degrees" above:"0" max:"180" doc:"Maximum angle in either direction."`
 	Centre  `yaml:",inline"`
 	Chance  `yaml:",inline"`
 }
@@ -55,8 +55,8 @@ func anyRotation(r *rand.Rand) Matrix {
 
 var rotate90Kind = Kind{
 	Name: "rotate90",
-	Doc: "Rotates by a random multiple of 90 degrees, which moves the values of a grid from cell to cell. A grid that is " +
-		"no cube is only rotated onto itself.",
+	Doc: "Rotates by a random multiple of 90 degrees, which moves the values of a grid from cell to cell. A grid " +
+		"that is not a cube is rotated only in ways that keep its shape.",
 	Options: func() Augmentation { return &rotate90{Chance: always, Axis: anyAxis} },
 }
 
@@ -114,7 +114,7 @@ var quarterTurns = func() (out []Matrix) {
 
 var mirrorKind = Kind{
 	Name:    "mirror",
-	Doc:     "Mirrors along an axis. It suits objects whose mirror images are of the same class, which is not true of digits.",
+	Doc:     "Mirrors along an axis. Use it if mirror images belong to the same class, which is not true of digits.",
 	Options: func() Augmentation { return &mirror{Centre: middle, Chance: Chance{.5}, Axis: "x"} },
 }
 

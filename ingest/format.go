@@ -229,13 +229,13 @@ func (s stopped) Read(p []byte) (int, error) {
 // shares the readers' options with the original; [Options.Clone] does not.
 type Options struct {
 	// Memory is the size of Budget.
-	Memory budget.Size `yaml:"memory" doc:"Memory for decoding all inputs together. One input may use three quarters of it. Inputs that do not fit beside others wait."`
+	Memory budget.Size `yaml:"memory" doc:"Memory for decoding, shared by all inputs. One input may use three quarters of it. Inputs wait until they fit."`
 	// MaxBytes limits the uncompressed size of a file; 0 means 4 GiB.
 	MaxBytes option.Bytes `yaml:"max_file" min:"1B" doc:"Maximum file size after decompression."`
 	// MaxPoints limits the points of a cloud; 0 means 200 million.
 	MaxPoints int `yaml:"max_points" min:"1" doc:"Maximum number of points in a point cloud."`
 	// Fields names further columns of points to keep in PointCloud.Fields; see [Options.Keeps].
-	Fields []string `yaml:"fields" flag:"fields" doc:"Fields of points to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and steps can use them."`
+	Fields []string `yaml:"fields" flag:"fields" doc:"Point fields to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and perception steps can use them."`
 	// Faces asks for the faces of meshes, as PointCloud.Faces; without it, readers of meshes read the vertices only.
 	Faces bool
 	// MaxPixels limits the pixels of an image; 0 means 64 Mi.
@@ -251,7 +251,7 @@ type Options struct {
 	ctx     context.Context // see Within
 	// Sandbox says which inputs are read in processes without rights, and SandboxStrict that nothing is read where those
 	// keep some.
-	Sandbox       Sandbox `yaml:"sandbox" flag:"sandbox" doc:"Files that are decoded in confined processes. auto: those that arrive by watch, push, Kafka or upload. HDF5 files always are."`
+	Sandbox       Sandbox `yaml:"sandbox" flag:"sandbox" doc:"Files to decode in confined processes. auto: those that arrive by watch, push, Kafka or upload. HDF5 files are always confined."`
 	SandboxStrict bool    `yaml:"sandbox_strict" doc:"Refuse to decode files if the system cannot confine a process completely; see doctor."`
 	// Confined opens files in processes without rights; nil opens them in this process.
 	Confined Confined

@@ -32,14 +32,14 @@ func (Noise) Choices() []string {
 func (Noise) ChoiceDoc(name string) string {
 	switch Noise(name) {
 	case StructuredLight:
-		return "1.6 mm at 1 m and 40 mm at 5 m: Kinect of 2010, PrimeSense, Xtion."
+		return "1.6 mm at 1 m and 40 mm at 5 m: Kinect v1, PrimeSense, Xtion."
 	case TimeOfFlight:
-		return "4 mm at 1 m and 12 mm at 5 m: Kinect of 2013, Azure Kinect, Tango."
+		return "4 mm at 1 m and 12 mm at 5 m: Kinect v2, Azure Kinect, Tango."
 	case Stereo:
 		return "2.5 mm at 1 m and 63 mm at 5 m: RealSense D400."
 	}
-	return "By the size of the image: time-of-flight for those of Azure Kinect and the Kinect of 2013, " +
-		"otherwise structured-light."
+	return "Chosen by the image size: time-of-flight for the sizes of Azure Kinect and Kinect v2, otherwise " +
+		"structured-light."
 }
 
 // Valid reports whether the model is one of the list.

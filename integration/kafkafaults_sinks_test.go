@@ -18,8 +18,8 @@ func sinkFaults() []faultCase {
 			run: fillSinkDisk,
 		},
 		{
-			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated three times as logrotate does it " +
-				"with copytruncate, and the member is restarted", on: onAny, quick: true,
+			name: "JSON lines copied and truncated", what: "the JSON lines file is rotated three times as logrotate " +
+				"does with copytruncate, and the member is restarted", on: onAny, quick: true,
 			// Lines that are written but not yet confirmed when the file is cut off may be in the copy or not, so they are
 			// written again: one batch at most.
 			run: func(t *trial) { rotate(t, copyTruncate, 32) },

@@ -316,7 +316,7 @@ func (p *Plan) Forward(n int, train bool, step uint64) error {
 	return nil
 }
 
-// Time makes Forward call f with the time that each operation took. Passes draw layers into others: layer then has
+// Time makes Forward call f with the time that each operation took. Passes fuse layers into others: layer then has
 // their names, joined by "+", and one layer may have several operations. A nil f ends it.
 func (p *Plan) Time(f func(layer string, d time.Duration)) { p.timed = f }
 

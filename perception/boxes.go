@@ -12,8 +12,8 @@ import (
 // BoxOptions are the options of the step that fits boxes.
 type BoxOptions struct {
 	Fit    BoxFit  `yaml:"box_fit" doc:"How the yaw of a box is found."`
-	Ground float64 `yaml:"box_ground" min:"0" doc:"Largest height in metres above the ground of an object's lowest point at which its box is extended to the ground; 0 for never."`
-	Top    float64 `yaml:"box_min_top" min:"0" doc:"Least height in metres of the highest point of an object of a scan above the ground; 0 for no limit. Lower ones are kerbs and remains of the ground."`
+	Ground float64 `yaml:"box_ground" min:"0" doc:"Maximum height in metres of an object's lowest point above the ground for its box to be extended to the ground. 0 disables this."`
+	Top    float64 `yaml:"box_min_top" min:"0" doc:"Minimum height in metres above the ground of an object's highest point in a scan. Lower objects are kerbs and remains of the ground. 0 means no limit."`
 }
 
 func defaultBoxOptions() BoxOptions { return BoxOptions{Fit: Closeness, Ground: 0.6, Top: 0.3} }
@@ -39,21 +39,21 @@ func (BoxFit) Choices() []string {
 func (BoxFit) ChoiceDoc(name string) string {
 	switch BoxFit(name) {
 	case Closeness:
-		return "The points that the sensor sees first are close to the sides of the box."
+		return "The box whose sides are closest to the points that face the sensor."
 	case Variance:
-		return "The distances of those points from the nearest side vary least."
+		return "The box for which the distances of those points from the nearest side vary least."
 	case Area:
-		return "The area of the box is least."
+		return "The box with the smallest area."
 	}
-	return "The box is parallel to the axes."
+	return "The box parallel to the axes."
 }
 
 // OrientedBoxes fits upright boxes to objects.
 var OrientedBoxes = Step{
 	Name: "boxes",
-	Doc: "Fits an upright box to each object: the yaw by the criterion box_fit, the size to all points. If the object " +
-		"stands on the ground, so does its box. Objects of a scan that hardly rise above the ground " +
-		"are removed.",
+	Doc: "Fits an upright box to each object. The criterion box_fit determines the yaw, and all points determine the " +
+		"size. If the object stands on the ground, so does its box. Objects of a scan that hardly rise above the " +
+		"ground are removed.",
 	Makes:   Boxes,
 	Options: func() any { o := defaultBoxOptions(); return &o },
 	New: func(all Options) (func(context.Context, *Scene) error, error) {

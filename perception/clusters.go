@@ -7,23 +7,23 @@ import (
 
 // ClusterOptions are the options of the steps that find clusters.
 type ClusterOptions struct {
-	Radius float64 `yaml:"cluster_radius" min:"0.001" max:"1000" doc:"Largest distance in metres between neighbouring points of a Euclidean cluster."`
+	Radius float64 `yaml:"cluster_radius" min:"0.001" max:"1000" doc:"Maximum distance in metres between neighbouring points of a Euclidean cluster."`
 	Growth float64 `yaml:"cluster_growth" min:"0" max:"0.25" doc:"Increase of cluster_radius in metres per metre of distance from the sensor, because the points of distant objects are farther apart."`
-	Core   int     `yaml:"cluster_core_points" min:"1" doc:"Least number of points within cluster_radius of a point, itself included, for the point to connect others, as in DBSCAN. 1 connects all neighbours."`
+	Core   int     `yaml:"cluster_core_points" min:"1" doc:"Minimum number of points within cluster_radius of a point, including itself, for the point to connect others, as in DBSCAN. 1 connects all neighbours."`
 
-	Angle   float64 `yaml:"cluster_angle" min:"0.1" max:"89" doc:"Least angle in degrees between the ray to a point and the line to its neighbour in the sensor's view."`
-	Near    float64 `yaml:"cluster_near" min:"0" doc:"Difference in depth in metres up to which neighbours in the sensor's view are connected at any angle."`
-	Depth   float64 `yaml:"cluster_depth" min:"0" doc:"Largest difference in depth in metres of neighbours beside each other in the sensor's view."`
-	Slant   float64 `yaml:"cluster_slant" min:"0" doc:"Largest difference in depth in metres of neighbours above each other in the sensor's view, such as the roof and the side of a car."`
-	Gap     float64 `yaml:"cluster_gap" min:"0" doc:"Largest gap in metres between neighbours in the sensor's view."`
+	Angle   float64 `yaml:"cluster_angle" min:"0.1" max:"89" doc:"Minimum angle in degrees between the ray to a point and the line to its neighbour in the sensor's view."`
+	Near    float64 `yaml:"cluster_near" min:"0" doc:"Difference in depth in metres up to which neighbours in the sensor's view are connected whatever the angle."`
+	Depth   float64 `yaml:"cluster_depth" min:"0" doc:"Maximum difference in depth in metres between neighbours side by side in the sensor's view."`
+	Slant   float64 `yaml:"cluster_slant" min:"0" doc:"Maximum difference in depth in metres between neighbours one above the other in the sensor's view, such as the roof and the side of a car."`
+	Gap     float64 `yaml:"cluster_gap" min:"0" doc:"Maximum gap in metres between neighbours in the sensor's view."`
 	GapRate float64 `yaml:"cluster_gap_rate" min:"0" max:"1" doc:"Increase of cluster_gap in metres per metre of distance from the sensor."`
 	Beams   float64 `yaml:"cluster_beams" min:"0" max:"1" doc:"Increase of cluster_gap between the beams of a lidar in metres per metre of distance from the sensor."`
 
-	MinPoints int     `yaml:"cluster_min_points" min:"1" doc:"Least number of points of an object."`
-	MaxPoints int     `yaml:"cluster_max_points" min:"0" doc:"Largest number of points of an object; 0 for no limit."`
-	MinHeight float64 `yaml:"cluster_min_height" min:"0" doc:"Least extent of an object along z in metres."`
-	MaxHeight float64 `yaml:"cluster_max_height" min:"0" doc:"Largest extent of an object along z in metres; 0 for no limit."`
-	MaxExtent float64 `yaml:"cluster_max_extent" min:"0" doc:"Largest extent of an object along x and along y in metres; 0 for no limit. Larger clusters are walls and hedges."`
+	MinPoints int     `yaml:"cluster_min_points" min:"1" doc:"Minimum number of points in an object."`
+	MaxPoints int     `yaml:"cluster_max_points" min:"0" doc:"Maximum number of points in an object. 0 means no limit."`
+	MinHeight float64 `yaml:"cluster_min_height" min:"0" doc:"Minimum extent of an object along z in metres."`
+	MaxHeight float64 `yaml:"cluster_max_height" min:"0" doc:"Maximum extent of an object along z in metres. 0 means no limit."`
+	MaxExtent float64 `yaml:"cluster_max_extent" min:"0" doc:"Maximum extent of an object along x and along y in metres. 0 means no limit. Larger clusters are walls and hedges."`
 }
 
 // Validate reports limits that exclude all objects.

@@ -8,8 +8,8 @@ import (
 // CropFrustum keeps the points in the view of a camera at the sensor.
 var CropFrustum = Step{
 	Name: "crop-frustum",
-	Doc: "Keeps the points in a frustum: what a camera at the sensor with these fields of view sees. It looks along x, " +
-		"unless it is turned.",
+	Doc: "Keeps the points in a frustum: what a camera at the sensor with these fields of view would see. It looks " +
+		"along x, unless it is turned.",
 	Makes: Filters,
 	Options: func() any {
 		return &cropFrustumOptions{Width: 90, Height: 60, Depth: Span{0, 100}}

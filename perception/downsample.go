@@ -16,8 +16,8 @@ import (
 // Downsample replaces the points of each cell of a regular grid by one point.
 var Downsample = Step{
 	Name: "downsample",
-	Doc: "Replaces the points in each cell of a regular grid by one point. How positions, intensities, colours and " +
-		"further fields are reduced is configured for each of them.",
+	Doc: "Replaces the points in each cell of a regular grid with one point. The reduction of positions, " +
+		"intensities, colours and further fields can be set for each of them.",
 	Makes: Filters,
 	Options: func() any {
 		o := defaultDownsample

@@ -7,10 +7,10 @@ import (
 
 // FrameObjectOptions are the options of the step that finds objects in depth frames.
 type FrameObjectOptions struct {
-	Points int     `yaml:"frame_points" min:"1" doc:"Smallest number of pixels of an object."`
-	Gap    float64 `yaml:"frame_gap" min:"0" max:"10" doc:"Largest difference in depth, in metres, between neighbouring pixels of an object at a depth of 1 m. It grows with the square of the depth."`
-	Holes  int     `yaml:"frame_holes" min:"0" max:"64" doc:"Largest number of pixels without a measurement between pixels of an object."`
-	Tables bool    `yaml:"frame_tables" doc:"What stands on a table is an object of its own, and so is the table. Otherwise they are one."`
+	Points int     `yaml:"frame_points" min:"1" doc:"Minimum number of pixels in an object."`
+	Gap    float64 `yaml:"frame_gap" min:"0" max:"10" doc:"Maximum difference in depth, in metres, between neighbouring pixels of an object at a depth of 1 m. It grows with the square of the depth."`
+	Holes  int     `yaml:"frame_holes" min:"0" max:"64" doc:"Maximum number of pixels without a measurement between pixels of an object."`
+	Tables bool    `yaml:"frame_tables" doc:"Separate a table from the objects on it. Otherwise they form one object."`
 }
 
 func defaultFrameObjectOptions() FrameObjectOptions {

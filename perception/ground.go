@@ -9,10 +9,10 @@ import (
 type GroundOptions struct {
 	SensorHeight float64 `yaml:"ground_sensor_height" min:"0" max:"100" doc:"Height of the sensor above the ground in metres. 0 estimates it from each scan. A given height is corrected by at most 0.3 m."`
 	Range        float64 `yaml:"ground_range" min:"1" max:"1000" doc:"Horizontal distance from the sensor in metres up to which points can be ground."`
-	Slope        float64 `yaml:"ground_slope" min:"0" max:"45" doc:"Steepest ground in degrees, relative to the sensor's x-y plane."`
-	Thickness    float64 `yaml:"ground_thickness" min:"0.001" max:"10" doc:"Largest distance of ground points from the surface in metres, for ground-zones."`
+	Slope        float64 `yaml:"ground_slope" min:"0" max:"45" doc:"Maximum slope of the ground in degrees, relative to the sensor's x-y plane."`
+	Thickness    float64 `yaml:"ground_thickness" min:"0.001" max:"10" doc:"Maximum distance in metres between ground points and the surface, for ground-zones."`
 	// PlaneThickness is larger, because the ground is further from one plane than from many small ones.
-	PlaneThickness float64 `yaml:"ground_plane_thickness" min:"0.001" max:"10" doc:"Largest distance of ground points from the plane in metres, for ground-plane."`
+	PlaneThickness float64 `yaml:"ground_plane_thickness" min:"0.001" max:"10" doc:"Maximum distance in metres between ground points and the plane, for ground-plane."`
 }
 
 func defaultGroundOptions() GroundOptions {

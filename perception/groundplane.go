@@ -8,8 +8,8 @@ import (
 // GroundPlane finds ground that is one plane.
 var GroundPlane = Step{
 	Name: "ground-plane",
-	Doc: "Ground of a scan as one plane through the flat places around the sensor. For floors, and for streets where a " +
-		"rough result is enough.",
+	Doc: "Finds the ground of a scan as one plane through the flat places around the sensor. Use it for floors, and " +
+		"for streets where a rough result is enough.",
 	Makes:   Surfaces,
 	Options: func() any { o := defaultGroundOptions(); return &o },
 	New: func(o Options) (func(ctx context.Context, s *Scene) error, error) {

@@ -10,8 +10,8 @@ import (
 // GroundZones finds ground that slopes, undulates and has kerbs.
 var GroundZones = Step{
 	Name: "ground-zones",
-	Doc: "Ground of a scan by rings and zones: small surfaces that are followed from the sensor outwards, over slopes, " +
-		"kerbs and undulating roads.",
+	Doc: "Finds the ground of a scan in rings and zones: small surfaces, followed outwards from the sensor over " +
+		"slopes, kerbs and undulating roads.",
 	Makes:   Surfaces,
 	Options: func() any { o := defaultGroundOptions(); return &o },
 	New: func(o Options) (func(ctx context.Context, s *Scene) error, error) {

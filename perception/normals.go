@@ -12,7 +12,7 @@ import (
 var Normals = Step{
 	Name: "normals",
 	Doc: "Computes the normal of each point: the direction in which its neighbours vary least (principal component " +
-		"analysis), towards the sensor. Points whose neighbours are on a line get none.",
+		"analysis), pointing towards the sensor. Points whose neighbours lie on a line get none.",
 	Makes: Filters,
 	Options: func() any {
 		o := defaultNormals
@@ -27,7 +27,7 @@ var Normals = Step{
 var defaultNormals = normalsOptions{Neighbours: 20}
 
 type normalsOptions struct {
-	Neighbours int     `yaml:"normals_neighbours" min:"3" max:"1000" doc:"Number of nearest points, with the point itself, from which step normals computes a normal."`
+	Neighbours int     `yaml:"normals_neighbours" min:"3" max:"1000" doc:"Number of nearest points, including the point itself, from which step normals computes a normal."`
 	Radius     float64 `yaml:"normals_radius" min:"0" doc:"Distance in metres beyond which points have no influence on a normal. 0 means no limit."`
 }
 

@@ -11,8 +11,8 @@ import (
 // Options configures a [Detector]. It is the section perception of the configuration.
 type Options struct {
 	// Scan and Frame are the names of the steps for scans and for depth frames.
-	Scan  []string `yaml:"scan" flag:"steps" doc:"Steps that find the objects of a scan, in their order."`
-	Frame []string `yaml:"frame" flag:"frame-steps" doc:"Steps that find the objects of a depth frame, in their order."`
+	Scan  []string `yaml:"scan" flag:"steps" doc:"Steps that find the objects of a scan, in order."`
+	Frame []string `yaml:"frame" flag:"frame-steps" doc:"Steps that find the objects of a depth frame, in order."`
 	// Steps holds pointers to the options of the steps, one struct of each type; see [OptionsOf].
 	Steps []any `yaml:",inline"`
 }

@@ -26,7 +26,7 @@ var defaultOutliersRadius = outliersRadiusOptions{Radius: 0.5, Least: 2}
 
 type outliersRadiusOptions struct {
 	Radius float64 `yaml:"outliers_radius" above:"0" doc:"Radius in metres within which step outliers-radius counts neighbours."`
-	Least  int     `yaml:"outliers_radius_neighbours" min:"1" max:"1000" doc:"Least number of neighbours of a point that is kept."`
+	Least  int     `yaml:"outliers_radius_neighbours" min:"1" max:"1000" doc:"Minimum number of neighbours for a point to be kept."`
 }
 
 // run removes outliers as PCL's RadiusOutlierRemoval and Open3D's remove_radius_outlier do: a point does not count

@@ -12,7 +12,7 @@ import (
 var OutliersStatistical = Step{
 	Name: "outliers-statistical",
 	Doc: "Removes the points whose mean distance to their nearest neighbours exceeds the mean of these distances " +
-		"over all points by a number of standard deviations.",
+		"over all points by more than a given number of standard deviations.",
 	Makes: Filters,
 	Options: func() any {
 		o := defaultOutliersStatistical
@@ -27,7 +27,7 @@ var OutliersStatistical = Step{
 var defaultOutliersStatistical = outliersStatisticalOptions{Neighbours: 20, Deviations: 2}
 
 type outliersStatisticalOptions struct {
-	Neighbours int     `yaml:"outliers_neighbours" min:"1" max:"1000" doc:"Number of neighbours that step outliers-statistical computes the mean distance of."`
+	Neighbours int     `yaml:"outliers_neighbours" min:"1" max:"1000" doc:"Number of nearest neighbours over which step outliers-statistical averages the distance."`
 	Deviations float64 `yaml:"outliers_deviations" min:"0" doc:"Number of standard deviations above the mean up to which points are kept."`
 }
 

@@ -10,11 +10,11 @@ import (
 // PlaneOptions are the options of the step that finds planes in depth frames.
 type PlaneOptions struct {
 	Cell      int     `yaml:"plane_cell" min:"2" max:"64" doc:"Side in pixels of the image cells from which planes grow."`
-	Points    int     `yaml:"plane_points" min:"3" doc:"Smallest number of pixels of a plane."`
-	Tolerance float64 `yaml:"plane_tolerance" min:"0.0001" max:"1" doc:"Largest distance in metres of a plane's points from it at a depth of 1 m. It grows with the square of the depth."`
-	Angle     float64 `yaml:"plane_angle" min:"1" max:"60" doc:"Largest angle in degrees between a plane and the surface of its cells, and between the vertical and the normal of a floor or table."`
+	Points    int     `yaml:"plane_points" min:"3" doc:"Minimum number of pixels in a plane."`
+	Tolerance float64 `yaml:"plane_tolerance" min:"0.0001" max:"1" doc:"Maximum distance in metres between a plane and its points at a depth of 1 m. It grows with the square of the depth."`
+	Angle     float64 `yaml:"plane_angle" min:"1" max:"60" doc:"Maximum angle in degrees between a plane and the surface of its cells, and between the vertical and the normal of a floor or table."`
 	Up        PlaneUp `yaml:"plane_up" doc:"How the vertical is found, which tells floors, tables and walls apart."`
-	Floor     float64 `yaml:"plane_floor" min:"0" max:"100" doc:"Smallest height in metres of the camera above a floor. Higher horizontal planes are tables."`
+	Floor     float64 `yaml:"plane_floor" min:"0" max:"100" doc:"Minimum height in metres of the camera above a floor. Higher horizontal planes are tables."`
 }
 
 func defaultPlaneOptions() PlaneOptions {
@@ -43,7 +43,7 @@ func (PlaneUp) ChoiceDoc(name string) string {
 		return "The normal of the horizontal plane to which most other planes are parallel or perpendicular. The " +
 			"camera must be less than 60 degrees from level."
 	case UpPose:
-		return "The z axis of the world, if the pose of the camera is known; otherwise as planes."
+		return "The z axis of the world, if the pose of the camera is known; otherwise the same as planes."
 	}
 	return "The camera is level."
 }

@@ -13,8 +13,8 @@ import (
 var RangeClusters = Step{
 	Name: "range-clusters",
 	Doc: "Connects points that are neighbours in the sensor's view, beside or above each other, unless their depths " +
-		"differ too much for one surface. It is made for rotating lidars, also for those with few beams, whose points " +
-		"are much farther apart along z.",
+		"differ too much for one surface. It is made for rotating lidars, including those with few beams, whose " +
+		"points are much farther apart along z.",
 	Makes:   Clusters,
 	Options: func() any { o := defaultClusterOptions(); return &o },
 	New: func(all Options) (func(context.Context, *Scene) error, error) {

@@ -12,7 +12,7 @@ import (
 var stageDocs = map[Stage][2]string{
 	Filters:  {"Filters", "Filters remove points or describe them. They run in the configured order."},
 	Surfaces: {"Ground and planes", "These steps find surfaces whose points belong to no object."},
-	Clusters: {"Clusters", "These steps group the remaining points to objects."},
+	Clusters: {"Clusters", "These steps group the remaining points into objects."},
 	Boxes:    {"Boxes", "These steps compute the bounding boxes of objects."},
 	Tracks:   {"Tracks", "These steps follow objects from one scan of a stream to the next."},
 }
@@ -21,9 +21,9 @@ var stageDocs = map[Stage][2]string{
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Perception steps\n\nGenerated from the declarations of steps. `perception.scan` lists the steps " +
-		"that find the objects of a scan, and `perception.frame`\nthose for depth frames. Steps of an earlier stage " +
-		"come before later ones.\n\nPoints are in the sensor's axes: x forward, y left and z up, in metres, " +
-		"with the sensor at the origin.\n")
+		"that find the objects of a scan, and `perception.frame`\nthose for depth frames. Steps of an " +
+		"earlier stage must come before those of a later one.\n\nPoints are in the sensor's axes: x forward, y left " +
+		"and z up, in metres, with the sensor at the origin.\n")
 	described := map[string]bool{}
 	for stage := Filters; stage <= Tracks; stage++ {
 		fmt.Fprintf(&b, "\n## %s\n%s\n", stageDocs[stage][0], stageDocs[stage][1])

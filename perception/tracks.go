@@ -14,15 +14,15 @@ import (
 
 // TrackOptions are the options of the step that tracks objects.
 type TrackOptions struct {
-	Hits         int           `yaml:"track_hits" min:"1" doc:"Number of scans in a row in which an object must be found before it gets a track."`
-	Misses       int           `yaml:"track_misses" min:"0" doc:"Number of scans in a row in which an object may be missing without losing its track."`
+	Hits         int           `yaml:"track_hits" min:"1" doc:"Number of consecutive scans in which an object must be found before it gets a track."`
+	Misses       int           `yaml:"track_misses" min:"0" doc:"Number of consecutive scans in which an object may be missing without losing its track."`
 	Noise        float64       `yaml:"track_noise" min:"0.001" max:"100" doc:"Standard deviation of measured positions in metres."`
 	Acceleration float64       `yaml:"track_acceleration" min:"0.001" max:"1000" doc:"Standard deviation of the accelerations of objects in metres per second squared."`
-	Gate         float64       `yaml:"track_gate" min:"0" max:"100" doc:"Distance in metres between a predicted and a measured position up to which they may always be the same object. It matters for objects whose position is well known, because parts of them may be hidden from one scan to the next."`
-	Speed        float64       `yaml:"track_speed" min:"0.001" max:"1000" doc:"Largest speed of objects in metres per second. With unknown poses, the speed of the sensor adds to it."`
-	Period       time.Duration `yaml:"track_period" min:"1ms" max:"1h" doc:"Time between scans that have no time."`
+	Gate         float64       `yaml:"track_gate" min:"0" max:"100" doc:"Distance in metres up to which a predicted and a measured position may always belong to the same object, even if the prediction is precise. It allows for parts of an object that become hidden from one scan to the next."`
+	Speed        float64       `yaml:"track_speed" min:"0.001" max:"1000" doc:"Maximum speed of objects in metres per second. If poses are unknown, add the speed of the sensor."`
+	Period       time.Duration `yaml:"track_period" min:"1ms" max:"1h" doc:"Time between scans without timestamps."`
 	Pause        time.Duration `yaml:"track_pause" min:"1ms" max:"24h" doc:"Time between two scans after which all tracks end."`
-	Streams      int           `yaml:"track_streams" min:"1" max:"100000" doc:"Number of streams whose tracks are kept. The stream that has not been seen for longest is dropped."`
+	Streams      int           `yaml:"track_streams" min:"1" max:"100000" doc:"Maximum number of streams whose tracks are kept. The least recently seen stream is dropped."`
 }
 
 func defaultTrackOptions() TrackOptions {

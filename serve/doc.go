@@ -1,6 +1,6 @@
-// Package serve is the room of everything that answers requests. Each folder below it is one thing:
+// Package serve contains everything that answers requests. Each folder below it has one task:
 //
-//   - models: models and versions that are loaded, verified, warmed up, switched and unloaded, and what predicts
+//   - models: versions of models: loading, verifying, warming up, switching, unloading and predicting
 //   - v2: the Open Inference Protocol over REST
 //   - batch: the dynamic batcher between requests and a network
 //   - frame: the binary frames that the page receives
@@ -10,7 +10,7 @@
 //   - reply: answers in JSON
 //   - history: classifications of the topic, each with its volume
 //   - live: what a running pipeline shows to browsers, over WebSocket
-//   - classifier: what requests with volumes are classified by
+//   - classifier: the model that classifies the volumes of requests
 //   - digit: digits that are drawn on the page
 //   - page: the files of the page, with their headers
 //   - web: the source of the page and what was built from it

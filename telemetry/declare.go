@@ -53,7 +53,8 @@ var events = []struct {
 }{
 	{pipeline.EventRead, counter("read", "Values read from a source, or messages from a topic.")},
 	{pipeline.EventFiltered, counter("filtered", "Values for which a stage returned no results.")},
-	{pipeline.EventWritten, counter("written", "Values durable at a sink, or messages acknowledged by a topic.")},
+	{pipeline.EventWritten, counter("written", "Values stored durably by a sink, or messages acknowledged by a "+
+		"topic.")},
 	{pipeline.EventRepeated, counter("repeated",
 		"Values that a sink skipped as duplicates, or packets received twice.")},
 	{pipeline.EventFenced, counter("fenced",
@@ -79,18 +80,20 @@ var events = []struct {
 	{pipeline.EventMissed, counter("missed", "Sweeps of a sensor skipped because the reader was too far behind.")},
 	{pipeline.EventFile, counter("files", "Files read from a watched folder or a request.")},
 	{pipeline.EventPostponed, counter("postponed",
-		"Failures to read a file or a live source that may pass, such as a missing permission; it is tried again.")},
+		"Temporary failures to read a file or a live source, such as a missing permission. It is tried again.")},
 	{pipeline.EventQuarantined, counter("quarantined",
-		"Items that are not read because the process died when it read them.")},
+		"Items that are not read because the process died while reading them.")},
 	{pipeline.EventRequest, counter("requests", "Requests to the embedded broker or to an HTTP input.")},
 	{pipeline.EventRefused, counter("refused", "Requests that a server rejected.")},
 	{pipeline.EventUnfamiliar, counter("unfamiliar", "Volumes that are unlike the training data of the model.")},
-	{pipeline.EventCompared, counter("compared", "Volumes that a shadow model has classified too.")},
+	{pipeline.EventCompared, counter("compared", "Volumes that a shadow model has also classified.")},
 	{pipeline.EventDisagreed, counter("disagreed", "Volumes for which a shadow model found another class.")},
 	{pipeline.EventLeftOut, counter("left_out",
-		"Volumes that a shadow model was to classify and has not, because there was no spare capacity or it had failed.")},
+		"Volumes that were selected for a shadow model but not classified by it, because there was no spare capacity "+
+			"or it had failed.")},
 	{pipeline.EventModelRefused, counter("model_refused",
-		"Failures of a new model, by the part that tried it: shadow, canary or announcement. The model in use remains.")},
+		"Failures of a new model, by the part that tried it: shadow, canary or announcement. The current model stays "+
+			"in use.")},
 }
 
 // levels lists the gauges of the pipeline's levels.
@@ -105,7 +108,8 @@ var levels = []struct {
 	{pipeline.LevelConnections, gauge("connections",
 		"Open connections to the Kafka cluster, or of clients to the embedded broker.")},
 	{pipeline.LevelForgotten, gauge("forgotten_messages",
-		"Messages of a topic that are too old to be used to recognise duplicates: they exceed the option window of the sink.")},
+		"Messages of a topic that deduplication no longer takes into account, because they exceed the option window "+
+			"of the sink.")},
 	{pipeline.LevelStoredBytes, gauge("stored_bytes", "Size of the embedded broker's log on disk.")},
 }
 
@@ -118,7 +122,7 @@ var (
 		[]string{"topic", "partition"},
 	}
 	duration = Metric{
-		namespace + "operation_duration_seconds", "Time that a part took for a value or a batch.", Histogram,
+		namespace + "operation_duration_seconds", "Time that a part took to process a value or a batch.", Histogram,
 		[]string{labelPart},
 	}
 	size = Metric{
@@ -152,7 +156,7 @@ var (
 	inferenceStages = Metric{
 		namespace + "inference_stage_duration_seconds",
 		"Durations of the stages of inference requests: queue (waiting), input (copying the input), infer (the " +
-			"network), output (copying the output). All but queue are those of the whole batch.",
+			"network), output (copying the output). All but queue are measured for the whole batch.",
 		Histogram,
 		[]string{labelModel, labelVersion, "stage"},
 	}
@@ -176,7 +180,7 @@ var (
 		[]string{labelModel, labelVersion},
 	}
 	inferencePending = Metric{
-		namespace + "inference_pending_requests", "Inference requests in progress, waiting ones included.", Gauge,
+		namespace + "inference_pending_requests", "Inference requests in progress, including those waiting.", Gauge,
 		[]string{labelModel, labelVersion},
 	}
 	workers = Metric{
@@ -218,7 +222,7 @@ func WriteReference(w io.Writer) error {
 	var b strings.Builder
 	b.WriteString("# Metrics\nGenerated from the declarations in package telemetry.\n\n" +
 		"`--http :8080` serves these metrics on `/metrics`, together with those of the Go runtime (`go_...`) and of the " +
-		"process\n(`process_...`). The label `part` names the part that reports: a stage (`decode`), a sink " +
+		"process\n(`process_...`). The label `part` names the reporting part: a stage (`decode`), a sink " +
 		"(`classifications.jsonl`), a topic that is\nread or written (`consumer volumes`, `producer classifications`), or " +
 		"a live source (`udp://:2368`). A metric appears with its first event.\n\n" +
 		"| metric | type | labels | meaning |\n|---|---|---|---|\n")

@@ -11,23 +11,23 @@ import (
 )
 
 // MeanGrid, MinGrid, MaxGrid, FirstGrid and MajorityGrid reduce attributes of the points in a cell, such as intensity,
-// to one value, for each attribute in a channel of its own.
+// to one value, in one channel per attribute.
 var (
-	MeanGrid = reduction("mean", "the mean")
-	MinGrid  = reduction("min", "the least value")
-	MaxGrid  = reduction("max", "the greatest value")
+	MeanGrid = reduction("mean", "the mean of an attribute of its points")
+	MinGrid  = reduction("min", "the minimum of an attribute of its points")
+	MaxGrid  = reduction("max", "the maximum of an attribute of its points")
 	// FirstGrid is the only method that depends on the order of points.
-	FirstGrid    = reduction("first", "the value of the first point in the order of the file")
-	MajorityGrid = reduction("majority", "the most frequent value, and among equals the least,")
+	FirstGrid    = reduction("first", "an attribute of its first point in file order")
+	MajorityGrid = reduction("majority", "the most frequent value (the smallest of several) of an attribute of its points")
 )
 
-// reduction returns the method of a reducer.
+// reduction returns the method of a reducer. What says what a cell stores.
 func reduction(name MethodName, what string) Method {
 	list := func(o Options) []string { return MethodOptions(o, defaultAttributes()).Attributes }
 	return Method{
 		Name: name,
-		Doc: "Uses a regular grid. Each cell stores " + what + " of an attribute of its points, such as intensity, in one " +
-			"channel per attribute; see voxelize.attributes.",
+		Doc: "Uses a regular grid. Each cell stores " + what + ", such as intensity, in one channel per attribute; see " +
+			"voxelize.attributes.",
 		Placed: true, Value: Measured,
 		Options: func() any {
 			o := defaultAttributes()

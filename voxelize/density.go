@@ -16,7 +16,7 @@ var DensityGrid = Method{
 }
 
 type densityOptions struct {
-	Per string `yaml:"density" flag:"density" enum:"most,all,volume" doc:"What method density divides the count of a cell by: the largest count of a cell, the number of all points in the grid, or the volume of a cell in cubic metres."`
+	Per string `yaml:"density" flag:"density" enum:"most,all,volume" doc:"Divisor of the point counts of method density: the largest count of any cell, the number of points in the grid, or the volume of a cell in cubic metres."`
 }
 
 // The normalisations of a density.

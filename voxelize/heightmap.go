@@ -9,8 +9,9 @@ import (
 // HeightMap is an image of heights, seen from above.
 var HeightMap = Method{
 	Name: "heightmap",
-	Doc: "Has one cell per column: the height of its highest point above the lower face of the grid, in metres, and 0 " +
-		"without points. The depth of the grid must be 1; its edge is the range of heights.",
+	Doc: "Has one cell per column, which stores the height of its highest point above the lower face of the grid in " +
+		"metres, or 0 if it has no points. The grid must have a depth of 1, and its edge along z is the range of " +
+		"heights.",
 	Placed: true, Value: Measured, Needs: Needs{Flat: true},
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		return ofPoints(func(p *ingest.PointCloud) (*Field, error) {

@@ -49,18 +49,18 @@ type Options struct {
 	// Value is the kind of value to store in each cell; empty means Density. A method with its own Value ignores it.
 	Value Value `yaml:"value" flag:"value" doc:"Value to store in each cell."`
 	// Values says what volumes hold; empty means PaletteIndices, or what the model was trained on.
-	Values Encoding `yaml:"values" flag:"values" doc:"What the network gets for each cell: palette, palette:LO:HI, raw, window:LO:HI (numbers, percentiles such as 1%:99%, or a name such as lung), standard or standard:MEAN:DEV, which model input explains. Empty uses what the model was trained on. A new model gets palette indices."`
+	Values Encoding `yaml:"values" flag:"values" doc:"What the network receives for each cell: palette, palette:LO:HI, raw, window:LO:HI (numbers, percentiles such as 1%:99%, or a name such as lung), standard or standard:MEAN:DEV; see the command model input. Empty uses what the model was trained on. A new model gets palette indices."`
 	// Edge is the cell size of a placed grid; 0 fits the grid to each cloud. FitCrop uses it for input grids too.
 	Edge Edges `yaml:"edge" flag:"edge" doc:"Cell size in metres, for methods on a regular grid: one number for cubes, or DEPTHxHEIGHTxWIDTH such as 4x0.16x0.16. 0 fits the grid to each point cloud; 0 along an axis fits that axis."`
 	// Origin is the minimum corner of a placed grid. Without one, the grid is centred on the bounding box of each
 	// cloud.
 	Origin Position `yaml:"origin" flag:"origin" doc:"Minimum corner X,Y,Z of the grid in metres, for methods on a regular grid, such as 0,-39.68,-3. Empty centres the grid on each point cloud."`
 	// Widen widens the cells of a cloud that does not fit into the grid, by the same factor along all axes.
-	Widen bool `yaml:"widen" flag:"widen" doc:"Widen the cells for point clouds that do not fit into a grid of cells of voxelize.edge, rather than leave out the points outside."`
+	Widen bool `yaml:"widen" flag:"widen" doc:"Widen the cells for point clouds that do not fit into a grid with cells of voxelize.edge, instead of dropping the points outside."`
 	// Fit applies to input grids of another size; empty means FitAuto.
 	Fit Fit `yaml:"fit" flag:"fit" doc:"How to fit inputs that are already voxel grids, such as MRI and CT scans, to the grid size."`
 	// Spacing is the cell size that input grids are resampled to; zeros leave it to Fit.
-	Spacing Spacing `yaml:"spacing" flag:"spacing" doc:"Cell size in millimetres to resample MRI and CT scans to before they are cropped to the grid size, or cells are added around them: one number, or DEPTHxHEIGHTxWIDTH such as 2x1x1. Empty leaves the cell size to fit."`
+	Spacing Spacing `yaml:"spacing" flag:"spacing" doc:"Cell size in millimetres to which MRI and CT scans are resampled before they are cropped or padded to the grid size: one number, or DEPTHxHEIGHTxWIDTH such as 2x1x1. If empty, fit determines the cell size."`
 	// Interpolation is how values between the cells of an input grid are computed; empty means Linear.
 	Interpolation Interpolation `yaml:"interpolation" flag:"interpolation" doc:"How inputs that are already voxel grids are resampled."`
 	// Window is mapped to 0..1 in input grids. Values outside it are clamped.
@@ -69,7 +69,7 @@ type Options struct {
 	Colormap colormap.Name `yaml:"colormap" flag:"colormap" doc:"Colour map of the volumes. It must be the one that the model was trained with."`
 	// Norm is how values become palette indices; empty means colormap.Linear. The range is that of Values if it has
 	// numbers (palette:LO:HI), otherwise that of the values of each volume.
-	Norm colormap.Norm `yaml:"norm" flag:"norm" doc:"How values are mapped to the colour map: linear or log. The range is that of --values palette:LO:HI, or else that of the values of each volume."`
+	Norm colormap.Norm `yaml:"norm" flag:"norm" doc:"How values are mapped to the colour map: linear or log. The range is that of --values palette:LO:HI, or else the range of the values in each volume."`
 	// Under, Over and Bad are the colours of an exported volume where values are below or above the range, or the norm
 	// cannot map them.
 	Under colormap.Color `yaml:"under" flag:"under" doc:"Colour #rrggbb of values below the range of --values palette:LO:HI, for --format rgb of voxelize. Empty is the first colour of the map."`

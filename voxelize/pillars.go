@@ -7,9 +7,9 @@ import "github.com/voxelstream/voxelstream/ingest"
 // as cells are the pillars of PointPillars (Lang et al., CVPR 2019).
 var Pillars = Method{
 	Name: "pillars",
-	Doc: "Has one cell per column, with five channels: density min(1, ln(n + 1) / ln 64) of n points, the greatest, " +
-		"least and mean height above the lower face of the grid in metres, and the mean intensity, which is 0 for " +
-		"points without one. The depth of the grid must be 1; its edge is the range of heights.",
+	Doc: "Has one cell per column, with five channels: density min(1, ln(n + 1) / ln 64) of n points, the maximum, " +
+		"minimum and mean height above the lower face of the grid in metres, and the mean intensity, which is 0 for " +
+		"points without intensity. The grid must have a depth of 1, and its edge along z is the range of heights.",
 	Placed: true, Value: Measured, Needs: Needs{Flat: true},
 	Channels: func(Options) int { return len(pillars) },
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {

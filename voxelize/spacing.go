@@ -34,9 +34,9 @@ func (Interpolation) Choices() []string {
 func (Interpolation) ChoiceDoc(name string) string {
 	switch Interpolation(name) {
 	case Linear:
-		return "Linear between cells. Larger cells get the average of all that they cover, so that nothing is skipped."
+		return "Linear between cells. Larger cells get the average of all cells that they cover, so that nothing is skipped."
 	case Nearest:
-		return "The nearest cell, for label maps. It makes no new values, and larger cells skip some."
+		return "The nearest cell, for label maps. It creates no new values, and larger cells skip some."
 	case Cubic:
 		return "Cubic convolution. It is sharper than linear, and may exceed the range of the values at an edge."
 	}

@@ -21,7 +21,7 @@ var VoxNet = Method{
 }
 
 type voxnetOptions struct {
-	Model string `yaml:"occupancy_model" flag:"occupancy-model" enum:"binary,density,hit" doc:"Occupancy model of method voxnet. binary: log odds, -4 to 4, 0 where no beam comes. density: the share of beams that a cell stops, 0.5 where no beam comes. hit: 1 where a beam ends."`
+	Model string `yaml:"occupancy_model" flag:"occupancy-model" enum:"binary,density,hit" doc:"Occupancy model of method voxnet. binary: log odds, -4 to 4, 0 where no beam passes. density: fraction of beams that a cell stops, 0.5 where no beam passes. hit: 1 where a beam ends."`
 }
 
 // The occupancy models.

@@ -93,14 +93,14 @@ type Kafka struct {
 	Volumes         string            `yaml:"volumes" doc:"Topic for volumes, in Arrow format, keyed by stream."`
 	Classifications string            `yaml:"classifications" doc:"Topic for classifications, in JSON, keyed by stream."`
 	DeadLetters     string            `yaml:"dead_letters" doc:"Topic for dead letters: messages and inputs that could not be processed, with the reason."`
-	ReplayTopics    []string          `yaml:"replay_topics" doc:"Topics of kafka:// inputs, to which dlq replay may also send messages back."`
+	ReplayTopics    []string          `yaml:"replay_topics" doc:"Further topics to which dlq replay may send messages back: those of kafka:// inputs."`
 	Partitions      int               `yaml:"partitions" min:"0" doc:"Number of partitions of new topics. It limits how many members of a consumer group can work in parallel. 0 uses the default of the cluster."`
 	Replication     int               `yaml:"replication" min:"0" doc:"Replication factor of new topics on a cluster. 0 uses the default of the cluster, which needs Kafka 2.4 or newer."`
 	Group           string            `yaml:"group" flag:"group" required:"true" doc:"Consumer group of the classify and run commands."`
 	SessionTimeout  time.Duration     `yaml:"session_timeout" min:"6s" doc:"Time without a heartbeat after which a group member's partitions are reassigned. Brokers accept 6s or more by default."`
 	InstanceID      string            `yaml:"instance_id" flag:"instance-id" doc:"Name of this process in the consumer group, such as the name of its pod. It must be unique in the group. A process with an instance ID that is restarted within the session timeout gets its partitions back at once, without a rebalance of the other members."`
 	MaxMessage      option.Bytes      `yaml:"max_message" min:"64KiB" max:"1GiB" doc:"Maximum message size."`
-	ClaimCheck      Place             `yaml:"claim_check" doc:"Folder, or URL such as s3://BUCKET/PATH, gs://BUCKET/PATH or azblob://CONTAINER/PATH, for volumes above max_message. Their messages refer to objects there. Producers and consumers need the same place. Empty makes such volumes dead letters."`
+	ClaimCheck      Place             `yaml:"claim_check" doc:"Folder, or URL such as s3://BUCKET/PATH, gs://BUCKET/PATH or azblob://CONTAINER/PATH, for volumes larger than max_message. Their messages then refer to objects there. Producers and consumers must use the same place. If it is empty, such volumes become dead letters."`
 	ClaimCheckMax   option.Bytes      `yaml:"claim_check_max" min:"64KiB" max:"1GiB" doc:"Maximum size of an object in claim_check."`
 	ClientID        string            `yaml:"client_id" doc:"Client name in the brokers' logs and quotas."`
 	Compression     kafka.Compression `yaml:"compression" doc:"Compression codec for messages sent."`
@@ -158,7 +158,7 @@ func (k *Kafka) Validate() error {
 type Broker struct {
 	DataDir        string        `yaml:"data_dir" flag:"broker-data-dir" doc:"Directory of the embedded broker's log. Only one process at a time may use it."`
 	Port           int           `yaml:"port" flag:"port" min:"0" max:"65535" doc:"TCP port on 127.0.0.1. 0 picks a free port."`
-	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. Independently of this, at least 8 MiB of the disk stay free: messages that would use this space are refused until there is more."`
+	RetentionBytes option.Bytes  `yaml:"retention_bytes" flag:"retention-bytes" min:"1MiB" doc:"Maximum log size per partition. Independently of this, at least 8 MiB of disk space is kept free: messages that would use it are refused until more is available."`
 	Retention      time.Duration `yaml:"retention" flag:"retention" above:"0s" doc:"Time after which messages are deleted, whether or not they have been read."`
 	SyncWrites     bool          `yaml:"sync_writes" flag:"sync-writes" doc:"Sync every write to disk. Messages then survive a power failure, at about a quarter of the throughput. They survive a crash of the process either way."`
 }
@@ -167,20 +167,20 @@ type Broker struct {
 type Model struct {
 	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty uses the built-in digit classifier."`
 	// Alternatives and Folder are the models that clients of the HTTP listener can switch to.
-	Alternatives []string `yaml:"alternatives" flag:"alternative" items:"whole" doc:"Model files that the web page can switch run or classify to. The built-in model is always one."`
-	Folder       string   `yaml:"folder" flag:"model-folder" doc:"Folder of further model files that the web page can switch run or classify to. Models that are added later are found."`
+	Alternatives []string `yaml:"alternatives" flag:"alternative" items:"whole" doc:"Model files that the web page can switch run or classify to, in addition to the built-in model."`
+	Folder       string   `yaml:"folder" flag:"model-folder" doc:"Folder of further model files that the web page can switch run or classify to, including files added later."`
 	// Shadow and Canary are models on trial, Announcement names the model that replaces the one of Path.
-	Shadow        string  `yaml:"shadow" flag:"shadow" doc:"Model file to try beside the model, on spare capacity. Its classifications are compared and never stored."`
+	Shadow        string  `yaml:"shadow" flag:"shadow" doc:"Model file to run alongside the model, on spare capacity. Its classifications are compared but never stored."`
 	ShadowPercent float64 `yaml:"shadow_percent" flag:"shadow-percent" above:"0" max:"100" doc:"Percentage of the volumes that the shadow model classifies too. The volumes are the same on every member of the group."`
-	Canary        string  `yaml:"canary" flag:"canary" doc:"Model file that classifies some of the streams in place of the model. If it fails a check or a volume, the model classifies all of them."`
+	Canary        string  `yaml:"canary" flag:"canary" doc:"Model file that classifies some of the streams in place of the model. If it fails a check, or fails on a volume, the model takes over all streams."`
 	CanaryPercent float64 `yaml:"canary_percent" flag:"canary-percent" above:"0" max:"100" doc:"Percentage of the streams that the canary model classifies. The streams are the same on every member of the group."`
 	Announcement  string  `yaml:"announcement" flag:"model-announcement" doc:"File that names the model to use, with its SHA-256. When it changes, the model is loaded, checked and used from the next batch on."`
 	TopK          int     `yaml:"top_k" flag:"top-k" min:"1" doc:"Number of top-scoring classes to report per classification."`
 	// Weights and InputShape give what some model files leave open.
-	Weights    string `yaml:"weights" flag:"weights" doc:"File of the weights, if the model file is a JSON file with the architecture only."`
+	Weights    string `yaml:"weights" flag:"weights" doc:"File with the weights, if the model file is a JSON file that contains only the architecture."`
 	InputShape Shape  `yaml:"input_shape" flag:"input-shape" doc:"Sizes of the model's input axes, such as 64,64,64, if the model file does not fix them."`
 	Classes    string `yaml:"classes" flag:"classes" doc:"Names of the model's classes, instead of those in its file: a file with one name per line or a JSON list, or names separated by commas."`
-	Exact      bool   `yaml:"exact" flag:"exact" doc:"Compute every convolution as the sum that defines it. The default is faster and rounds differently (by 5e-6 of the output)."`
+	Exact      bool   `yaml:"exact" flag:"exact" doc:"Compute every convolution directly from its definition. The default is faster and rounds differently (by 5e-6 of the output)."`
 }
 
 // Opening returns what the model file may leave open.
@@ -218,7 +218,7 @@ func (s *Shape) UnmarshalText(text []byte) error {
 // Pipeline is the section pipeline.
 type Pipeline struct {
 	Batch    int           `yaml:"batch" min:"1" doc:"Maximum number of volumes per message and per forward pass."`
-	Linger   time.Duration `yaml:"linger" doc:"Maximum time that a volume waits for others, to share a message or a batch with them. It waits only while others are on their way."`
+	Linger   time.Duration `yaml:"linger" doc:"Maximum time that a volume waits for others to share a message or a batch. It waits only while others are on their way."`
 	Budget   option.Bytes  `yaml:"budget" doc:"Maximum size of all data in flight."`
 	InFlight int           `yaml:"in_flight" min:"1" doc:"Maximum number of messages in flight per partition. At most this many are processed again after a crash."`
 	Attempts int           `yaml:"attempts" min:"0" doc:"Maximum number of attempts when an error may be temporary. 0 means no limit."`

@@ -11,11 +11,11 @@ import (
 
 // Serve is the section serve.
 type Serve struct {
-	Models          []string `yaml:"models" flag:"model" items:"whole" doc:"Model files to serve, as FILE or NAME=FILE. Without a name, the name of the file without its extension is that of the model. Without models and repository, the model of model.path is served."`
+	Models          []string `yaml:"models" flag:"model" items:"whole" doc:"Model files to serve, as FILE or NAME=FILE. NAME defaults to the file name without its extension. Without models and repository, model.path is served."`
 	models.Settings `yaml:",inline"`
-	GRPC            string       `yaml:"grpc" flag:"grpc" doc:"HOST:PORT to serve the Open Inference Protocol over gRPC on. Empty: no gRPC."`
+	GRPC            string       `yaml:"grpc" flag:"grpc" doc:"HOST:PORT on which to serve the Open Inference Protocol over gRPC. Empty: no gRPC."`
 	Control         bool         `yaml:"control" doc:"Allow clients to load, unload and switch models."`
-	TrainLog        string       `yaml:"train_log" flag:"train-log" doc:"CSV file of train --history, or of Keras's CSVLogger, whose curves the web page shows. Changes of the file are followed."`
+	TrainLog        string       `yaml:"train_log" flag:"train-log" doc:"CSV file from train --history or Keras's CSVLogger, whose curves the web page shows and updates when the file changes."`
 	MaxBody         option.Bytes `yaml:"max_body" min:"1KiB" max:"1GiB" doc:"Maximum size of a request."`
 	MaxMemory       option.Bytes `yaml:"max_memory" min:"1KiB" doc:"Maximum size of all requests in progress. Further requests are rejected with status 429."`
 }

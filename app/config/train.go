@@ -130,8 +130,8 @@ func (Arch) Choices() []string { return append([]string{string(ArchBest)}, zoo.N
 // ChoiceDoc returns the description of an architecture.
 func (Arch) ChoiceDoc(name string) string {
 	if Arch(name) == ArchBest {
-		return "The network and the settings that classify best, by the data: plane for flat objects, volume for others. " +
-			"Settings of this section that are given take precedence."
+		return "The network and settings that suit the data best: plane for flat objects, volume for others. " +
+			"Explicit settings in this section take precedence."
 	}
 	return zoo.Doc(name)
 }
@@ -148,7 +148,7 @@ func (Views) Choices() []string { return append([]string{string(NoViews)}, zoo.V
 // ChoiceDoc returns the description of views.
 func (Views) ChoiceDoc(name string) string {
 	if Views(name) == NoViews {
-		return "Each volume as it is, once."
+		return "Each volume once, as it is."
 	}
 	return zoo.ViewsDoc(name)
 }

@@ -9,10 +9,9 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-const filesDoc = "Reads a file or a folder in any supported format. " +
-	"The format is detected from the content, not from the file name. " +
-	"A folder is read with all folders in it. " +
-	"A quoted glob pattern such as 'data/**/*.h5' stands for the files that it matches."
+const filesDoc = "Reads a file or a folder in any supported format. The format is detected from the content, not " +
+	"from the file name. A folder is read with all its subfolders. A quoted glob pattern such as 'data/**/*.h5' " +
+	"stands for the files that it matches."
 
 // helpWidth is where lines of the help end.
 const helpWidth = 100

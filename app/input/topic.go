@@ -11,9 +11,8 @@ import (
 // transports.
 var topicKind = live.Kind{
 	Name: "kafka", Scheme: "kafka", Form: "kafka://TOPIC", Example: "kafka://frames?group=cameras",
-	Doc: "Reads a topic on the cluster, where each message is one file. " +
-		"The file name is in the header \"name\", or else it is the key. " +
-		"The offset of a message is committed when all its samples are stored.",
+	Doc: "Reads a topic on the cluster, where each message is one file. The file name is the header " +
+		"\"name\" or, without this header, the key. The offset of a message is committed when all its samples are stored.",
 	Options: func() any { return &TopicOptions{} },
 	New: func(target string, options any) (live.Input, error) {
 		if !transport.ValidTopic(target) {

@@ -1,5 +1,5 @@
-// Package objects implements the command objects: the objects in scans, recordings and depth frames, with their boxes,
-// distances, tracks and classes.
+// Package objects implements the command objects, which finds the objects in scans, recordings and depth frames, with
+// their boxes, distances, tracks and classes.
 package objects
 
 import (

@@ -2,9 +2,9 @@
 //
 //	accuracy [-only NAME,...] [-stored] [-page docs/accuracy.md] VOXELSTREAM MNIST DIR
 //
-// MNIST is the folder of make mnist. DIR keeps models and results; what is there already is not done again, and with -stored
-// nothing else is. Networks are trained on train[0:58000] and compared on train[58000:60000]. The final one is then
-// evaluated on the test rows, those of t10k[0:1000], once for each seed.
+// MNIST is the folder of make mnist. DIR keeps models and results. Steps whose results it already holds are not
+// repeated, and with -stored no other steps are run. Networks are trained on train[0:58000] and compared on
+// train[58000:60000]. The final one is then evaluated on the test rows, those of t10k[0:1000], once for each seed.
 package main
 
 import (

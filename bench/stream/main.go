@@ -5,13 +5,13 @@
 //	stream -rate 100 [flags] VOXELSTREAM MODEL ARCHIVE
 //	stream -fill TOPIC [flags] VOXELSTREAM MODEL ARCHIVE
 //
-// With -rate, volumes arrive one by one at that rate, and the time that each of them takes is measured, and the memory
-// of the process in the course of it. With -fill, the volumes are only written to a topic.
+// With -rate, volumes arrive one by one at that rate, and the latency of each and the memory of the process are
+// measured. With -fill, the volumes are only written to a topic.
 //
 // Every part runs in a process of its own, so that its processor time is known. The rate is taken from the timestamps
-// of the output topic, from the first message to the last. The processor time is that of the process, without what the
-// same process needs for a topic with nothing to read. On a machine that does other things too, the processor time is
-// the figure to trust.
+// of the output topic, from the first message to the last. The processor time is that of the process, without what
+// the same process needs for a topic with nothing to read. On a machine that does other work too, trust the processor
+// time.
 package main
 
 import (

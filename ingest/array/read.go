@@ -43,7 +43,7 @@ var NPZ = ingest.Format{
 	Doc:  "as npy, with labels as integers, one-hot rows or names; MedMNIST3D",
 	Assumes: "data and labels by their names (`--data`, `--labels`); other arrays are left out; labels that are names are " +
 		"numbered in alphabetical order, or in that of class_names",
-	Refuses:    "several arrays of the same standing, without `--data`",
+	Refuses:    "several arrays that could equally be the data, without `--data`",
 	Extensions: []string{".npz"},
 	Library:    "archive/zip",
 	Tested:     "adrenalmnist3d.npz",

@@ -17,7 +17,7 @@ type Options struct {
 	Cy float64 `yaml:"cy" flag:"cy" doc:"Row of the principal point in pixels; used with fx."`
 
 	Tolerance     time.Duration `yaml:"tolerance" doc:"Maximum time difference between a depth image and its colour image or pose."`
-	Noise         ingest.Noise  `yaml:"noise" flag:"noise" doc:"Noise of the depth camera, from which the uncertainty of distances follows."`
+	Noise         ingest.Noise  `yaml:"noise" flag:"noise" doc:"Noise model of the depth camera, which determines the uncertainty of distances."`
 	MinConfidence float64       `yaml:"min_confidence" flag:"min-confidence" min:"0" max:"1" doc:"Minimum confidence of points from a depth camera; others are skipped."`
 }
 

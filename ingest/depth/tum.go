@@ -26,7 +26,7 @@ var TUM = folderFormat(ingest.Format{
 		"groundtruth.txt, with the order of its columns from their names; times in decimal or scientific notation",
 	Assumes: "1/5000 m per unit, without `--depth-units`; seconds, unless the times can only be milliseconds, " +
 		"microseconds or nanoseconds since 1970; the camera usual for the image size, without `--fx`",
-	Refuses: "lists of which most rows cannot be read; images outside of the folder",
+	Refuses: "lists in which most rows are unreadable; images outside the folder",
 	Library: "image/png, image/jpeg",
 	Tested:  "a TUM style recording of an Orbbec camera",
 	Options: newOptions,

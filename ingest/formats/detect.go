@@ -15,7 +15,7 @@ import (
 // Selection holds the options that choose inputs and their format.
 type Selection struct {
 	Format Name     `yaml:"format" flag:"format" doc:"Format of the input files. auto detects it from the content of each file."`
-	Ignore []string `yaml:"ignore" flag:"ignore" doc:"Files and folders to leave out when a folder is read: glob patterns, matched against the name and against the path within the folder."`
+	Ignore []string `yaml:"ignore" flag:"ignore" doc:"Files and folders to skip when a folder is read: glob patterns, matched against the name and the path within the folder."`
 }
 
 // Validate checks the patterns.

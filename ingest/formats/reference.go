@@ -13,7 +13,7 @@ func WriteReference(w io.Writer) error {
 	b.WriteString("# Formats\n\nGenerated from the list of formats. Every input is recognised by its content, never " +
 		"by its name alone. Any of these files may be\n" +
 		"compressed with gzip. The usual extensions are listed for reference. `voxelstream inspect FILE` describes " +
-		"the content of a file\nand lists as notes what was assumed, left out or repaired.\n\n" +
+		"the content of a file\nand notes what was assumed, left out or repaired.\n\n" +
 		"| format | usual extensions | decoded by | tested with |\n|---|---|---|---|\n")
 	for _, f := range All() {
 		extensions := "any"

@@ -43,9 +43,8 @@ type Options struct {
 var HDF5 = ingest.Format{
 	Name: "hdf5",
 	Doc: "3D MNIST archives (vectors, clouds); any grids and point clouds, as numbers or records, with labels as " +
-		"integers, " +
-		"one-hot rows or names; MATLAB 7.3; gzip, szip, LZF, Blosc, LZ4, bitshuffle, Zstandard, bzip2; files that were cut " +
-		"off or not closed, as far as they are whole",
+		"integers, one-hot rows or names; MATLAB 7.3; gzip, szip, LZF, Blosc, LZ4, bitshuffle, Zstandard, bzip2; the " +
+		"intact part of files that were cut off or not closed",
 	Assumes: "datasets by the usual names (`--data`, `--labels`); shapes as for npy; the axes of MATLAB, Octave, Julia " +
 		"and R files are reversed, so that they are as in those programs",
 	Refuses: "external links and storage, virtual datasets (`h5repack -l CONTI`); Blosc2, ZFP, SZ and other filters " +

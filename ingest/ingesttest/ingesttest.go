@@ -1,4 +1,4 @@
-// Package ingesttest is the suite that every format passes: the contract of a Source, and harmlessness on damaged
+// Package ingesttest is the suite that every format passes: the contract of a Source, and safe handling of damaged
 // input.
 package ingesttest
 

@@ -27,7 +27,7 @@ var E57 = ingest.CloudFormat(ingest.Format{
 	Name: "e57",
 	Doc: "cartesian and spherical; floats, integers, scaled integers; invalid states; several " +
 		"scans with poses; checksums",
-	Assumes:    "a pose's quaternion is normalised; scans that cannot be decoded are left out where others can",
+	Assumes:    "a pose's quaternion is normalised; scans that cannot be decoded are left out if others can",
 	Extensions: []string{".e57"},
 	Tested:     "cry-inc/e57 bunnyInt21.e57",
 	Detect:     detectE57,

@@ -14,9 +14,9 @@ import (
 // forward, y left, z up) and reflectance 0..1, in records of 16 bytes without a header.
 var KITTI = ingest.CloudFormat(ingest.Format{
 	Name:       "kitti",
-	Doc:        "scans of four floats per point, or of those that `--columns` names",
+	Doc:        "scans of four floats per point, or of the columns that `--columns` names",
 	Assumes:    "metres; bytes after the last whole point are left out",
-	Refuses:    "scans where a tenth of the points is not within 10 km or has a negative reflectance",
+	Refuses:    "scans in which a tenth of the points are not within 10 km or have a negative reflectance",
 	Extensions: []string{".bin"},
 	Tested:     "KITTI odometry 00 000000",
 	Options:    newOptions,

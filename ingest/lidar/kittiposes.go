@@ -13,8 +13,9 @@ import (
 // KITTIPoses is a list of poses beside the sequences of KITTI odometry: lines with the first three rows of a matrix, as in
 // [KITTISequence], which uses it. Without its scans, there is nothing to read.
 var KITTIPoses = ingest.Format{
-	Name:        "kitti-poses",
-	Doc:         "lists of 3 x 4 matrices, whose length and ends are described; kitti-sequence reads those of its scans",
+	Name: "kitti-poses",
+	Doc: "lists of 3 x 4 matrices; inspect describes their length and ends, and kitti-sequence reads those " +
+		"of its scans",
 	InspectOnly: errNoScans.Error(),
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		text := wholeLines(h)

@@ -36,7 +36,7 @@ var KITTISequence = sequenceFormat(ingest.Format{
 	Doc:  "folders of scans with their times and poses: KITTI odometry, SemanticKITTI, drives of KITTI raw without oxts",
 	Assumes: "as for kitti; line n of a list belongs to scan n; UTC in KITTI raw; scans that have no line in times.txt " +
 		"or poses.txt have no time or pose",
-	Refuses: "lists of which most lines cannot be read; poses without Tr in calib.txt, which are left out",
+	Refuses: "lists in which most lines are unreadable; poses without Tr in calib.txt, which are left out",
 	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {
 		if l := layoutOf(h); l == nil || !l.hasScan(h.Path) {

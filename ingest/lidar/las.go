@@ -19,7 +19,7 @@ import (
 var LAS = ingest.CloudFormat(ingest.Format{
 	Name:       "las",
 	Doc:        "1.0 to 1.4; point formats 0 to 10; extra bytes; colours",
-	Assumes:    "colours of at most 255 are of 8 bits; missing points at the end are left out",
+	Assumes:    "colours have 8 bits if none exceeds 255; missing points at the end are left out",
 	Refuses:    "a scale of 0",
 	Extensions: []string{".las"},
 	Tested:     "PDAL, laspy and pyntcloud test files",

@@ -18,7 +18,7 @@ var LAZ = ingest.CloudFormat(ingest.Format{
 	Name: "laz",
 	Doc: "LASzip, including COPC; point formats 0 to 10; item versions 1 to 4; one stream, fixed " +
 		"and variable chunks, layers",
-	Assumes:    "colours of at most 255 are of 8 bits",
+	Assumes:    "colours have 8 bits if none exceeds 255",
 	Refuses:    "a scale of 0; truncated files",
 	Extensions: []string{".laz"},
 	Tested:     "PDAL simple.laz and 1.2-with-color.copc.laz; laspy extra.laz",

@@ -10,8 +10,8 @@ import (
 
 // Options are the choices that files of points without a description of their columns leave open.
 type Options struct {
-	Columns []string `yaml:"columns" flag:"columns" doc:"Names of the columns of text tables and raw scans (.bin), in order, such as x,y,z,intensity; a dash is a column to leave out. Empty uses the names in the file, or the usual order."`
-	Comma   string   `yaml:"comma" flag:"comma" enum:"auto,decimal,thousands" doc:"Meaning of a comma within the numbers of text tables. auto decides by the numbers, and asks where they leave a doubt."`
+	Columns []string `yaml:"columns" flag:"columns" doc:"Names of the columns of text tables and raw scans (.bin), in order, such as x,y,z,intensity; a dash skips a column. Empty uses the names in the file, or the usual order."`
+	Comma   string   `yaml:"comma" flag:"comma" enum:"auto,decimal,thousands" doc:"Meaning of a comma within the numbers of text tables. auto infers it from the numbers, and reports an error if they are ambiguous."`
 }
 
 func newOptions() any { return &Options{Comma: "auto"} }

@@ -20,8 +20,8 @@ import (
 var PLY = ingest.CloudFormat(ingest.Format{
 	Name: "ply",
 	Doc:  "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, and faces for pictures",
-	Assumes: "vertices that are cut off, and rows of text that are damaged, are left out; " +
-		"an element `point` or `vertices` is that of the vertices where there is no `vertex`",
+	Assumes: "truncated vertices and damaged rows of text are left out; without an element `vertex`, " +
+		"`point` or `vertices` holds the vertices",
 	Extensions: []string{".ply"},
 	Tested:     "nmwsharp/happly platonic_shelf, three.js dolphins",
 	Detect:     detectPLY,

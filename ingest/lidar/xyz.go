@@ -28,8 +28,8 @@ var XYZ = ingest.CloudFormat(ingest.Format{
 	Name: "xyz",
 	Doc: "column names, titles, comments; separated by white space, commas, semicolons, tabs or bars; decimal " +
 		"commas; quoted and empty cells; UTF-8 and UTF-16; a line with the count",
-	Assumes: "without names, the columns are x y z, then intensity or colours by their number and values; lines " +
-		"that are not rows are left out where they are fewer than the rows",
+	Assumes: "without names, the columns are x y z, then intensity or colours by their number and values; lines that " +
+		"are not rows are left out if they are the minority",
 	Refuses: "columns that begin with point numbers or times, and commas that could separate decimals or thousands, " +
 		"without `--columns` or `--comma`; longitude and latitude; molecules; Esri rasters",
 	Extensions: []string{".xyz", ".txt", ".csv", ".asc"},

@@ -11,7 +11,7 @@ import "github.com/voxelstream/voxelstream/ingest"
 // be called by any goroutine.
 type Settler interface {
 	ingest.Source
-	// Settle says that a sample is stored further on or, with an error, that it never will be and the error is stored
-	// as a dead letter.
+	// Settle says that a sample has been stored or, with an error, that it never will be and the error is stored as a
+	// dead letter.
 	Settle(stream string, seq uint64, err error)
 }

@@ -24,8 +24,8 @@ var DICOM = ingest.Format{
 		"per time, echo, b-value, stack, segment; rescale, modality lookup table, real world values, dose grids, " +
 		"nuclear medicine, Siemens mosaics",
 	Assumes: "1 mm for a spacing that is not given; axial slices for an orientation that is not given; the order of " +
-		"the frames for positions that are not given; a slope of 1 for 0; the values of MONOCHROME1 and of palettes " +
-		"stay as stored; the whole frames of a truncated file",
+		"the frames for positions that are not given; a slope of 1 if it is 0; the values of MONOCHROME1 and of " +
+		"palettes stay as stored; the complete frames of a truncated file",
 	Refuses:    "colour; JPEG-LS, JPEG 2000, JPEG of 12 bits and video, by name; files without an image, by name",
 	Extensions: []string{".dcm"},
 	Tested:     "pydicom CT_small.dcm",

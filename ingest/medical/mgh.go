@@ -18,8 +18,8 @@ var MGH = ingest.Format{
 	Doc:        "MGH and MGZ; all real types; reoriented to RAS+",
 	Extensions: []string{".mgh", ".mgz"},
 	Tested:     "a volume written by nibabel",
-	Assumes: "1 mm for a voxel size that is 0 or not finite; coronal slices and voxels of 1 mm where the file gives no " +
-		"directions; the whole frames of a truncated series",
+	Assumes: "1 mm for a voxel size that is 0 or not finite; coronal slices and voxels of 1 mm where the file gives " +
+		"no directions; the complete frames of a truncated series",
 	Refuses: "other versions than 1; the types long, bitmap and tensor, by name",
 	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {

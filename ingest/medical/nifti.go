@@ -24,8 +24,8 @@ var NIfTI = ingest.Format{
 	Doc: "NIfTI-1 and 2; .nii, .nii.gz, .hdr with .img; both byte orders; all real types and RGB; 4 to 7 axes as " +
 		"several volumes; vectors of FreeSurfer surfaces; reoriented to RAS+ by sform, else qform",
 	Assumes: "1 for a length of 0 along an axis after the first; 1 for a voxel size that is 0 or not finite; " +
-		"millimetres where no unit is given; stored axes as right, anterior, superior without sform and qform; " +
-		"no scaling if its slope is 0 or not finite; the whole volumes of a truncated series; voxels that are NaN or " +
+		"millimetres where no unit is given; stored axes as right, anterior, superior without sform and qform; no " +
+		"scaling if its slope is 0 or not finite; the complete volumes of a truncated series; voxels that are NaN or " +
 		"infinite are counted, and become background in voxelize",
 	Refuses:    "complex numbers, RGBA, 128-bit floats and single bits, by name; CIFTI; ANALYZE 7.5",
 	Extensions: []string{".nii", ".hdr"},

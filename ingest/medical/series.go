@@ -18,7 +18,7 @@ import (
 
 // Options are the options of this package's readers.
 type Options struct {
-	Orientation Axes   `yaml:"orientation" flag:"orient" doc:"Directions of the axes x, y and z of MRI and CT volumes in the patient: three letters, one of R and L (right, left), A and P (front, back), S and I (head, feet), such as RAS or LPS. stored keeps the axes of the file. Use that which the model was trained with."`
+	Orientation Axes   `yaml:"orientation" flag:"orient" doc:"Patient directions of the x, y and z axes of MRI and CT volumes: three letters, one each of R or L (right, left), A or P (front, back) and S or I (head, feet), such as RAS or LPS. stored keeps the axes of the file. Use the one that the model was trained with."`
 	Series      string `yaml:"series" flag:"series" doc:"Series to read from DICOM files in a folder: its UID, number or description. Empty reads all."`
 }
 
@@ -33,9 +33,9 @@ var DICOMSeries = ingest.Format{
 	Parts: []string{"dicom"},
 	Doc: "DICOM files of a folder, of any name or extension; by series, slices sorted by " +
 		"position; several times, echoes or b-values as several volumes; each series its own stream",
-	Assumes: "slices at one position that nothing else tells apart are volumes in the order of their numbers; slices " +
-		"that are not evenly spaced have the usual distance; what is passed over: files that are no image or cannot be " +
-		"read, localizers beside other images, copies of an image, volumes that lack slices at the end of a scan",
+	Assumes: "slices at one position that nothing else tells apart are volumes in the order of their numbers; " +
+		"unevenly spaced slices get the most common distance; skipped: files that are not images or cannot be read, " +
+		"localizers beside other images, copies of an image, volumes that lack slices at the end of a scan",
 	Refuses: "folders in which no image can be read, with the reason of the first",
 	Tested:  "MONAI CT series",
 	Options: newOptions,

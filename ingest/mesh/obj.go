@@ -13,9 +13,10 @@ import (
 // scanners. A line that ends with a backslash goes on in the next. Texture coordinates, normals and materials are
 // skipped, and so are faces unless Options.Faces asks for them. http://paulbourke.net/dataformats/obj/
 var OBJ = ingest.CloudFormat(ingest.Format{
-	Name:       "obj",
-	Doc:        "vertices, with colours, and faces for pictures",
-	Assumes:    "a fourth coordinate is a weight and is not applied; damaged vertices are left out if they are fewer",
+	Name: "obj",
+	Doc:  "vertices, with colours, and faces for pictures",
+	Assumes: "a fourth coordinate is a weight and is not applied; damaged vertices are left out if they are the " +
+		"minority",
 	Extensions: []string{".obj"},
 	Tested:     "trimesh cube.OBJ",
 	Detect:     detectOBJ,

@@ -18,7 +18,7 @@ import (
 var OFF = ingest.CloudFormat(ingest.Format{
 	Name:       "off",
 	Doc:        "OFF, COFF, NOFF, CNOFF, STOFF; vertices, and faces for pictures",
-	Assumes:    "missing vertices at the end, and damaged ones where they are fewer, are left out",
+	Assumes:    "missing vertices at the end are left out, and damaged ones if they are the minority",
 	Refuses:    "binary files; vertices of four or more dimensions (4OFF, nOFF)",
 	Extensions: []string{".off"},
 	Tested:     "ModelNet chair_0001.off",

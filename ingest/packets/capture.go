@@ -1,4 +1,4 @@
-// Package packets reads recordings of lidar packets and decodes them into one point cloud per turn.
+// Package packets reads recordings of lidar packets and decodes them into one point cloud per sweep.
 package packets
 
 import (

@@ -18,9 +18,9 @@ var PCAP = ingest.Format{
 	Doc: "pcap and pcapng, either byte order; Ethernet, VLAN, PPPoE, MPLS, Linux cooked, raw IP, loopback; IPv4 and IPv6, " +
 		"fragments; several sensors: Velodyne HDL-32E, VLP-16, Puck LITE, Hi-Res, VLP-32C, VLS-128; Hesai PandarQT64, XT16, " +
 		"40P; RoboSense Helios; Ouster with its JSON (NAME.json, NAME_0.json)",
-	Assumes: "a source address and destination port are a sensor and a stream of their own (--sensor and --port choose); " +
-		"metadata of another name in the folder is that of the recording (--calibration names it); what follows a cut is " +
-		"left out",
+	Assumes: "each source address and destination port is a separate sensor and stream (--sensor and --port choose); " +
+		"metadata of another name in the folder belongs to the recording (--calibration names it); data after a " +
+		"truncation is left out",
 	Refuses: "other link types and sensors, which are named with the datagrams that were seen; packets cut by the snap " +
 		"length; metadata with another serial number",
 	Extensions: []string{".pcap", ".pcapng"},
@@ -44,7 +44,7 @@ var PCAP = ingest.Format{
 var VelodyneRaw = ingest.Format{
 	Name:    "velodyne-raw",
 	Doc:     "concatenated packets of 1206 bytes",
-	Assumes: "a part of a packet at the end is left out",
+	Assumes: "an incomplete packet at the end is left out",
 	Tested:  "einride VLP-16 packet",
 	Options: newOptions,
 	Detect: func(h *ingest.Head) ingest.Confidence {

@@ -25,7 +25,7 @@ import (
 // Phrases of the reference page for all recordings of ROS.
 const (
 	bagAssumes = "every topic of packets or, if there are none, of clouds is a stream of its own (--topic chooses); " +
-		"messages without a time have that of recording; damaged chunks and what follows a cut are left out"
+		"messages without a time get the recording time; damaged chunks and data after a truncation are left out"
 	bagRefuses = "messages of other types, which are listed"
 )
 
@@ -40,7 +40,7 @@ var ROSBag2 = ingest.Format{
 		"XT16, 40P), robosense_msgs/RobosenseScan (Helios), nebula_msgs/NebulaPackets, ouster_sensor_msgs/PacketMsg with its " +
 		"metadata; sensor_msgs/PointCloud2",
 	Assumes:    bagAssumes,
-	Refuses:    bagRefuses + "; what a write-ahead log beside the file holds (.db3-wal)",
+	Refuses:    bagRefuses + "; the content of a write-ahead log beside the file (.db3-wal)",
 	Extensions: []string{".db3"},
 	Parts:      []string{"rosbag2", "mcap"},
 	Library:    "klauspost/compress",

@@ -17,7 +17,7 @@ import (
 // feature). Little-endian. https://colmap.github.io/format.html#points3d-txt
 var COLMAP = modelFormat(ingest.Format{
 	Name:       "colmap",
-	Doc:        "points3D.bin; filters by error and track; of a truncated file the whole points",
+	Doc:        "points3D.bin; filters by error and track; the complete points of a truncated file",
 	Extensions: []string{"points3d.bin"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,
@@ -28,8 +28,8 @@ var COLMAP = modelFormat(ingest.Format{
 var COLMAPText = modelFormat(ingest.Format{
 	Name: "colmap-text",
 	Doc:  "points3D.txt, with and without comments, errors and tracks; filters by error and track",
-	Assumes: "a table without comments is one of points if the file has that name, or if its rows have numbers " +
-		"1, 2, 3...",
+	Assumes: "a table without comments is taken for points if the file has that name, or if its rows have numbers 1, " +
+		"2, 3...",
 	Extensions: []string{"points3d.txt"},
 	Tested:     "COLMAP export of SBCV",
 	Options:    newOptions,

@@ -26,7 +26,7 @@ var Scenes = []Named{
 		"room", "An empty hall of 12 x 16 x 5 m. The sensor is 1.5 m above the floor, off the middle.",
 		func(uint64) Scene { return Box{Min: [3]float64{-5, -7, -1.5}, Max: [3]float64{7, 9, 3.5}} },
 	},
-	{"sphere", "The inside of a sphere of 5 m radius.", func(uint64) Scene { return Sphere{Radius: 5} }},
+	{"sphere", "The inside of a sphere with a radius of 5 m.", func(uint64) Scene { return Sphere{Radius: 5} }},
 	{
 		"street", "A street with traffic, seen from a parked car.",
 		func(seed uint64) Scene { return Street(seed, StreetOptions{Moving: true}) },
@@ -42,7 +42,7 @@ var Scenes = []Named{
 		func(seed uint64) Scene { return Street(seed, StreetOptions{Density: 2}) },
 	},
 	{
-		"hills", "As drive, over hills with slopes up to 10 %.",
+		"hills", "Like drive, over hills with slopes of up to 10 %.",
 		func(seed uint64) Scene {
 			return Street(seed, StreetOptions{Moving: true, Speed: 10, Length: time.Minute, Slope: 0.1})
 		},

@@ -6,13 +6,13 @@
 // can recover from neither. In a worker this is one error for that file. A program only has to import the package: in
 // a worker its init function takes over.
 //
-// Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers
-// of any size, any endianness, contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before
-// anything is allocated for an object, a policy checks what the file claims about it. Only links within the file are
-// followed: a file cannot make the reader open another one. Chunks with filters that libhdf5 has not got (LZF, Blosc,
-// LZ4, bitshuffle, Zstandard, bzip2) are unpacked by package filter.
+// Values are converted by libhdf5 to the Go type asked for, whatever the file holds: float16, 32 and 64, integers of
+// any size, any endianness, contiguous, compact or chunked data with gzip, shuffle and fletcher32. Before anything is
+// allocated for an object, a policy checks what the file claims about it. Only links within the file are followed: a
+// file cannot make the reader open another one. Chunks with filters that libhdf5 lacks (LZF, Blosc, LZ4, bitshuffle,
+// Zstandard, bzip2) are unpacked by package filter.
 //
-// A file that was not closed, or cut off, is read as far as it is whole; see [File.Notes].
+// The intact part of a file that was cut off or not closed is read; see [File.Notes].
 //
 // Writing ([Create]) happens in this process, on one operating system thread, because the data is trusted.
 //

@@ -1,7 +1,7 @@
 // Package quarantine keeps an item that kills the process from killing it for ever. A [Journal] records what is being
-// read. What was being read when the process died is read once more, while nothing else is. If the process dies again,
-// the item is left alone. A death after which more of the item had been processed than ever before does not count: it was
-// hardly the item's fault, and reading comes to an end.
+// read. What was being read when the process died is read once more, while nothing else is. If the process dies
+// again, the item is left alone. A death after which more of the item had been processed than ever before does not
+// count: it was probably not the item's fault, and reading still comes to an end.
 package quarantine
 
 import (

@@ -1,5 +1,5 @@
 // Package regular opens files that must be regular files. Opening a FIFO blocks until a writer connects, opening a
-// device may have effects, and reading one may never end. The functions of this package open neither, also not if the
+// device may have effects, and reading one may never end. The functions of this package open neither, even if the
 // name is given to another file at the wrong moment.
 package regular
 

@@ -21,13 +21,13 @@ import (
 
 // Options are the settings of the HTTP listener.
 type Options struct {
-	Listen    string   `yaml:"listen" flag:"http" doc:"HOST:PORT to serve the page, its API, /metrics, /healthz, /readyz and /debug/pprof/ on. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 takes a free one. Empty: no listener."`
-	Token     string   `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. If it and tokens are empty, a random token is generated and printed at startup, unless listen is a loopback address, which then needs no token."`
+	Listen    string   `yaml:"listen" flag:"http" doc:"HOST:PORT on which to serve the web page, its API, /metrics, /healthz, /readyz and /debug/pprof/. Without a host: 127.0.0.1; use 0.0.0.0:8080 to listen on all addresses. Port 0 picks a free port. Empty: no listener."`
+	Token     string   `yaml:"token" secret:"true" doc:"Token of at least 16 characters that browsers and programs must send. Prefer token_file, or the environment. If no token is configured, a random one is generated and printed at startup, except on a loopback address, which needs none."`
 	TokenFile string   `yaml:"token_file" doc:"File whose first line is the token. It is read again when it changes."`
 	Tokens    []string `yaml:"tokens" doc:"Further tokens, as NAME:ROLES:FILE. ROLES is read, ingest or admin, or several of them joined by +. The first line of FILE is the token. The files are read again when they change. The token in token or token_file has the role admin."`
 	CertFile  string   `yaml:"cert_file" doc:"PEM file with the certificate of the HTTP listener and of the gRPC listener of the serve command, which then use TLS. It is read again for each connection."`
 	KeyFile   string   `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
-	PProf     bool     `yaml:"pprof" doc:"Serve /debug/pprof/ even if listen is not a loopback address, where it is always served."`
+	PProf     bool     `yaml:"pprof" doc:"Serve /debug/pprof/ on any address. On a loopback address it is always served."`
 }
 
 // Limits for clients. A handler that needs more time extends its deadlines with [http.ResponseController].

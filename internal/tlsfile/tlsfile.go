@@ -14,7 +14,7 @@ import (
 
 // Options are the files of a client, in PEM.
 type Options struct {
-	CAFile   string `yaml:"ca_file" doc:"PEM file with the CA certificates that the server's certificate is verified against. Default: those of the system."`
+	CAFile   string `yaml:"ca_file" doc:"PEM file with the CA certificates used to verify the server. Default: those of the system."`
 	CertFile string `yaml:"cert_file" doc:"PEM file with the client certificate, for servers that require one."`
 	KeyFile  string `yaml:"key_file" doc:"PEM file with the unencrypted private key of the client certificate."`
 }

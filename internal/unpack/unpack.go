@@ -1,5 +1,5 @@
-// Package unpack decompresses data whose size is unknown or not to be trusted. It allocates the size of the result, not
-// more, and draws it on an account first.
+// Package unpack decompresses data whose size is unknown or not to be trusted. It allocates exactly the size of the
+// result, after drawing it from an account.
 package unpack
 
 import (

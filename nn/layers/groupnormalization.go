@@ -10,9 +10,9 @@ import (
 // GroupNormalization normalises groups of neighbouring channels of each sample by their own mean and variance over
 // all positions, then scales each channel by gamma and shifts it by beta (Wu & He 2018).
 //
-// Input and output have the same shape; gamma and beta are [C], where C, the size along Axis, is divisible by
-// Groups. One group is layer normalisation over the whole sample. As many groups as channels, for which -1 is
-// short, is instance normalisation.
+// Input and output have the same shape; gamma and beta are [C], where C, the size along Axis, is divisible by Groups.
+// One group is layer normalisation over the whole sample. As many groups as channels (-1 for short) is instance
+// normalisation.
 type GroupNormalization struct {
 	nn.LayerBase
 	Groups        int

@@ -10,7 +10,7 @@ import (
 
 // PReLU is a ReLU whose slope below zero, alpha, is learned.
 //
-// Input and output have the same shape; alpha has it too, except that it is 1 along the shared axes.
+// Input, output and alpha have the same shape, except that alpha has size 1 along the shared axes.
 type PReLU struct {
 	nn.LayerBase
 	SharedAxes []int // counted from 1, because the batch is 0

@@ -9,8 +9,8 @@ import (
 )
 
 // PrincipalPlane turns a flat object in a volume, such as a digit of 3D MNIST, face on: it projects the volume onto
-// the plane of its two longest principal axes. Their signs make the third moments positive, so that an object has one
-// image in all its poses. Its mirror image has the same one.
+// the plane of its two longest principal axes. Their signs are chosen so that the third moments are positive. So an
+// object has the same image in every pose, and so has its mirror image.
 //
 // Keras has no such layer; python/voxelstream_layers.py adds it, with the same attributes but without the random
 // changes in training. An ONNX file has standard operators in its place, which are not read back as this layer.
@@ -22,7 +22,7 @@ import (
 type PrincipalPlane struct {
 	nn.LayerBase
 	// Size is the number of pixels a side, and Scale that of the root mean square distance of the values from their
-	// centre in the plane. A volume that would not fit is made smaller.
+	// centre in the plane. A volume that would not fit is scaled down.
 	Size  int
 	Scale float64
 	// Upright is the asymmetry along the width below which a volume counts as upright and is seen along the width, rows
@@ -33,8 +33,8 @@ type PrincipalPlane struct {
 	// View, from 0 to 7, chooses among the images of a volume that is not upright: 1 mirrors the rows, 2 the columns,
 	// and 4 swaps the two axes.
 	View int
-	// Angle, in radians, turns the image of the view, or that of an upright volume, and Zoom magnifies it. Angles are at
-	// most a full turn in either direction, and Zoom is above 0 and at most 16. An image that is larger loses its margin.
+	// Angle, in radians, turns the image of the view, or that of an upright volume, and Zoom magnifies it. Angles are
+	// at most a full turn in either direction, and Zoom is above 0 and at most 16. A larger image is cropped.
 	Angle, Zoom float64
 	// Turn, Stretch and Shift are the standard deviations of random changes in training: of an angle in radians, of a
 	// factor around 1, and of the centre in halves of the image's width. Mirror is the probability with which each axis

@@ -10,7 +10,8 @@ import (
 
 // Padding3D surrounds a volume with zero cells, or with Crop removes cells from its sides.
 //
-// Input [D,H,W,C], output [D',H',W',C] with D' = D + before + after, or D - before - after, and H', W' alike.
+// Input [D,H,W,C], output [D',H',W',C] with D' = D + before + after, or D - before - after, and likewise for H' and
+// W'.
 type Padding3D struct {
 	nn.LayerBase
 	Sizes [3][2]int // cells before and after, along each axis

@@ -1,4 +1,4 @@
-// Package parity holds tests that compare the network library with others on models made at random; it has no code
-// of its own. They need a Python with the others installed, in VOXELSTREAM_PYTHON, and one with PyTorch in
-// VOXELSTREAM_TORCH; `make parity` brings them.
+// Package parity holds tests that compare the network library with others on random models; it has no code of its
+// own. They need a Python with the others installed, in VOXELSTREAM_PYTHON, and one with PyTorch in
+// VOXELSTREAM_TORCH; `make parity` installs them.
 package parity

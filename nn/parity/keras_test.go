@@ -25,7 +25,7 @@ import (
 // seed makes the random models; another one makes others.
 const seed = 1
 
-// What the differences from Keras may be, relative to the largest number of the array at hand.
+// What the differences from Keras may be, relative to the largest number of the array.
 const (
 	predictTolerance = 1e-4
 	gradTolerance    = 1e-4

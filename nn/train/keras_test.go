@@ -178,7 +178,7 @@ func TestOptimizersAreThoseOfKeras(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: its own attributes: %v", what, err)
 		}
-		// The rate at hand is stored apart where a schedule gives it.
+		// The current rate is stored separately if a schedule determines it.
 		if again.Rule.Class() != c.Class || again.Clip != o.Clip || again.EMA != o.EMA || again.WeightDecay != o.WeightDecay ||
 			o.Schedule == nil && again.Rate != o.Rate || text(again.Rule) != text(o.Rule) ||
 			text(again.Schedule) != text(o.Schedule) {

@@ -25,7 +25,7 @@ var allViews = []views{
 		turned,
 	},
 	{"mirrors", "The four images of a plane network, mirrored along each axis.", planes(4)},
-	{"dihedral", "The eight images of a plane network: the four mirrored ones, and these with exchanged axes.", planes(8)},
+	{"dihedral", "The eight images of a plane network: the four mirrored ones, and the same with their axes swapped.", planes(8)},
 	{"rotations", "The 24 rotations of the cube.", rotations(0)},
 	{"turns", "The 24 rotations of the cube, and upright volumes as they are (see CubeRotation).", rotations(uprightBelow)},
 }

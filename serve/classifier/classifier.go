@@ -1,4 +1,4 @@
-// Package classifier is what requests with volumes are classified by: a model of a repository, or that of a running
+// Package classifier classifies the volumes of requests with a model of a repository, or with that of a running
 // pipeline.
 package classifier
 

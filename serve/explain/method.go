@@ -25,7 +25,7 @@ type Method struct {
 var Methods = []Method{
 	{"gradient", "The derivative of a class's logit with respect to each cell (Simonyan et al. 2014), and what each " +
 		"cell adds to the logit to first order.", gradient},
-	{"gradcam", "Grad-CAM (Selvaraju et al. 2017): where the features of a layer that speak for a class are.", gradCAM},
+	{"gradcam", "Grad-CAM (Selvaraju et al. 2017): where the features of a layer support a class.", gradCAM},
 	{"features", "The output of a layer.", features},
 }
 

@@ -20,10 +20,10 @@ import (
 // Settings are the settings of the models of a server.
 type Settings struct {
 	Folder   string        `yaml:"repository" flag:"repository" doc:"Folder of models to serve, as NAME/VERSION/model.keras, where VERSION is a number. It is watched for changes."`
-	Versions int           `yaml:"versions" min:"1" doc:"Maximum number of versions of a model in memory. Of a folder, those with the highest numbers are loaded."`
-	Watch    time.Duration `yaml:"watch" doc:"Interval at which models are checked for changes. A changed file is loaded when it has stayed the same for an interval. 0 turns this off."`
+	Versions int           `yaml:"versions" min:"1" doc:"Maximum number of versions of a model in memory. From the repository, those with the highest numbers are loaded."`
+	Watch    time.Duration `yaml:"watch" doc:"Interval at which models are checked for changes. A changed file is loaded once it has stayed the same for one interval. 0 disables the checks."`
 	Batch    int           `yaml:"batch" min:"1" max:"4096" doc:"Maximum number of rows per forward pass. It is reduced for networks that need much memory per row."`
-	Budget   time.Duration `yaml:"budget" above:"0s" doc:"Time from request to answer that the server aims for. A batch is no larger than what the network computes within half of it."`
+	Budget   time.Duration `yaml:"budget" above:"0s" doc:"Target time from request to response. A batch is no larger than what the network computes in half of it."`
 	Queue    int           `yaml:"queue" min:"1" doc:"Maximum number of rows that wait for a model. Further requests are rejected with status 429."`
 	Timeout  time.Duration `yaml:"timeout" above:"0s" doc:"Deadline of requests that have none of their own. A request that waits longer is answered with status 504."`
 	Networks int           `yaml:"networks" min:"1" max:"256" doc:"Batches of a model computed at the same time, each with an equal share of the threads."`

@@ -84,7 +84,7 @@ func routes() []route {
 			group: "classify", summary: "Classify a file",
 			doc: "Takes a file of any format that the command inspect reads, the files of one or more recordings as " +
 				"a form, or an Arrow stream of volumes. Samples are converted to volumes as the model requires. Each " +
-				"gives one item, in the order of the file: a classification, or an error. A file that cannot be " +
+				"produces one item, in the order of the file: a classification, or an error. A file that cannot be " +
 				"read gives status 422.",
 			parameters: []parameter{
 				{"query", "model", "Name of the model. It may be missing if one model is served.", text()},
@@ -92,8 +92,8 @@ func routes() []route {
 				{
 					"query",
 					"name",
-					"Name of the file. Its extension is considered if the content does not decide. The name is part " +
-						"of event IDs.",
+					"Name of the file. Its extension is used if the content is ambiguous. The name is part of event " +
+						"IDs.",
 					schema{"type": "string", "pattern": "^[A-Za-z0-9_.-]*[A-Za-z0-9_-]$", "maxLength": 100},
 				},
 				{
@@ -105,7 +105,7 @@ func routes() []route {
 				{
 					"query",
 					"volumes",
-					"Answer with binary frames that have the volumes and what the sensor saw.",
+					"Answer with binary frames that contain the volumes and the sensor data.",
 					schema{"type": "boolean"},
 				},
 				{
@@ -190,10 +190,9 @@ func routes() []route {
 			route{
 				method: http.MethodPost, path: in.path + "/infer",
 				group: "inference", summary: "Run " + in.of + " on tensors",
-				doc: "Inputs are JSON arrays, or binary: little-endian, row-major, one after the other behind " +
-					"the JSON, whose size is then in Inference-Header-Content-Length. The parameters timeout " +
-					"(microseconds) and priority (1 is the " +
-					"highest, 2 the default) apply.",
+				doc: "Inputs are JSON arrays, or binary: little-endian, row-major, one after the other after the " +
+					"JSON, whose size is then in Inference-Header-Content-Length. The parameters timeout " +
+					"(microseconds) and priority (1 is the highest, 2 the default) apply.",
 				parameters: append(append([]parameter{}, in.parameters...), binaryJSON),
 				body:       []content{{typeJSON, inferRequest{}}, {typeBytes, nil}},
 				answer:     []content{{typeJSON, inferResponse{}}, {typeBytes, nil}}, overload: true,
@@ -220,7 +219,7 @@ func routes() []route {
 		route{
 			method: http.MethodPost, path: "/v2/repository/models/{model}/load",
 			group: "models", summary: "Load a model, or load it again",
-			doc: "The new version is read, verified and warmed up before it takes the place of the one before it.",
+			doc: "The new version is read, verified and warmed up before it replaces the previous one.",
 			parameters: []parameter{
 				modelPath,
 			}, body: []content{{typeJSON, controlRequest{}}}, optional: true, overload: true,

@@ -24,10 +24,9 @@ const doc = "A table with a header line, and one line per classification. Files 
 // Kind is the sink that appends to a file.
 var Kind = appendfile.Kind(sinks.Kind{
 	Name: "csv",
-	Doc: doc + "\n\n" +
-		"The file is synced, continued, compressed and rotated like a file of [JSON lines](#jsonl). A file that an " +
-		"earlier release has made with fewer columns gets the others when it is opened: it is replaced by a copy, in " +
-		"which they are empty.",
+	Doc: doc + "\n\nThe file is synced, continued, compressed and rotated like a file of [JSON lines](#jsonl). A " +
+		"file from an earlier release with fewer columns is replaced with a copy when it is opened. The new columns " +
+		"are empty in earlier rows.",
 	Extensions: extensions,
 }, newLayout)
 

@@ -54,7 +54,7 @@ type Options struct {
 	Password  string          `yaml:"password" secret:"true" doc:"Password, in place of the one in the URL."`
 	ClientID  string          `yaml:"client_id" doc:"Client identifier. Default: one that is derived from the host, the process and the topic. Two clients with the same identifier disconnect each other."`
 	TLS       tlsfile.Options `yaml:",inline"`
-	KeepAlive time.Duration   `yaml:"keep_alive" unit:"s" min:"1s" max:"18h" doc:"Maximum time without a packet, after which broker and sink take the connection for lost."`
+	KeepAlive time.Duration   `yaml:"keep_alive" unit:"s" min:"1s" max:"18h" doc:"Maximum time without a packet, after which broker and sink consider the connection lost."`
 	Timeout   time.Duration   `yaml:"timeout" above:"0s" doc:"Maximum time to connect, and to wait for an acknowledgement."`
 	Window    int             `yaml:"window" min:"1" max:"1000000000" doc:"Number of recent classifications to remember for deduplication, at 24 to 32 bytes each."`
 }

@@ -22,9 +22,9 @@ func Kind(formats []*table.Format) *sinks.Kind {
 		Doc: "An object store: Amazon S3 or a server with its API (`s3://`), Google Cloud Storage (`gs://`) or Azure " +
 			"Blob Storage (`azblob://CONTAINER/PATH`). The extension of the path selects the format (" +
 			strings.Join(k.extensions(), ", ") + "), and the options of the format are allowed too.\n\n" +
-			"The path is that of a folder. Each flush stores one object there, `part-NUMBER-DIGEST` with the " +
-			"extension, which is never changed. pandas, DuckDB and Spark read such a folder as one table. Large limits " +
-			"for a flush make fewer and larger objects, but offsets of a topic are not committed before a flush.\n\n" +
+			"The path is a folder. Each flush stores one object in it, named `part-NUMBER-DIGEST` with the extension. " +
+			"Objects are never changed. pandas, DuckDB and Spark read such a folder as one table. Higher flush limits " +
+			"make fewer and larger objects, but offsets of a topic are not committed before a flush.\n\n" +
 			"At startup, the objects are read, so that classifications they hold are skipped. With `window=N`, only " +
 			"the latest N objects are read: a classification in an older one is stored again if it is delivered again " +
 			"after a restart. Several processes may write to a folder and never replace each other's objects, but each " +

@@ -60,7 +60,7 @@ type Options struct {
 	Password           string        `yaml:"password" secret:"true" doc:"Password, in place of the one in the URL."`
 	Host               string        `yaml:"host" doc:"Folder of the server's Unix socket, or a host, if the URL has no host."`
 	SSLMode            string        `yaml:"sslmode" doc:"One of disable, allow, prefer, require, verify-ca, verify-full. libpq's default is prefer, which neither requires TLS nor verifies the server."`
-	SSLRootCert        string        `yaml:"sslrootcert" doc:"File with the certificates of the authorities that sign the server's certificate, or system."`
+	SSLRootCert        string        `yaml:"sslrootcert" doc:"File with the CA certificates used to verify the server, or the word system for those of the system."`
 	SSLCert            string        `yaml:"sslcert" doc:"File with the client's certificate."`
 	SSLKey             string        `yaml:"sslkey" doc:"File with the private key of the client's certificate."`
 	SSLPassword        string        `yaml:"sslpassword" secret:"true" doc:"Password of the private key."`

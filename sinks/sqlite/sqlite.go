@@ -22,7 +22,7 @@ var Kind = sinks.Kind{
 		"Each write is a transaction that is synced to disk. Classifications that the table already holds are " +
 		"skipped. A row that violates a constraint you have added becomes a dead letter; the other rows are stored. " +
 		"The database is created if it does not exist. A database of another program is refused, so that its tables " +
-		"stay as they are. A database of an earlier release gets the columns that it lacks. Columns and indexes that " +
+		"stay as they are. Missing columns are added to a database of an earlier release. Columns and indexes that " +
 		"you add are kept.\n\n" +
 		"Other programs may read the database at the same time, and several processes may write to it. The " +
 		"database is in WAL mode: while it is open, and after a crash until the next start, the file with the " +

@@ -177,7 +177,8 @@ var columns = []Column{
 		func(c *record.Classification) int64 { return int64(c.Track) },
 		func(c *record.Classification, v int64) bool { c.Track = uint64(v); return v >= 0 }),
 	{
-		Name: "energy", Doc: "How unlike the training data the volume is, if the model has a threshold.", Type: Float32,
+		Name: "energy", Doc: "Measure of how unlike the training data the volume is, if the model has a " +
+			"threshold.", Type: Float32,
 		Null: true, Since: 3, access: field[float32]{
 			get: func(c *record.Classification) (float32, bool) {
 				if c.Energy == nil {
@@ -200,7 +201,7 @@ var columns = []Column{
 		distance, func(d *record.Distance) *float64 { return &d.Center }),
 	within("distance_deviation", 4, "Standard deviation of distance_nearest, in metres; 0 if unknown.", distance,
 		func(d *record.Distance) *float64 { return &d.Deviation }),
-	within("distance_valid", 4, "Share of pixels with a measurement, from 0 to 1; 0 for a scan.", distance,
+	within("distance_valid", 4, "Fraction of pixels with a measurement, from 0 to 1; 0 for a scan.", distance,
 		func(d *record.Distance) *float64 { return &d.Valid }),
 	within("velocity_x", 4, "Velocity of the object along the x axis, in metres per second.", velocity,
 		func(v *[3]float32) *float32 { return &v[0] }),

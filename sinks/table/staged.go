@@ -45,7 +45,7 @@ func Kind(f *Format) sinks.Kind {
 
 // stagedOptions are the options of a staged sink, and those of its format.
 type stagedOptions struct {
-	PublishEvery time.Duration `yaml:"publish_every" above:"0s" doc:"Minimum time between two replacements of the file. New classifications appear in the file only when it is replaced. If a replacement takes long, the time is at least 20 times as long."`
+	PublishEvery time.Duration `yaml:"publish_every" above:"0s" doc:"Minimum time between two replacements of the file. New classifications appear in the file only when it is replaced. It is at least 20 times as long as a replacement takes."`
 	MemoryKeys   int           `yaml:"memory_keys" min:"1000" max:"1000000000" doc:"Number of keys to keep in memory for deduplication, at 32 to 80 bytes each. Older keys are kept in temporary files next to the output, at 16 bytes each."`
 	Format       []any         `yaml:",inline"`
 }

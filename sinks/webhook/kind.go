@@ -24,7 +24,7 @@ var Kind = sinks.Kind{
 		"own become dead letters. Redirects are followed with status 307 and 308, and only on the same host.\n\n" +
 		"With `secret`, requests are signed as in [Standard Webhooks](https://www.standardwebhooks.com): " +
 		"`webhook-signature` is `v1,` and the Base64 of the HMAC-SHA256 of `webhook-id`, `webhook-timestamp` and the " +
-		"body, joined by dots. The proxy is that of the environment variable `HTTPS_PROXY` or `HTTP_PROXY`.",
+		"body, joined by dots. The environment variables `HTTPS_PROXY` and `HTTP_PROXY` set the proxy.",
 	Guarantee: sinks.AtLeastOnce,
 	Path:      "//HOST[:PORT]/PATH",
 	Options: func(sinks.Target) any {
@@ -54,7 +54,7 @@ type Options struct {
 	Query   string          `yaml:"query" secret:"true" doc:"Query of the endpoint's URL, percent-encoded: token%3Dabc."`
 	Secret  string          `yaml:"secret" secret:"true" doc:"Key for signatures: Base64 of 24 to 64 bytes, with or without the prefix whsec_."`
 	Token   string          `yaml:"token" secret:"true" doc:"Token for the header Authorization: Bearer TOKEN."`
-	Header  string          `yaml:"header" secret:"true" doc:"Another header of each request, as NAME: VALUE."`
+	Header  string          `yaml:"header" secret:"true" doc:"Additional header for each request, as NAME: VALUE."`
 	TLS     tlsfile.Options `yaml:",inline"`
 	Timeout time.Duration   `yaml:"timeout" above:"0s" doc:"Maximum time for a request and its response."`
 	Window  int             `yaml:"window" min:"1" max:"1000000000" doc:"Number of recent classifications to remember for deduplication, at 24 to 32 bytes each."`

@@ -128,7 +128,8 @@ var distance = &message{
 			get: of(func(d *record.Distance) any { return d.Deviation }),
 		},
 		{
-			name: "valid", doc: "Share of pixels with a measurement, from 0 to 1; 0 for a scan.", number: 5, since: 4,
+			name: "valid", doc: "Fraction of pixels with a measurement, from 0 to 1; 0 for a " +
+				"scan.", number: 5, since: 4,
 			of: double, get: of(func(d *record.Distance) any { return d.Valid }),
 		},
 	},

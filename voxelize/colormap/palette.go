@@ -42,7 +42,7 @@ var forward = []Map{
 	{"plasma", "Blue to red to yellow, perceptually uniform."},
 	{"inferno", "Black to red to light yellow, perceptually uniform."},
 	{"magma", "Black to purple to light yellow, perceptually uniform."},
-	{"cividis", "Blue to yellow, the same to people with colour vision deficiency."},
+	{"cividis", "Blue to yellow, suitable for people with colour vision deficiency."},
 	{"turbo", "Blue to green to red, for many distinct levels."},
 	{"Greys", "White to black."},
 	{"Purples", "White to purple."},
@@ -53,7 +53,7 @@ var forward = []Map{
 	{"RdBu", "Red to white to blue, for values on both sides of a centre."},
 	{"Spectral", "Red to yellow to blue, for values on both sides of a centre."},
 	{"coolwarm", "Blue to grey to red, for values on both sides of a centre."},
-	{"bone", "Black to white with a tinge of blue, as X-ray images."},
+	{"bone", "Black to white with a tinge of blue, like X-ray images."},
 	{"hot", "Black to red to yellow to white."},
 	{"jet", "Blue to cyan to yellow to red, not perceptually uniform."},
 }

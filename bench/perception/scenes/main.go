@@ -437,11 +437,11 @@ func classLine(f *figures, class simulate.Class) string {
 }
 
 const head = `# How well objects are found
-The default steps of ` + "`objects`" + ` on simulated streets and rooms, whose truth is known.
+The default steps of ` + "`objects`" + ` on simulated streets and rooms with known ground truth.
 ` + "`make bench-perception`" + ` writes this page. The measures are those of the package ` + "`perception/perceptiontest`" + `.
 
-A street has buildings, parked and passing cars, trucks, cyclists, pedestrians, trees, bushes, poles, signs and bins, a
-waviness of a few centimetres, kerbs of 12 cm and driveways. Beams have a noise of 1.5 cm and 2 %% of them are lost. Each
+A street has buildings, parked and passing cars, trucks, cyclists, pedestrians, trees, bushes, poles, signs and bins,
+undulations of a few centimetres, kerbs of 12 cm and driveways. Beams have a noise of 1.5 cm and 2 %% of them are lost. Each
 condition is measured on %d streets (seeds %d to %d, none of which was used for tuning) with %d scans each.
 Simulated scans are cleaner than real ones: figures on real streets are lower.
 `
@@ -449,7 +449,7 @@ Simulated scans are cleaner than real ones: figures on real streets are lower.
 const groundHead = `
 ## Ground
 Points on roads, pavements, kerbs and verges count as ground, and vegetation of any height as objects. IoU is the
-intersection over the union of the points that are ground and those that were found to be.
+intersection over the union of the points that are ground and those found to be ground.
 
 | condition | beams | IoU | precision | recall |
 |---|---|---|---|---|
@@ -457,11 +457,11 @@ intersection over the union of the points that are ground and those that were fo
 
 const objectsHead = `
 ## Objects
-Cars, trucks, pedestrians, cyclists, poles, signs, bins and trees with at least 20 returns count, whatever hides the rest
-of them. Clusters of buildings, walls, fences, hedges and bushes, and of objects with fewer returns, count neither as found
+Cars, trucks, pedestrians, cyclists, poles, signs, bins and trees with at least 20 returns count, even if the rest of them
+is hidden. Clusters of buildings, walls, fences, hedges and bushes, and of objects with fewer returns, count neither as found
 nor as false. Three definitions of "found":
 - points: a cluster and the returns of the object have an IoU above 0.5;
-- visible box: the box of a cluster and that around the returns of the object, seen from above, have one above 0.5;
+- visible box: the box of a cluster and that around the returns of the object have an IoU above 0.5, seen from above;
 - whole box: the box of a cluster and that of the whole object, as in the KITTI benchmark. A scan shows one or two
   sides of a car, and the detector does not guess the others.
 
@@ -477,18 +477,18 @@ Recall by points and distance, over all conditions:
 `
 
 const falseHead = `
-%d clusters are false. Most of their points are of these classes; those of objects are pieces of them, or of several.
+%d clusters are false. Most of their points belong to these classes. Clusters in objects are pieces of one, or of several.
 
 `
 
 const tracksHead = `
 ## Tracks and speeds
-A switch is an object that gets another track than the last that it had. A break is one that is found again after it was
-missed. MOTA is 1 less the missed and false objects and switches per object, MOTP the mean IoU of what was found
-(Bernardin and Stiefelhagen 2008). The error of a speed is the length of the difference between the velocities of a track,
-from its sixth scan, and of the object, over the ground, in m/s.
+A switch is an object that gets a different track from its last one. A break is an object that is found again after it was
+missed. MOTA is 1 minus the missed objects, false objects and switches per object. MOTP is the mean IoU of the objects found
+(Bernardin and Stiefelhagen 2008). The error of a speed is the length of the difference between the velocity of a track,
+from its sixth scan on, and that of the object over the ground, in m/s.
 
-| condition | switches | breaks | MOTA | MOTP | error of what moves: median, 90 %% | of what stands: median, 90 %% |
+| condition | switches | breaks | MOTA | MOTP | error of moving objects: median, 90 %% | of standing objects: median, 90 %% |
 |---|---|---|---|---|---|---|
 `
 

@@ -33,8 +33,8 @@ func TestDefaults(t *testing.T) {
 
 // TestFalseText: classes are named by their number, the most frequent first.
 func TestFalseText(t *testing.T) {
-	want := "\n4 clusters are false. Most of their points are of these classes; those of objects are pieces of them, or of " +
-		"several.\n\n| ground | car |\n|---|---|\n| 75.0 % | 25.0 % |\n"
+	want := "\n4 clusters are false. Most of their points belong to these classes. Clusters in objects are pieces of one, " +
+		"or of several.\n\n| ground | car |\n|---|---|\n| 75.0 % | 25.0 % |\n"
 	if got := falseText(map[string]int{simulate.Car.String(): 1, "ground": 3}); got != want {
 		t.Errorf("found %q, want %q", got, want)
 	}

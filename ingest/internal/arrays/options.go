@@ -14,7 +14,7 @@ type Options struct {
 	Data          string `yaml:"data" flag:"data" doc:"Array to read from an .npz archive or HDF5 file, by its path in the file. Empty chooses by the usual names, such as X_train, data or images."`
 	Labels        string `yaml:"labels" flag:"labels" doc:"Array with the labels of the data array, by its path in the file. Empty chooses by the usual names, such as y_train, label or targets. none reads no labels."`
 	ChannelsFirst bool   `yaml:"channels_first" flag:"channels-first" doc:"Arrays have the channels before the grid: (N, C, D, H, W), or (C, D, H, W) for one grid."`
-	RowGrid       Shape  `yaml:"row_grid" flag:"grid" doc:"Grid in each row of input arrays whose shape leaves it open, such as (N, 4096). One number for a cube, or DEPTHxHEIGHTxWIDTH. Ignored for rows of another size."`
+	RowGrid       Shape  `yaml:"row_grid" flag:"grid" doc:"Grid size of each row of arrays whose shape does not give it, such as (N, 4096). One number for a cube, or DEPTHxHEIGHTxWIDTH. Ignored for rows of another size."`
 }
 
 // NewOptions returns the defaults.

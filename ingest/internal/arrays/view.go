@@ -196,7 +196,8 @@ func ambiguous(a Array, edge int, cube bool) error {
 		return fmt.Errorf("found %d rows of %d values: use --grid DxHxW with a product of %d for flat grids; for points in "+
 			"columns, save the transposed array (N, %d)", n, k, k, n)
 	}
-	return fmt.Errorf("found rows of %s, which is no cube: use --grid DxHxW with a product of %d", count(k, "value"), k)
+	return fmt.Errorf("found rows of %s, which is not a cube: use --grid DxHxW with a product of %d",
+		count(k, "value"), k)
 }
 
 // four interprets four axes.

@@ -1,11 +1,11 @@
-// Package laszip decodes the points of LAS files that are compressed by LASzip, COPC among them: all versions of
-// all items, in chunks of fixed and of variable size, as one stream, and in layers. It gives what a cloud keeps of
-// a point: coordinates, intensity and colour.
+// Package laszip decodes the points of LAS files that are compressed by LASzip, including COPC: all versions of all
+// items, in chunks of fixed and of variable size, as one stream, and in layers. It returns what a cloud keeps of a
+// point: coordinates, intensity and colour.
 //
 // The method is that of M. Isenburg, "LASzip: lossless compression of LiDAR data", Photogrammetric Engineering &
 // Remote Sensing 79(2), 2013, and of the LAZ specification,
-// https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; where these leave something open, the behaviour
-// of the program LASzip counts, https://github.com/LASzip/LASzip.
+// https://downloads.rapidlasso.de/doc/LAZ_Specification_1.4_R1.pdf; where these are ambiguous, it follows the program
+// LASzip, https://github.com/LASzip/LASzip.
 package laszip
 
 import (

@@ -1,4 +1,4 @@
-// Package trajectory reads where a sensor was at which time, and gives its pose at any time between.
+// Package trajectory reads the poses of a sensor over time, and interpolates between them.
 package trajectory
 
 import (

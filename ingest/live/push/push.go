@@ -3,13 +3,13 @@
 //	POST /v1/ingest/NAME                 the body is one file; NAME is its name, whose extension helps where the content is ambiguous
 //	POST /v1/ingest/ (multipart/form-data)  each part with a file name is one file
 //
-// Each request wants "Authorization: Bearer TOKEN". The answer comes when all samples are stored further on, or known
-// never to be; it is JSON:
+// Each request needs the header "Authorization: Bearer TOKEN". It is answered when every sample has been stored or
+// has failed for good. The answer is JSON:
 //
 //	{"items":[{"name":"a.pcd","stream":"a.pcd-1f2e3d4c","samples":1},{"name":"b.pcd","samples":0,"error":"..."}]}
 //
-// with status 200 where all went well, 422 where an item failed, 401 without the token, 408 for a body that comes too
-// slowly, 413 for one above the limit, 429 with Retry-After while too many requests are in progress, 503 when the
+// with status 200 if all samples were stored, 422 if an item failed, 401 without the token, 408 for a body that comes
+// too slowly, 413 for one above the limit, 429 with Retry-After while too many requests are in progress, 503 when the
 // program ends first or cannot read the file because of a temporary problem, such as a full disk. The same file under
 // the same name has the same IDs, so sending it again after a lost answer does no harm.
 package push

@@ -18,8 +18,8 @@ import (
 // Kind is that of the standard input.
 var Kind = live.Kind{
 	Name: "stdin", Form: "-", Example: "-",
-	Doc: "Reads one file from the standard input, whose format is found from its content. " +
-		"Reading begins when the standard input has ended.",
+	Doc: "Reads one file from standard input and detects its format from the content. Decoding begins at the end of " +
+		"the input.",
 	New: func(string, any) (live.Input, error) { return input{}, nil },
 }
 

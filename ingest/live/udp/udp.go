@@ -1,4 +1,4 @@
-// Package udp receives the packets of a lidar from the network, as a stream of the clouds of its turns.
+// Package udp receives the packets of a lidar from the network, as a stream of clouds, one for each sweep.
 package udp
 
 import (
@@ -39,9 +39,8 @@ const (
 // Kind is that of the packets of a lidar.
 var Kind = live.Kind{
 	Name: "udp", Scheme: "udp", Form: "udp://HOST:PORT?sensor=NAME", Example: "udp://:2368?sensor=vlp16",
-	Doc: "Receives the packets of a lidar. Each turn of the sensor is one sample. " +
-		"Without a host, packets to any address of this machine are received; without a port, the usual one of the " +
-		"sensor is used.",
+	Doc: "Receives the packets of a lidar. Each sweep of the sensor is one sample. Without a host, packets to any " +
+		"address of this machine are received; without a port, the usual one of the sensor is used.",
 	Options: func() any {
 		o := DefaultOptions()
 		return &o

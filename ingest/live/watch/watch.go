@@ -1,13 +1,13 @@
-// Package watch reads the files that come into a folder.
+// Package watch reads the files that arrive in a folder.
 //
 // A file is read when it is complete: renamed into the folder, or not changed for a while. Names that begin with a
 // dot or end in .tmp, .part or ~ are left out, so that a program can write under such a name and rename. Files whose
-// samples are settled are recorded in a state file: a restart goes on behind them. A file whose samples were not
-// settled is read again; they have the same ids.
+// samples are settled are recorded in a state file: a restart continues after them. A file whose samples were not
+// settled is read again, and its samples have the same IDs.
 //
-// A file is settled when it was read or when its content cannot be. A file that cannot be read for a reason that may
-// pass, such as its permissions, is tried again after growing pauses, and at the next start. A second file next to the
-// state records what is being read, so that a file that kills the process is left alone after two tries.
+// A file is settled when it was read or when its content cannot be. A file that cannot be read for a temporary
+// reason, such as its permissions, is tried again after increasing pauses, and at the next start. A second file next
+// to the state records what is being read, so that a file that kills the process is left alone after two tries.
 package watch
 
 import (
@@ -38,11 +38,11 @@ const maxFiles = 1 << 20
 // Kind is that of a watched folder.
 var Kind = live.Kind{
 	Name: "watch", Scheme: "watch", Form: "watch://FOLDER", Example: "watch:///srv/scans?settle=2s",
-	Doc: "Reads the files that arrive in a folder, each of them once, also after a restart: " +
-		"progress is recorded in a state file. A file is read when it has been renamed into the folder or has not " +
-		"changed for a while. A file that cannot be read because of a temporary problem, such as its permissions or too " +
-		"many open files, is tried again. One that killed the process twice is not read until it changes. Folders and " +
-		"links are not read. Names that begin with a dot or end in .tmp, .part or ~ are left out.",
+	Doc: "Reads the files that arrive in a folder, each of them once, even across restarts: progress is recorded in " +
+		"a state file. A file is read when it has been renamed into the folder or has not changed for a while. A " +
+		"file that cannot be read because of a temporary problem, such as its permissions or too many open files, is " +
+		"tried again. A file that killed the process twice is not read again until it changes. Folders and links are " +
+		"not read. Names that begin with a dot or end in .tmp, .part or ~ are left out.",
 	Options: func() any { return &Options{Settle: 500 * time.Millisecond, Poll: time.Second} },
 	New: func(target string, options any) (live.Input, error) {
 		if target == "" {

@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// Add is op.Add, followed by a rectifier where ReLU is set.
+// Add is op.Add, followed by a ReLU if ReLU is set.
 type Add struct {
 	ReLU bool
 

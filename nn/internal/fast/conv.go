@@ -7,8 +7,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// Conv is op.Conv with what passes have drawn into it: a rectifier and a maximum over windows after it, and, for
-// inference only, a batch normalisation after those. P is the convolution's, then that of Norm.
+// Conv is op.Conv with what passes have fused into it: a ReLU and a maximum over windows after it, and, for inference
+// only, a batch normalisation after those. P is the convolution's, then that of Norm.
 type Conv struct {
 	kernel.Geometry
 	Bias bool
@@ -18,7 +18,7 @@ type Conv struct {
 	// Sparse makes the backward pass visit only the positions to which a pooling window passes its gradient.
 	Sparse bool
 	Norm   *op.BatchNorm
-	// NormReLU puts a rectifier after Norm.
+	// NormReLU applies ReLU after Norm.
 	NormReLU bool
 	// Winograd computes the forward pass by minimal filtering, in tiles of 2 or 4 outputs a side; 0 does not.
 	Winograd int

@@ -7,8 +7,8 @@ import (
 )
 
 // denseGrad is the backward pass of a convolution of which every output has a gradient, as nothing is pooled. First
-// the rectifier is taken from the output's gradient, in place, since no one else reads it. The gradient of the
-// input is made by phases, where there are any; without stride there is one.
+// the ReLU is taken from the output's gradient, in place, since no one else reads it. The gradient of the input is
+// made by phases, where there are any; without stride there is one.
 type denseGrad struct {
 	c       *Conv
 	bias    *columnSums

@@ -9,13 +9,13 @@ import (
 // colsPerTask is how many columns of a product one task computes.
 const colsPerTask = 64
 
-// Dense is op.Dense, with a rectifier after it where ReLU is set.
+// Dense is op.Dense, followed by a ReLU if ReLU is set.
 type Dense struct {
 	*op.Dense
 	ReLU bool
 
 	env *ir.Env[float32]
-	g   []float32 // gradient before the rectifier
+	g   []float32 // gradient before the ReLU
 	wt  []float32
 	db  []float32
 	// sets: DX is ours alone.
@@ -81,7 +81,7 @@ func (d *Dense) Plan(p *ir.Program) {
 	}
 }
 
-// grad is the gradient before the rectifier.
+// grad is the gradient before the ReLU.
 func (d *Dense) grad() []float32 {
 	if d.ReLU {
 		return d.g

@@ -1,9 +1,9 @@
-// Package fast holds the operations that passes put in the place of the reference ones: they cut the work of a
-// batch into tasks for the pool and call package kernel for each.
+// Package fast holds the operations that passes substitute for the reference ones: they divide the work of a batch
+// into tasks for the pool and call package kernel for each.
 //
-// How work is cut depends on the batch alone, never on the number of threads, and where tasks make partial sums
-// these are added in a fixed order. All memory and all closures are made when the program is planned, so that a
-// step allocates nothing.
+// How work is divided depends on the batch alone, never on the number of threads, and partial sums of tasks are added
+// in a fixed order. All memory and all closures are made when the program is planned, so that a step allocates
+// nothing.
 package fast
 
 import (

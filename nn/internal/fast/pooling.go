@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// MaxPool is a maximum over windows, where it could not be drawn into a convolution.
+// MaxPool is a maximum over windows that could not be fused into a convolution.
 type MaxPool struct {
 	In   [3]int
 	C    int

@@ -5,8 +5,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// ReLU is the rectifier where it could not be drawn into the operation before it. Below zero it gives Slope times
-// its input, 0 or up to 1.
+// ReLU is a ReLU that could not be fused into the operation before it. Below zero it gives Slope times its input, 0
+// or up to 1.
 type ReLU struct {
 	Slope float32
 

@@ -1,5 +1,5 @@
-// Package ir is what a model becomes on its way to a plan: a list of nodes over values, which passes rewrite and a
-// plan runs.
+// Package ir is the intermediate form between a model and a plan: a list of nodes over values, which passes rewrite
+// and a plan runs.
 //
 // A layer lowers itself to nodes whose Op is one of package op: a readable reference implementation that also
 // describes what is computed. A pass (package pass) finds a pattern of such nodes and puts a faster op in its

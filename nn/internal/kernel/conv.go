@@ -185,8 +185,8 @@ func rectify(x []float32) {
 }
 
 // spread undoes the pooling for the backward pass: for windows [lo,hi), dense [windows,size,OutC] from grad
-// [windows,OutC], zero but for the position that arg names. With the unit window and a rectifier, out tells where
-// the rectifier let through. What flows is added to sum [OutC].
+// [windows,OutC], zero except at the position that arg names. With the unit window and a ReLU, out tells where the
+// ReLU lets the gradient through. The gradient is also added to sum [OutC].
 func (c *Conv) spread(dense, sum, grad []float32, arg []uint8, out []float32, lo, hi int) {
 	n := c.OutC
 	if c.size > 1 {

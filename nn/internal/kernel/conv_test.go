@@ -426,7 +426,7 @@ func testDenseGrad(t *testing.T, k *kernel.Conv, in, w, grad []float32, want tru
 }
 
 // testWinogradGrad compares the gradient of the weights by minimal filtering, over groups of three tiles. dense is
-// the gradient before the rectifier.
+// the gradient before the ReLU.
 func testWinogradGrad(t *testing.T, c *kernel.Conv, src, dense []float32, want truth, n int) {
 	const group = 3
 	ar := arena{t: t}

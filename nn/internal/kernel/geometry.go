@@ -41,13 +41,12 @@ func volume(s [3]int) int { return s[0] * s[1] * s[2] }
 // Dead marks a pooled output that the activation cut off: nothing flows back through it.
 const Dead = 255
 
-// Conv is a convolution, followed by a rectifier where ReLU is set and then by the maximum over each window of
-// Pool. The windows count in row-major order through all samples; with Pool the unit window they are the output
-// positions themselves.
+// Conv is a convolution, followed by a ReLU if ReLU is set and then by the maximum over each window of Pool. The
+// windows count in row-major order through all samples; with Pool the unit window they are the output positions
+// themselves.
 //
 // A pooled forward pass also records in arg, for each output, which position of its window (row-major within the
-// window) held the first maximum, or Dead where the rectifier gives zero. So a window has fewer than Dead
-// positions.
+// window) held the first maximum, or Dead where the ReLU gives zero. So a window has fewer than Dead positions.
 type Conv struct {
 	Geometry
 	Pool Window

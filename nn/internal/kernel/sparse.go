@@ -2,9 +2,9 @@ package kernel
 
 import "math"
 
-// A pooling window passes its gradient to one position only, and to none where the rectifier gave zero. The two
-// kernels here visit just those: with a window of 2x2x2 they do an eighth of the work of the dense ones or less.
-// The terms are the same ones, less the zeros.
+// A pooling window passes its gradient to one position only, and to none where the ReLU gave zero. The two kernels
+// here visit just those: with a window of 2x2x2 they do an eighth of the work of the dense ones or less. The terms
+// are the same ones, less the zeros.
 
 // Survivors lists, for each of some channels, the positions of a sample to which its gradient flows; it is scratch
 // memory of one worker.

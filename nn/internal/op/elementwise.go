@@ -172,8 +172,7 @@ var elementwise = map[string]Elementwise{
 // shrink is Keras's threshold of soft_shrink and hard_shrink.
 const shrink = .5
 
-// BoundedReLU is Keras's rectifier in full: most from there on, x from threshold on, and slope (x - threshold)
-// below it.
+// BoundedReLU is Keras's ReLU in full: most from there on, x from threshold on, and slope (x - threshold) below it.
 func BoundedReLU(slope, most, threshold float64) Elementwise {
 	return Elementwise{Name: "bounded_relu", Bounds: &[3]float64{slope, most, threshold}, F: func(x, _ float64) float64 {
 		if x < threshold {

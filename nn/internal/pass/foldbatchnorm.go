@@ -5,15 +5,15 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// foldBatchNorm draws batch normalisation, in programs that never train, into the convolution before it as a factor
-// and a summand per channel, and a rectifier after it too. They become part of the weights and the bias or, behind
-// a rectifier or a pooling, are applied while the outputs are in cache. Rounding differs by an order of one unit in
-// the last place of each product, since the reference computes the factor in float64 for each element.
+// foldBatchNorm folds batch normalisation, in programs that never train, into the convolution before it as a scale
+// and an offset per channel, together with a ReLU after it. They become part of the weights and the bias or, after a
+// ReLU or a pooling, are applied while the outputs are in cache. Rounding differs by about one unit in the last place
+// of each product, since the reference computes the factor in float64 for each element.
 func foldBatchNorm(p *ir.Program) {
 	if p.Training {
 		return
 	}
-	drawIn(p, func(n, reader *ir.Node) bool {
+	fuse(p, func(n, reader *ir.Node) bool {
 		conv, ok := n.Op.(*fast.Conv)
 		if !ok {
 			return false

@@ -5,10 +5,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// fuseDropout draws dropout into the batch normalisation before it, so that elements are dropped while they are in
-// cache. It is exact: the same elements fall.
+// fuseDropout fuses dropout into the batch normalisation before it, so that elements are dropped while they are in
+// cache. It is exact: the same elements are dropped.
 func fuseDropout(p *ir.Program) {
-	drawIn(p, func(n, reader *ir.Node) bool {
+	fuse(p, func(n, reader *ir.Node) bool {
 		norm, ok := n.Op.(*fast.BatchNorm)
 		drop, isDrop := reader.Op.(*fast.Dropout)
 		if !ok || !isDrop || norm.Drop != nil {

@@ -5,12 +5,12 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// fusePool draws max pooling into the convolution before it: the positions of a window are computed together and
-// only their maximum is written, with its place in the window where the program trains. Positions that no window
-// reads are not computed. It is exact. Overlapping windows stay apart, since positions would be computed more than
-// once, and so do those that reach beyond the array.
+// fusePool fuses max pooling into the convolution before it: the positions of a window are computed together and only
+// their maximum is written, with its place in the window if the program trains. Positions that no window reads are
+// not computed. It is exact. Overlapping windows are not fused, since positions would be computed more than once, and
+// neither are those that reach beyond the array.
 func fusePool(p *ir.Program) {
-	drawIn(p, func(n, reader *ir.Node) bool {
+	fuse(p, func(n, reader *ir.Node) bool {
 		conv, ok := n.Op.(*fast.Conv)
 		pool, isPool := reader.Op.(*fast.MaxPool)
 		if !ok || !isPool || conv.Pooled() || conv.Norm != nil || !pool.Inside() || pool.In != conv.Out || pool.C != conv.OutC {

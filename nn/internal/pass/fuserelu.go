@@ -5,11 +5,11 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// fuseReLU draws a rectifier into the convolution, dense layer or sum before it, so that the sums before it are
-// never written. It is exact: the same operation on the same number. The maximum of a window and the rectifier may
-// change places, as both are monotonic.
+// fuseReLU fuses a ReLU into the convolution, dense layer or sum before it, so that the values before it are never
+// written. It is exact: the same operation on the same number. The maximum of a window and the ReLU may be swapped,
+// as both are monotonic.
 func fuseReLU(p *ir.Program) {
-	drawIn(p, func(n, reader *ir.Node) bool {
+	fuse(p, func(n, reader *ir.Node) bool {
 		if relu, ok := reader.Op.(*fast.ReLU); !ok || relu.Slope != 0 {
 			return false
 		}

@@ -36,10 +36,10 @@ func dropIdentity(p *ir.Program) {
 	}
 }
 
-// joinGathers makes one choice of elements of two in a row, as of the changes of order where an importer's
-// permutations meet; of two that undo each other, a copy.
+// joinGathers replaces two successive choices of elements with one, for example where an importer's permutations
+// meet, and two that undo each other with a copy.
 func joinGathers(p *ir.Program) {
-	drawIn(p, func(n, reader *ir.Node) bool {
+	fuse(p, func(n, reader *ir.Node) bool {
 		g, ok := n.Op.(*op.Gather)
 		h, follows := reader.Op.(*op.Gather)
 		if !ok || !follows || g.C != h.C || g.Fill != h.Fill {

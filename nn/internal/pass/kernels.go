@@ -7,11 +7,11 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// useKernels puts the blocked, parallel operations of package fast in the place of the reference ones, node by
-// node. They compute the same sums in another order, so results differ by rounding. It leaves alone what has no
-// kernel: grouped and transposed convolutions with both stride and dilation or with many groups of a prime number,
-// maxima of hundreds of positions, whole channels dropping. Activations err by a few units in the last place, as
-// package kernel states for each. The passes that fuse work on the result of this one.
+// useKernels replaces the reference operations, node by node, with the blocked, parallel ones of package fast. They
+// compute the same sums in another order, so results differ by rounding. It leaves alone what has no kernel: grouped
+// and transposed convolutions with both stride and dilation or with many groups of a prime number, maxima of hundreds
+// of positions, whole channels dropping. Activations err by a few units in the last place, as package kernel states
+// for each. The passes that fuse work on the result of this one.
 func useKernels(p *ir.Program) {
 	for _, n := range p.Nodes {
 		switch o := n.Op.(type) {

@@ -13,14 +13,14 @@ func Low(n *ir.Node) (layer string, ok bool) {
 	if c, _ := fast.Low(n); c == nil || c.Patch() > kernel.MaxInt8Patch {
 		return "", false
 	}
-	layer, _, _ = strings.Cut(n.Layer, "+") // the others were drawn in
+	layer, _, _ = strings.Cut(n.Layer, "+") // the others were fused into it
 	return layer, true
 }
 
-// useLowPrecision makes, in programs that never train and ask for it, the products of convolutions and dense layers
-// of integers of 8 bits or of bfloat16. It is the one pass that is not exact: an input is rounded to 1/255 of its
-// range, a weight to 1/127 of the largest of its output (int8), both to 8 bits of 24 (bfloat16). It leaves alone
-// what would not gain: see lowPays.
+// useLowPrecision computes the products of convolutions and dense layers with 8-bit integers or bfloat16, in programs
+// that never train and ask for it. It is the one pass that is not exact: an input is rounded to 1/255 of its range, a
+// weight to 1/127 of the largest of its output (int8), both to 8 bits of 24 (bfloat16). It leaves alone what would
+// not gain: see lowPays.
 func useLowPrecision(p *ir.Program) {
 	if p.Training || p.Precision.Kind == "" {
 		return

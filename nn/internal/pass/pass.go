@@ -21,21 +21,21 @@ type Pass struct {
 // All lists the passes in the order in which they run.
 var All = []Pass{
 	{"drop-identity", "Removes operations that only copy.", dropIdentity},
-	{"crop-dead", "Leaves out positions that nobody reads.", cropDead},
-	{"kernels", "Uses blocked, parallel operations; without it only the passes before it apply.", useKernels},
-	{"fuse-relu", "Draws rectifiers into convolutions and dense layers.", fuseReLU},
-	{"pool-first", "Pools before it rectifies.", poolFirst},
-	{"fuse-pool", "Draws max pooling into convolutions.", fusePool},
-	{"fold-batchnorm", "Draws batch normalisation into convolutions, for inference.", foldBatchNorm},
-	{"fuse-dropout", "Draws dropout into batch normalisation.", fuseDropout},
+	{"crop-dead", "Skips positions that nothing reads.", cropDead},
+	{"kernels", "Uses blocked, parallel operations. Without it, only the passes before it apply.", useKernels},
+	{"fuse-relu", "Fuses ReLU into convolutions and dense layers.", fuseReLU},
+	{"pool-first", "Applies max pooling before ReLU.", poolFirst},
+	{"fuse-pool", "Fuses max pooling into convolutions.", fusePool},
+	{"fold-batchnorm", "Folds batch normalisation into convolutions, for inference.", foldBatchNorm},
+	{"fuse-dropout", "Fuses dropout into batch normalisation.", fuseDropout},
 	{"sparse-backward", "Visits only the gradients that pooling passes on.", sparseBackward},
-	{"winograd", "Convolves 3x3x3 kernels with a third of the products.", useWinograd},
-	{"winograd4", "Convolves them with an eighth, 5x5x5 kernels with a fifth and strided ones with a half or less, " +
-		"where there is work enough; errs by 5e-6 of the output.", useWinograd4},
-	{"palette", "Reads palette indices in place of colours.", readPalette},
-	{"low-precision", "Multiplies integers of 8 bits or bfloat16, where the model says so.", useLowPrecision},
+	{"winograd", "Convolves 3x3x3 kernels with a third of the multiplications.", useWinograd},
+	{"winograd4", "Convolves 3x3x3 kernels with an eighth of the multiplications, 5x5x5 kernels with a fifth and " +
+		"strided ones with at most half, if there is enough work. The error is 5e-6 of the output.", useWinograd4},
+	{"palette", "Reads palette indices instead of colours.", readPalette},
+	{"low-precision", "Multiplies 8-bit integers or bfloat16, if the model says so.", useLowPrecision},
 	{"split-samples", "Runs operations without a kernel on all threads.", splitSamples},
-	{"reuse-memory", "Gives the memory of values that are done with to others, for inference.", reuseMemory},
+	{"reuse-memory", "Reuses the memory of values that are no longer needed, for inference.", reuseMemory},
 }
 
 // Check returns an error for a name that no pass has; "all" names every one.

@@ -7,10 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// poolFirst lets max pooling and a rectifier before it, leaking or not, change places, so that the rectifier has
-// fewer elements and the pooling stands where a convolution can draw it in. It is exact: a rectifier never falls,
-// so the largest of a window is the largest after it too. Where it is flat, numbers that are different become equal
-// zeros, and another position of the window is the first largest; but through a zero no gradient flows.
+// poolFirst swaps max pooling with a ReLU before it, leaky or not, so that the ReLU has fewer elements and the
+// pooling can be fused into a convolution. It is exact: a ReLU never decreases, so the maximum of a window is still
+// the maximum after it. Where the ReLU is flat, different numbers become equal zeros, and another position of the
+// window is the first maximum, but no gradient flows through a zero.
 func poolFirst(p *ir.Program) {
 	for i, n := range p.Nodes {
 		relu, ok := n.Op.(*fast.ReLU)

@@ -1,8 +1,8 @@
 // Package pool runs the parts of one piece of work on a fixed set of goroutines.
 //
-// The caller cuts the work into tasks by its size alone, never by the number of threads; a task writes only what is
-// its own. Hence the result is the same bytes for any number of threads, and only which thread runs which task
-// differs from run to run.
+// The caller divides the work into tasks by its size alone, never by the number of threads, and a task writes only
+// its own part of the result. So the result is the same to the bit for any number of threads; only which thread runs
+// a task differs from run to run.
 package pool
 
 import (

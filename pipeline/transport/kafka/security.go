@@ -20,7 +20,7 @@ import (
 // TLSOptions are the settings for TLS.
 type TLSOptions struct {
 	Enabled    bool   `yaml:"enabled" doc:"Encrypt connections to the brokers and verify their certificates."`
-	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates that the brokers' certificates are verified against. Empty: those of the system. All files are read again for each connection."`
+	CAFile     string `yaml:"ca_file" doc:"PEM file with the CA certificates used to verify the brokers. Empty: those of the system. All TLS files are read again for each connection."`
 	CertFile   string `yaml:"cert_file" doc:"PEM file with the client certificate, for brokers that require one."`
 	KeyFile    string `yaml:"key_file" doc:"PEM file with the unencrypted private key of cert_file."`
 	ServerName string `yaml:"server_name" doc:"Name that the brokers' certificates must have. Empty: the host of each broker's address."`
@@ -85,8 +85,8 @@ type SASLOptions struct {
 	PasswordFile string `yaml:"password_file" doc:"File with the password. A line break at its end is ignored. It is read again for each connection."`
 
 	TokenFile        string   `yaml:"token_file" doc:"File with the token for oauthbearer. Another program must renew it. It is read again for each connection."`
-	TokenEndpoint    string   `yaml:"token_endpoint" doc:"https:// URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0; http:// is accepted for localhost and loopback addresses. They are renewed before they expire."`
-	TokenCAFile      string   `yaml:"token_ca_file" doc:"PEM file with the CA certificates that the certificate of token_endpoint is verified against. Empty: those of the system."`
+	TokenEndpoint    string   `yaml:"token_endpoint" doc:"https:// URL from which oauthbearer fetches tokens with the client credentials flow of OAuth 2.0; http:// is accepted for localhost and loopback addresses. Tokens are renewed before they expire."`
+	TokenCAFile      string   `yaml:"token_ca_file" doc:"PEM file with the CA certificates used to verify token_endpoint. Empty: those of the system."`
 	ClientID         string   `yaml:"client_id" doc:"Client ID for token_endpoint."`
 	ClientSecret     string   `yaml:"client_secret" secret:"true" doc:"Client secret for token_endpoint. Prefer client_secret_file, or the environment."`
 	ClientSecretFile string   `yaml:"client_secret_file" doc:"File with the client secret. A line break at its end is ignored. It is read again for each token."`

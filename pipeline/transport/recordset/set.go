@@ -1,7 +1,7 @@
-// Package recordset decodes the record sets of Kafka's log without trusting them. A batch is stored as its producer sent
-// it, so its counts, lengths and compressed size may be anything. Nothing here allocates memory because of a number in a
-// batch: counts are compared with the bytes that are there, and compressed batches are read as a stream that ends at a
-// limit. What cannot be decoded is a [Refused] with its coordinates, and reading continues behind it.
+// Package recordset decodes the record sets of Kafka's log without trusting them. A batch is stored as its producer
+// sent it, so its counts, lengths and compressed size may be anything. Nothing here allocates memory because of a
+// number in a batch: counts are compared with the bytes that are there, and compressed batches are read as a stream
+// that ends at a limit. What cannot be decoded is a [Refused] with its coordinates, and reading continues after it.
 //
 // Formats: https://kafka.apache.org/documentation/#recordbatch (magic 2) and
 // https://kafka.apache.org/documentation/#messageset (magic 0 and 1).

@@ -19,8 +19,8 @@ import (
 // Rotation are the options for files that are rotated: results.jsonl is renamed to results-000001.jsonl, and a new file
 // created. Numbers only ever increase.
 type Rotation struct {
-	Bytes option.Bytes  `yaml:"rotate_bytes" min:"0B" doc:"Size from which the next write goes to a new file. 0B means no limit."`
-	Every time.Duration `yaml:"rotate_every" min:"0s" doc:"Length of the periods of which each has its own file: the first write in a new period goes to a new file. Periods are counted from midnight UTC, so 24h means a file per day. 0s means no periods."`
+	Bytes option.Bytes  `yaml:"rotate_bytes" min:"0B" doc:"File size at which the next write goes to a new file. 0B means no limit."`
+	Every time.Duration `yaml:"rotate_every" min:"0s" doc:"Period covered by one file: the first write in a new period goes to a new file. Periods are counted from midnight UTC, so 24h means a file per day. 0s means no limit."`
 	Keep  int           `yaml:"keep" min:"0" doc:"Number of rotated files to keep. Older ones are deleted. 0 means all."`
 }
 

@@ -1,5 +1,5 @@
-// Package reference has the plain loop that each kernel must equal, written to be read: one loop a subscript, no
-// case treated apart, sums in float64. Tests compare every tier with it.
+// Package reference has the plain loop that each kernel must equal, written to be read: one loop per subscript, no
+// special cases, sums in float64. Tests compare every tier with it.
 package reference
 
 import (
@@ -124,7 +124,7 @@ func ReLU(x []float32) {
 	}
 }
 
-// ReLUGrad sets grad to zero where the output of the rectifier is.
+// ReLUGrad sets grad to zero where the output of the ReLU is zero.
 func ReLUGrad(grad, out []float32) {
 	for i := range grad {
 		if out[i] <= 0 {

@@ -4,9 +4,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// drawIn offers each node its one reader, again and again, until take declines to draw it in. The node gains the
+// fuse offers each node its only reader, again and again, until take declines to absorb it. The node gains the
 // reader's parameters.
-func drawIn(p *ir.Program, take func(n, reader *ir.Node) bool) {
+func fuse(p *ir.Program, take func(n, reader *ir.Node) bool) {
 	for i := 0; i < len(p.Nodes); i++ {
 		n := p.Nodes[i]
 		for reader := p.Only(n.Out); reader != nil && len(reader.In) == 1 && take(n, reader); reader = p.Only(n.Out) {
