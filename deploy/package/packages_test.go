@@ -88,7 +88,7 @@ func works(t *testing.T, program string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	libraries, err := f.ImportedLibraries()
 	if err != nil {
 		t.Fatal(err)
