@@ -39,7 +39,7 @@ func TestWebSite(t *testing.T) {
 		b.do(chromedp.KeyEvent("/"), chromedp.KeyEvent(query))
 		b.until("result for "+query, fmt.Sprintf(`document.querySelector("#site-results a[aria-selected=true]")?.innerText.startsWith(%q)`, want))
 		b.do(chromedp.KeyEvent(kb.Enter))
-		b.until(want, fmt.Sprintf("document.readyState == 'complete' && document.querySelector('h1').innerText == %q", want))
+		b.until(want, fmt.Sprintf("document.readyState == 'complete' && document.querySelector('h1')?.innerText == %q", want))
 	}
 	b.do(chromedp.KeyEvent("/"), chromedp.KeyEvent("xyzzyx"))
 	b.until("empty result", `document.querySelector("#site-results")?.innerText == "Nothing found"`)
@@ -66,6 +66,6 @@ func TestWebSite(t *testing.T) {
 	b.press("Menu")
 	b.press("How-to")
 	b.press("Train a network")
-	b.until("page", `document.querySelector("h1").innerText == "Train a network"`)
+	b.until("page", `document.querySelector("h1")?.innerText == "Train a network"`)
 	b.clean()
 }
