@@ -206,7 +206,8 @@ func TestDrawPoints(t *testing.T) {
 		t.Errorf("in perspective: found %d red and %d blue pixels", r, b)
 	}
 	x := margin + viewWidth + 60
-	if r, b := count(img, x, top, aboveSide, viewHeight-20, red), count(img, x, top, aboveSide, viewHeight-20, blue); r == 0 || b == 0 || r > 9000 {
+	above := func(is func(color.RGBA) bool) int { return count(img, x, top, aboveSide, viewHeight-20, is) }
+	if r, b := above(red), above(blue); r == 0 || b == 0 || r > 9000 {
 		t.Errorf("from above: found %d red and %d blue pixels, want two lines", r, b)
 	}
 }
@@ -600,7 +601,9 @@ func TestTraining(t *testing.T) {
 	if count(img, w/2, plots, w/2, h-plots, near(validationColor)) > 0 {
 		t.Error("found a validation curve without values")
 	}
-	for _, p := range []*Panel{{}, {Training: []float64{math.NaN(), math.Inf(1)}}, {Training: []float64{3}}, {Share: true, Training: []float64{1, 1}}} {
+	for _, p := range []*Panel{
+		{}, {Training: []float64{math.NaN(), math.Inf(1)}}, {Training: []float64{3}}, {Share: true, Training: []float64{1, 1}},
+	} {
 		if _, err := Training(&Curves{Best: 9, Panels: []Panel{*p}}); err != nil {
 			t.Errorf("%+v: %v", p, err)
 		}
