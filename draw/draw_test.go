@@ -134,12 +134,14 @@ func far(a, b color.RGBA) int {
 func TestHostile(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, d := range map[string]ingest.Data{
-		"one point":    &ingest.PointCloud{X: []float64{3}, Y: []float64{3}, Z: []float64{3}},
-		"huge":         &ingest.PointCloud{X: []float64{-1e300, 1e300}, Y: []float64{0, 1e300}, Z: []float64{0, 1}},
-		"tiny":         &ingest.PointCloud{X: []float64{0, 1e-300}, Y: []float64{0, 0}, Z: []float64{0, 1e-310}},
-		"maps":         &ingest.PointCloud{X: []float64{4e6, 4e6 + 1}, Y: []float64{5e6, 5e6}, Z: []float64{0, 1}},
-		"not finite":   &ingest.PointCloud{X: []float64{0, nan, 1}, Y: []float64{0, 1, inf}, Z: []float64{0, 1, 2}},
-		"flat face":    &ingest.PointCloud{X: []float64{0, 1, nan}, Y: make([]float64, 3), Z: make([]float64, 3), Faces: [][3]int32{{0, 1, 2}, {0, 0, 1}}},
+		"one point":  &ingest.PointCloud{X: []float64{3}, Y: []float64{3}, Z: []float64{3}},
+		"huge":       &ingest.PointCloud{X: []float64{-1e300, 1e300}, Y: []float64{0, 1e300}, Z: []float64{0, 1}},
+		"tiny":       &ingest.PointCloud{X: []float64{0, 1e-300}, Y: []float64{0, 0}, Z: []float64{0, 1e-310}},
+		"maps":       &ingest.PointCloud{X: []float64{4e6, 4e6 + 1}, Y: []float64{5e6, 5e6}, Z: []float64{0, 1}},
+		"not finite": &ingest.PointCloud{X: []float64{0, nan, 1}, Y: []float64{0, 1, inf}, Z: []float64{0, 1, 2}},
+		"flat face": &ingest.PointCloud{
+			X: []float64{0, 1, nan}, Y: make([]float64, 3), Z: make([]float64, 3), Faces: [][3]int32{{0, 1, 2}, {0, 0, 1}},
+		},
 		"one value":    &ingest.Grid{Dims: [3]int{1, 2, 1}, Channels: 1, Values: []float32{5, 5}},
 		"nan values":   &ingest.Grid{Dims: [3]int{1, 1, 2}, Channels: 1, Values: []float32{float32(nan), float32(inf)}},
 		"long":         &ingest.Grid{Dims: [3]int{1, 1, 5000}, Channels: 1, Values: make([]float32, 5000)},

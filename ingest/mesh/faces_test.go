@@ -19,12 +19,15 @@ func TestFaces(t *testing.T) {
 		decode func(string, []byte, ingest.Options) (*ingest.Clouds, error)
 		want   [][3]int32
 	}{
-		"off":             {off + "4 0 1 2 3 0.5 0.5 0.5\n# colour\n3 3 2 1\n", decodeOFF, want},
-		"off, corner":     {off + "4 0 1 2 3\n3 3 2 4\n", decodeOFF, nil},
-		"off, cut off":    {off + "4 0 1 2 3\n3 3 2", decodeOFF, nil},
-		"off, many":       {off + "99999999999 0 1 2 3\n", decodeOFF, nil},
-		"off, fraction":   {off + "3 0 1 1.5\n", decodeOFF, nil},
-		"obj":             {obj + "f 1 2/7 3//8 4/1/2\nf -1 -2 3\\\n -3\n", decodeOBJ, [][3]int32{{0, 1, 2}, {0, 2, 3}, {3, 2, 2}, {3, 2, 1}}},
+		"off":           {off + "4 0 1 2 3 0.5 0.5 0.5\n# colour\n3 3 2 1\n", decodeOFF, want},
+		"off, corner":   {off + "4 0 1 2 3\n3 3 2 4\n", decodeOFF, nil},
+		"off, cut off":  {off + "4 0 1 2 3\n3 3 2", decodeOFF, nil},
+		"off, many":     {off + "99999999999 0 1 2 3\n", decodeOFF, nil},
+		"off, fraction": {off + "3 0 1 1.5\n", decodeOFF, nil},
+		"obj": {
+			obj + "f 1 2/7 3//8 4/1/2\nf -1 -2 3\\\n -3\n", decodeOBJ,
+			[][3]int32{{0, 1, 2}, {0, 2, 3}, {3, 2, 2}, {3, 2, 1}},
+		},
 		"obj, corner":     {obj + "f 1 2 5\n", decodeOBJ, nil},
 		"obj, zero":       {obj + "f 0 1 2\n", decodeOBJ, nil},
 		"obj, far back":   {obj + "f -9 1 2\n", decodeOBJ, nil},
