@@ -185,7 +185,7 @@ func TestWriters(t *testing.T) {
 		{"train", "digits.h5", "--epochs", "1", "--out", "m.keras", "--force"},
 		{"train", "digits.h5", "--epochs", "1", "--out", "mirror.keras", "--force"},
 		{"train", "digits.h5", "--epochs", "1", "--out", "n.keras", "--checkpoint", "m.keras.checkpoint", "--force"},
-		{"train", "digits.h5", "--epochs", "1", "--out", "n.keras", "--history", "m.keras", "--force"},
+		{"train", "digits.h5", "--epochs", "1", "--out", "n.keras", "--best", "m.keras", "--force"},
 	} {
 		w.do(exitFailed, args...).says(t, "in use by another process")
 	}
