@@ -4,7 +4,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 GOLANGCI_VERSION := v2.15.0
+VALE_VERSION := v3.22.0
 VULN_VERSION := v1.9.0
+NFPM_VERSION := v2.45.2
+APIDIFF_VERSION := v0.0.0-20261113113407-e3970619a1a4
 FUZZTIME ?= 60s
 OUT ?= build/run
 
@@ -36,10 +39,10 @@ build: setup
 man: build
 	bin/voxelstream docs --man build/man
 
-## reproducible: build the committed state twice, in different folders, and fail if the binaries differ
+## reproducible: build the committed state and its packages twice, in different folders, and fail if the files differ
 .PHONY: reproducible
-reproducible: setup
-	@scripts/reproducible
+reproducible: setup bin/nfpm-$(NFPM_VERSION)
+	@scripts/reproducible bin/nfpm-$(NFPM_VERSION)
 
 ## setup: install the build dependencies that Go does not provide (libhdf5, libdeflate)
 .PHONY: setup
@@ -70,6 +73,37 @@ lint: setup bin/golangci-lint-$(GOLANGCI_VERSION)
 bin/golangci-lint-$(GOLANGCI_VERSION):
 	GOBIN=$(CURDIR)/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv bin/golangci-lint $@
+
+## prose: check the language of the pages against the house style in scripts/prose (builds vale)
+PROSE := README.md CONTRIBUTING.md SECURITY.md $(wildcard docs/*.md) docs/explanation docs/help docs/how-to docs/tutorial $(patsubst %,docs/reference/%.md,README frames kafka-faults parity perception-accuracy robustness volumes)
+.PHONY: prose
+prose: bin/vale-$(VALE_VERSION)
+	bin/vale-$(VALE_VERSION) --config scripts/prose/vale.ini --output line $(PROSE)
+
+bin/vale-$(VALE_VERSION):
+	GOBIN=$(CURDIR)/bin go install github.com/vale-cli/vale/v3/cmd/vale@$(VALE_VERSION)
+	mv bin/vale $@
+
+## package: write archive, deb, rpm, source, Homebrew formula and checksums of this commit to build/dist (Debian or Ubuntu; see docs/decisions/0058-packages.md)
+.PHONY: package
+package: setup bin/nfpm-$(NFPM_VERSION)
+	@scripts/package bin/nfpm-$(NFPM_VERSION) build/dist
+
+bin/nfpm-$(NFPM_VERSION):
+	GOBIN=$(CURDIR)/bin go install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_VERSION)
+	mv bin/nfpm $@
+
+## package-check: build the packages, install them in temporary roots, run what they hold and check their metadata
+.PHONY: package-check
+package-check: package
+	@scripts/deploy-tools build/deploy-tools
+	VOXELSTREAM_DIST=$(CURDIR)/build/dist go test -count 1 ./deploy/package
+	CGO_ENABLED=0 go test -count 1 ./internal/h5
+
+## api: compare the exported API with that of the last tag; fails on incompatible changes from v1.0.0 on
+.PHONY: api
+api: setup
+	@scripts/api $(APIDIFF_VERSION)
 
 ## deploy-check: check image, compose file, Helm chart, units, alerts and dashboard (systemd-analyze, promtool and hadolint if they are available)
 .PHONY: deploy-check
@@ -111,17 +145,22 @@ browser: setup
 	@scripts/servers
 	VOXELSTREAM_BROWSER=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWeb' ./integration
 
-## pictures: take the pictures of the page for the documentation, docs/pictures (needs Chromium and the sample files)
+## pictures: make all pictures of the documentation: drawings, and those of the page (needs Chromium and the sample files)
 .PHONY: pictures
-pictures: setup
+pictures: drawings
 	@scripts/servers
 	mkdir -p docs/pictures
 	VOXELSTREAM_BROWSER=1 VOXELSTREAM_PICTURES=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWebPictures$$' ./integration
 
+## drawings: draw the pictures of the documentation that need only the program's own data, docs/pictures and docs/run.png
+.PHONY: drawings
+drawings: build
+	scripts/drawings bin/voxelstream docs
+
 ## external: run only the tests that need other software: Chromium, Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py, Keras, tritonclient and schemathesis (python3; installs venvs)
 RUN := -run 'TestWeb|RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
 .PHONY: external
-external: build deploy-check
+external: build deploy-check package-check
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
 	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
@@ -291,7 +330,7 @@ web:
 ## docs: serve the documentation on http://127.0.0.1:1313 while it is edited (needs python3 and npm; installs Hugo)
 .PHONY: docs
 docs: docs-tools
-	$(HUGO) server --bind 127.0.0.1 --disableFastRender
+	$(HUGO) server --renderToMemory --bind 127.0.0.1 --disableFastRender
 
 ## docs-build: write the site of the documentation to build/site, and check its links
 .PHONY: docs-build

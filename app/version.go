@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
 
@@ -8,8 +9,9 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// Version is the release. Commit is set by the build (-ldflags -X).
-const Version = "0.1.0"
+// Version is the release that the source leads to. Packages of commits without a tag set it to a version before that
+// release (-ldflags -X).
+var Version = "0.1.0"
 
 // Commit is the revision that the binary was built from. If the build did not set it, [ReadBuild] uses Go's build
 // information.
@@ -38,9 +40,11 @@ func ReadBuild() *Build {
 				b.Commit = s.Value
 			}
 		}
+		// After go install PATH@VERSION: the tag, or a version that contains the commit.
+		if b.Commit == "" && info.Main.Version != "(devel)" {
+			b.Commit = info.Main.Version
+		}
 	}
-	if b.Commit == "" {
-		b.Commit = "unknown"
-	}
+	b.Commit = cmp.Or(b.Commit, "unknown")
 	return b
 }

@@ -1,6 +1,8 @@
 package docs
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
 	"net/url"
 	"os"
@@ -85,12 +87,11 @@ type reference struct {
 }
 
 func read(file string) (*document, error) {
-	f, err := os.Open(file)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	root, err := html.Parse(f)
+	root, err := html.Parse(bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,10 @@ func read(file string) (*document, error) {
 	for n := range root.Descendants() {
 		for _, a := range n.Attr {
 			switch a.Key {
-			case "id", "name":
+			case "id":
+				if doc.ids[a.Val] {
+					return nil, fmt.Errorf("%s: two elements have the ID %s", file, a.Val)
+				}
 				doc.ids[a.Val] = true
 			case "href":
 				doc.refs = append(doc.refs, reference{a.Val, n.Data == "link"})

@@ -76,6 +76,9 @@ type PointCloud struct {
 	Pose *Pose
 	// Fields are the further columns that Options.Fields asked for, in the order of the file.
 	Fields []Field
+	// Faces are the triangles of a mesh, as indices of their corners, if Options.Faces asked for them. What selects points
+	// or moves them from other clouds drops the faces.
+	Faces [][3]int32
 }
 
 // Field is a further column of a cloud, such as ring, gps_time, return_number or classification. Numbers are float64

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"image/png"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -378,49 +377,8 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestPicture: a bar along x is seen from its side, whatever the numbers are, and an empty volume is no error.
-func TestPicture(t *testing.T) {
-	dims := [3]int{4, 6, 8} // z, y, x
-	index := make([]uint8, 4*6*8)
-	values := make([]float32, len(index))
-	for x := range 8 {
-		index[1*48+2*8+x], values[1*48+2*8+x] = 255, 700
-	}
-	values[0], values[1] = float32(math.NaN()), float32(math.Inf(-1))
-	for name, v := range map[string]voxelize.Volume{
-		"palette": {Dims: dims, Content: voxelize.PaletteContent("Oranges"), Index: index},
-		"bytes":   {Dims: dims, Content: voxelize.ByteContent(1, 2, -5), Index: index},
-		"values":  {Dims: dims, Content: voxelize.FloatContent(1), Values: values},
-		"colours": {Dims: [3]int{2, 2, 2}, Content: voxelize.FloatContent(3), Values: make([]float32, 24)},
-	} {
-		b, err := Picture(&v)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		img, err := png.Decode(bytes.NewReader(b))
-		if err != nil || img.Bounds().Dx() != pictureSide {
-			t.Fatalf("%s: found %v, %v", name, img.Bounds(), err)
-		}
-		left, right, drawn := pictureSide, 0, 0
-		for y := range pictureSide {
-			for x := range pictureSide {
-				if _, _, _, a := img.At(x, y).RGBA(); a > 0x8000 {
-					left, right = min(left, x), max(right, x)
-					drawn++
-				}
-			}
-		}
-		switch {
-		case name == "colours" && drawn != 0:
-			t.Errorf("%s: found %d pixels of an empty volume", name, drawn)
-		case name != "colours" && (left > 10 || right < pictureSide-10 || drawn > pictureSide*pictureSide/2):
-			t.Errorf("%s: found %d pixels from %d to %d, want a bar across the picture", name, drawn, left, right)
-		}
-	}
-	if _, err := Picture(&voxelize.Volume{Dims: dims, Content: voxelize.FloatContent(1)}); err == nil {
-		t.Error("found no error for a volume without values")
-	}
+// TestDrawCancelled: the error of Draw is that of its context.
+func TestDrawCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := Report{LeastConfident: []Example{{}}}

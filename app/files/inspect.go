@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"path/filepath"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/h5"
-	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
@@ -66,34 +64,4 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 		return info, err // an archive without a model's architecture
 	}
 	return info, merr
-}
-
-// Draw draws the first readable sample of an inspected file to a .png file. Grids of patients are drawn in the window
-// of the configuration, and reconstructions with their cameras.
-func Draw(ctx context.Context, a *app.Env, in Inspected, png string) (err error) {
-	path := in.File
-	l := look{window: a.Config.Voxelize.Window}
-	if m, ok := in.Detail.(*photogrammetry.Model); ok {
-		l.cameras = m.Positions()
-	}
-	release, err := a.ClaimOutputs([]string{path}, png)
-	if err != nil {
-		return err
-	}
-	defer release()
-	src, err := formats.Open(ctx, path, a.Reading())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, src.Close()) }()
-	for {
-		s, err := src.Read(ctx)
-		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("%s: no sample to draw: %w", path, err)
-		}
-		return ingest.WriteFile(png, func(w io.Writer) error { return drawSample(w, s, l) })
-	}
 }

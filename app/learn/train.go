@@ -16,6 +16,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/augment"
 	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/draw"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
@@ -185,6 +186,11 @@ func (tr *trainer) check(paths []string) error {
 	if o.Best != "" {
 		if err := models.Savable(o.Best); err != nil {
 			return err
+		}
+	}
+	if o.Plot != "" {
+		if _, err := draw.FormatOf(o.Plot, false); err != nil {
+			return fmt.Errorf("--plot: %w", err)
 		}
 	}
 	if o.Checkpoint == "" {
@@ -550,7 +556,11 @@ func (tr *trainer) save() error {
 		return err
 	}
 	if tr.o.Plot != "" {
-		return ingest.WriteFile(tr.o.Plot, func(w io.Writer) error { return plotHistory(w, tr.history) })
+		monitor := ""
+		if e := tr.options.EarlyStopping; e != nil {
+			monitor = e.Monitor
+		}
+		return plotHistory(tr.o.Plot, tr.o.Out, monitor, tr.history)
 	}
 	return nil
 }

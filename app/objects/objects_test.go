@@ -6,7 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
-	"image/png"
+	"image/color"
 	"math"
 	"os"
 	"path/filepath"
@@ -125,7 +125,8 @@ func TestOutputs(t *testing.T) {
 			}
 		}
 	}
-	corner := corners(&frames[0].List[0])[0]
+	box := drawn(&frames[0].List[0])
+	corner := box.Corners()[0]
 	if want := fmt.Sprintf("end_header\n%.4f %.4f %.4f ", corner[0], corner[1], corner[2]); !strings.Contains(ply, want) {
 		t.Errorf("PLY: found %.600s, want the corner %q", ply, want)
 	}
@@ -164,25 +165,22 @@ func parquetCell(t *testing.T, column file.ColumnChunkReader) string {
 	return text
 }
 
-// TestDraw checks that the picture shows both objects in colours of their own.
-func TestDraw(t *testing.T) {
+// TestPicture checks that the picture shows both objects in colours of their own.
+func TestPicture(t *testing.T) {
 	frames := find(t, apptest.New(t, "perception.scan", "euclidean-clusters"), writeScan(t, t.TempDir()))
-	var b bytes.Buffer
-	if err := Draw(&b, frames[0]); err != nil {
-		t.Fatal(err)
-	}
-	img, err := png.Decode(&b)
+	p, err := Picture(frames[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[any]bool{}
-	for y := range viewSide {
-		for x := range viewSide {
-			seen[img.At(x, y+headSize)] = true
+	img := p.Image()
+	seen := map[color.RGBA]bool{}
+	for y := range img.Rect.Dy() {
+		for x := range img.Rect.Dx() {
+			seen[img.RGBAAt(x, y)] = true
 		}
 	}
 	for i := range frames[0].List {
-		if !seen[colorOf(&frames[0].List[i])] {
+		if o := drawn(&frames[0].List[i]); !seen[o.Color()] {
 			t.Errorf("object %d is not in the picture", i+1)
 		}
 	}

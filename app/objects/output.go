@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -112,9 +111,9 @@ func (p *plyBoxes) end() error {
 		"element face %d\nproperty list uchar int vertex_indices\nproperty uint frame\nproperty uint object\n"+
 		"end_header\n", 8*len(p.boxes), 6*len(p.boxes))
 	for i := range p.boxes {
-		o := &p.boxes[i]
-		c := colorOf(o)
-		for _, at := range corners(o) {
+		o := drawn(&p.boxes[i])
+		c := o.Color()
+		for _, at := range o.Corners() {
 			fmt.Fprintf(&b, "%.4f %.4f %.4f %d %d %d\n", at[0], at[1], at[2], c.R, c.G, c.B)
 		}
 	}
@@ -126,25 +125,6 @@ func (p *plyBoxes) end() error {
 	}
 	_, err := io.WriteString(p.w, b.String())
 	return err
-}
-
-// corners returns the corners of an object's box, numbered as in faces.
-func corners(o *Object) [8][3]float64 {
-	sin, cos := math.Sincos(o.Yaw)
-	var out [8][3]float64
-	for i := range out {
-		half := o.Size
-		for k := range half {
-			half[k] /= 2
-			if i>>k&1 == 0 {
-				half[k] = -half[k]
-			}
-		}
-		out[i] = [3]float64{
-			o.Center[0] + cos*half[0] - sin*half[1], o.Center[1] + sin*half[0] + cos*half[1], o.Center[2] + half[2],
-		}
-	}
-	return out
 }
 
 // Extensions lists the extensions of output files.

@@ -74,9 +74,9 @@ def table(results, names):
     lines += [f"| model | what | best peer | others | {' | '.join(kinds)} |", "|" + "---|" * (4 + len(kinds))] + [line(r) for r in rows]
     compared = [ratios(r)["dense"] for r in rows if r["model"] != "tutorial"]
     if compared:
-        but = " but the tutorial's" if names is MODELS else ""
-        below = f"; {sum(r < 1 for r in compared)} of {len(compared)} are below 1" if min(compared) < 1 else ""
-        lines += ["", f"Geometric mean of the ratios{but}: {math.exp(statistics.fmean(map(math.log, compared))):.2f}; the least is {min(compared):.2f}{below}."]
+        but = " without the tutorial" if names is MODELS else ""
+        below = f", and {sum(r < 1 for r in compared)} of {len(compared)} are below 1" if min(compared) < 1 else ""
+        lines += ["", f"Geometric mean of the ratios{but}: {math.exp(statistics.fmean(map(math.log, compared))):.2f}. The lowest is {min(compared):.2f}{below}."]
     return lines
 
 
@@ -110,7 +110,7 @@ def chart(results):
     height = top + len(MODELS) * (len(SUMMARY) * (bar + 3) + gap)
     at = lambda ratio: left + ratio / most * width
     out = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {left + width + 70} {height + 34}" font-family="system-ui, sans-serif" font-size="13" fill="#1a1b1e">',
-           "<title>Speed relative to the fastest other framework, by network</title>", f'<rect width="100%" height="100%" fill="#fff"/>',
+           "<title>Speed relative to the fastest other framework, by network</title>", '<rect width="100%" height="100%" fill="#fff"/>',
            '<text x="0" y="18" font-size="15" font-weight="600">Speed relative to the fastest other framework</text>']
     x = 0
     for name, colour in zip(SUMMARY.values(), COLOURS):

@@ -76,7 +76,7 @@ func writeCommandPage(w io.Writer, cmd *cobra.Command) error {
 		fmt.Fprintf(&b, "\n## Examples\n```\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
 	}
 	if details := details(cmd); details != "" {
-		fmt.Fprintf(&b, "\n## Description\n%s\n", details)
+		fmt.Fprintf(&b, "\n## Description\n%s\n", blocks(details))
 	}
 	if cmd.HasAvailableSubCommands() {
 		b.WriteString("\n## Commands\n| command | does |\n|---|---|\n")
@@ -101,6 +101,31 @@ func writeCommandPage(w io.Writer, cmd *cobra.Command) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// blocks puts the indented lines of a text into Markdown blocks, so that they are shown as in help.
+func blocks(text string) string {
+	var b strings.Builder
+	open, blank := false, ""
+	for _, line := range strings.Split(text, "\n") {
+		if line == "" {
+			blank += "\n"
+			continue
+		}
+		if indented := strings.HasPrefix(line, " "); indented && !open {
+			b.WriteString(blank + "```text\n")
+			open, blank = true, ""
+		} else if !indented && open {
+			b.WriteString("```\n")
+			open = false
+		}
+		b.WriteString(blank + line + "\n")
+		blank = ""
+	}
+	if open {
+		b.WriteString("```\n")
+	}
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // cells escapes text in a Markdown table.

@@ -17,32 +17,45 @@ import (
 
 func (c *cli) inspect() *cobra.Command {
 	cmd := command("inspect FILE|FOLDER...", "Describe files: format, kind, counts, bounds, fields, calibration",
-		ingestFlags, config.Flags("voxelize.window"))
+		ingestFlags, config.Flags("voxelize.window"), config.Flags("voxelize.colormap"), modelFlag)
 	cmd.Example = "  voxelstream inspect scan.pcd digits.h5\n" +
 		"  voxelstream inspect scan.pcd --png scan.png\n" +
+		"  voxelstream inspect digits.h5 --png digits.png --rows 0:24 --predict\n" +
+		"  voxelstream inspect chair.ply --png chair.gif\n" +
 		"  voxelstream inspect ct-series/ --png ct.png --window lung\n" +
 		"  voxelstream inspect model.keras --json"
-	var png string
+	var p files.PictureOptions
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		outputVar(f, &png, "png", "Draw the first sample to this PNG file.", ".png")
+		outputVar(f, &p.Out, "png", "Draw the first sample to this file; .apng and .gif show a turn.",
+			files.PictureExtensions()...)
+		f.IntVar(&p.Row, "row", 0, "Row or frame to draw.")
+		f.StringVar(&p.Rows, "rows", "", "Rows to draw on a contact sheet, such as 0:24: the first, and the one after the last.")
+		f.BoolVar(&p.Predict, "predict", false, "Write the predictions of the model on the contact sheet.")
+		f.StringVar(&p.Color, "color", "", "Field that colours points, such as z or intensity.")
 	})
+	cmd.MarkFlagsMutuallyExclusive("row", "rows")
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
 		args []string,
 	) error {
-		return c.inspectAll(ctx, a, args, png)
+		if p.Out != "" {
+			if err := p.Check(); err != nil {
+				return app.Usage(err)
+			}
+		}
+		return c.inspectAll(ctx, a, args, p)
 	})
 	return cmd
 }
 
 // inspectAll describes each file, and the files in each folder. A file that cannot be read is reported, and the others
-// are still read. If png is not empty, the first readable sample is drawn to it.
-func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png string) error {
+// are still read. If a picture is wanted, it shows the first file that can be drawn.
+func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p files.PictureOptions) error {
 	paths, err := input.Expand(paths)
 	if err != nil {
 		return err
 	}
-	release, err := a.ClaimOutputs(paths, png)
+	release, err := a.ClaimOutputs(paths, p.Out)
 	if err != nil {
 		return err
 	}
@@ -53,9 +66,9 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, png st
 			if in.Err != nil && ctx.Err() != nil {
 				break
 			}
-			if in.Err == nil && in.Skipped == "" && png != "" {
-				if in.Err = files.Draw(ctx, a, in, png); in.Err == nil {
-					png = ""
+			if in.Err == nil && in.Skipped == "" && p.Out != "" {
+				if in.Err = files.Draw(ctx, a, in, p); in.Err == nil {
+					p.Out = ""
 				}
 			}
 			switch {

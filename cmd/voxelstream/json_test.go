@@ -41,7 +41,7 @@ func TestJSONFields(t *testing.T) {
 			t.Errorf("%s: found exit code %d, %q and error %v", c.line, code, out, err)
 			continue
 		}
-		for _, field := range strings.Fields(c.fields) {
+		for field := range strings.FieldsSeq(c.fields) {
 			if _, ok := last[field]; !ok {
 				t.Errorf("%s: found the fields %v, want %s", c.line, slices.Sorted(maps.Keys(last)), field)
 			}

@@ -13,7 +13,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/objects"
-	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/draw"
 )
 
 func (c *cli) objects() *cobra.Command {
@@ -25,7 +25,8 @@ func (c *cli) objects() *cobra.Command {
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
 		outputVar(f, &o.out, "out", "File to write the objects to: "+orList(objects.Extensions())+
 			". - is standard output, as CSV.", objects.Extensions()...)
-		outputVar(f, &o.png, "png", "Draw a frame to this PNG file: a scan from above, or a depth image.", ".png")
+		outputVar(f, &o.png, "png", "Draw a frame to this PNG file: a scan in perspective and from above, or a depth image.",
+			".png")
 		f.Uint64Var(&o.frame, "frame", 0, "Number of the frame to draw.")
 	})
 	cmd.Flags().BoolVar(&o.unnamed, "no-class", false, "Do not classify the objects.")
@@ -33,6 +34,11 @@ func (c *cli) objects() *cobra.Command {
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		if cmd.Flags().Changed("frame") && o.png == "" {
 			return app.Usage(errors.New("--frame: missing --png FILE, for which it selects the frame"))
+		}
+		if o.png != "" {
+			if _, err := draw.FormatOf(o.png, false); err != nil {
+				return app.Usage(fmt.Errorf("--png: %w", err))
+			}
 		}
 		return c.findObjects(ctx, a, args, o)
 	})
@@ -70,7 +76,7 @@ func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o obj
 	_, err = objects.Find(ctx, a, paths, namer, func(f *objects.Frame) error {
 		if o.png != "" && !drawn && f.Frame == o.frame {
 			drawn = true
-			if err := ingest.WriteFile(o.png, func(w io.Writer) error { return objects.Draw(w, f) }); err != nil {
+			if err := objects.Draw(o.png, f); err != nil {
 				return err
 			}
 		}

@@ -190,24 +190,27 @@ value     unknown: the message was gone from its topic before it could be copied
 			"m.keras: 1 parameter, 2 epochs over 3 rows, 4 samples/s\nloss 1.0000, accuracy 0.5000, val_loss 2.0000, " +
 				"val_accuracy 0.2500, best epoch 2, stopped early\n",
 		},
-		"evaluate": {printed(&learn.EvaluateResult{
-			Evaluation: &train.Evaluation{
-				Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5,
-				Confusion: [][]int{{2, 0}, {2, 0}},
-				PerClass: []train.ClassScore{
-					{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
-					{Class: 1, Rows: 2},
+		"evaluate": {
+			printed(&learn.EvaluateResult{
+				Evaluation: &train.Evaluation{
+					Rows: 4, Accuracy: .5, Loss: 1, ECE: .25, K: 3, TopK: 1, AUC: .75, MacroF1: .5,
+					Confusion: [][]int{{2, 0}, {2, 0}},
+					PerClass: []train.ClassScore{
+						{Class: 0, Rows: 2, Precision: .5, Recall: 1, F1: .667, AUC: &auc},
+						{Class: 1, Rows: 2},
+					},
 				},
-			},
-			Upright: &report.Share{Rows: 2, Accuracy: 1}, Rotated: &report.Share{Rows: 2},
-		}, func(w io.Writer, r *learn.EvaluateResult) { evaluateText(w, r, 0) }), `4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
+				Upright: &report.Share{Rows: 2, Accuracy: 1}, Rotated: &report.Share{Rows: 2},
+			}, func(w io.Writer, r *learn.EvaluateResult) { evaluateText(w, r, 0) }),
+			`4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
 2 rows upright, accuracy 1.0000; 2 rows rotated, accuracy 0.0000
 top-3 accuracy 1.0000, AUC 0.7500, macro F1 0.5000
 
   class  rows  precision  recall     F1     AUC  as 0  as 1
       0     2      0.500   1.000  0.667  0.7500     2     0
       1     2      0.000   0.000  0.000       -     2     0
-`},
+`,
+		},
 		"quantize": {printed(&learn.QuantizeResult{
 			PrecisionReport: &train.PrecisionReport{
 				Kind: "int8", Low: .5, Float: .75, Drop: 25, Rows: 4, Agree: .5,
@@ -379,7 +382,7 @@ func TestInspectStopped(t *testing.T) {
 		cancel()
 		return out.Write(b)
 	})}
-	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, ""); !errors.Is(err, context.Canceled) {
+	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, files.PictureOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, want that of the context", err)
 	}
 	if !strings.Contains(out.String(), "a.xyz") || strings.Contains(out.String(), "b.xyz") {
@@ -508,5 +511,26 @@ func TestExitCodeOfErrors(t *testing.T) {
 	}
 	if got := (&cli{}).exitCode(errors.New("unknown flag")); got != exitUsage {
 		t.Errorf("before the command began: found %d, want %d", got, exitUsage)
+	}
+}
+
+// TestNarrowTables: what does not fit a terminal goes below, or is named.
+func TestNarrowTables(t *testing.T) {
+	r := &learn.EvaluateResult{Evaluation: &train.Evaluation{K: 3}}
+	for class := range 10 {
+		r.Confusion = append(r.Confusion, make([]int, 10))
+		r.PerClass = append(r.PerClass, train.ClassScore{Class: class})
+	}
+	for width, want := range map[int]string{0: "AUC  as 0", 120: "AUC  as 0", 80: "class  as 0", 40: "is wider than"} {
+		var b bytes.Buffer
+		evaluateText(&b, r, width)
+		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "AUC  as 0") != (want == "AUC  as 0") {
+			t.Errorf("width %d: found %s, want %q", width, &b, want)
+		}
+	}
+	var b bytes.Buffer
+	writeTable(&b, 12, []column{{name: "TOPIC", cells: []string{"volumes"}}, {name: "SIZE", rank: 1, cells: []string{"1"}}})
+	if want := "TOPIC\nvolumes\nLeft out for\nwant of\nwidth: SIZE.\n"; b.String() != want {
+		t.Errorf("found %q, want %q", &b, want)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
@@ -86,7 +87,7 @@ func (s *streams) flush(w io.Writer) error {
 	if s.out == "" {
 		return nil
 	}
-	f, err := os.Open(s.out)
+	f, _, err := ingest.OpenRegular(s.out)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // the command has failed
 	}

@@ -66,7 +66,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		if cmd.Example == "" || !strings.Contains(cmd.Example, "voxelstream ") {
 			t.Errorf("%s: found no example", name)
 		}
-		for _, l := range strings.Split(help, "\n") {
+		for l := range strings.SplitSeq(help, "\n") {
 			free := strings.HasPrefix(l, "  voxelstream ") || strings.Contains(cmd.Example, l) || strings.Contains(cmd.Long, l)
 			if n := utf8.RuneCountInString(l); n > width && !free {
 				t.Errorf("%s: found %d columns in %q", name, n, l)
@@ -105,7 +105,7 @@ func TestUsageOfEveryCommand(t *testing.T) {
 		}
 		refused("did you mean --json?", line(cmd, "--jsonn")...)
 		if names := arguments(cmd); cmd.Name() != "help" && !strings.Contains(strings.Join(names, " "), "...") {
-			more := append(strings.Fields(name)[1:], slices.Repeat([]string{"x"}, len(names)+1)...)
+			more := slices.Concat(strings.Fields(name)[1:], slices.Repeat([]string{"x"}, len(names)+1))
 			refused("", more...)
 		}
 		if cmd.HasAvailableSubCommands() && len(arguments(cmd)) == 0 {

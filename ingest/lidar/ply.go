@@ -15,12 +15,12 @@ import (
 
 // PLY is Greg Turk's polygon format of 1994: a text header of elements with typed properties and lists, then the
 // elements in that order as text, little- or big-endian records. The cloud is the element "vertex", which may be at
-// any position; faces are skipped. http://paulbourke.net/dataformats/ply/
+// any position; the triangles of faces that follow it are read if Options.Faces asks for them.
+// http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
-	Name: "ply",
-	Doc:  "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices only",
-	Assumes: "truncated vertices and damaged rows of text are left out; without an element `vertex`, " +
-		"`point` or `vertices` holds the vertices",
+	Name:       "ply",
+	Doc:        "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, and faces for pictures",
+	Assumes:    "truncated vertices and damaged rows of text are left out; without an element `vertex`, `point` or `vertices` holds the vertices",
 	Extensions: []string{".ply"},
 	Tested:     "nmwsharp/happly platonic_shelf, three.js dolphins",
 	Detect:     detectPLY,
@@ -211,6 +211,9 @@ func decodePLY(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	}
 	if err != nil {
 		return nil, err
+	}
+	if o.Faces {
+		p.Faces = h.faces(data, at, p.Len(), o)
 	}
 	return oneCloud(p, vertex.names()), nil
 }

@@ -10,11 +10,11 @@ import (
 )
 
 // OBJ is Wavefront's text: each line "v x y z" is a vertex, followed by "red green blue" of 0..1 in files of
-// scanners. A line that ends with a backslash goes on in the next. Texture coordinates, normals, faces and materials
-// are skipped. http://paulbourke.net/dataformats/obj/
+// scanners. A line that ends with a backslash goes on in the next. Texture coordinates, normals and materials are
+// skipped, and so are faces unless Options.Faces asks for them. http://paulbourke.net/dataformats/obj/
 var OBJ = ingest.CloudFormat(ingest.Format{
 	Name: "obj",
-	Doc:  "vertices, with colours",
+	Doc:  "vertices, with colours, and faces for pictures",
 	Assumes: "a fourth coordinate is a weight and is not applied; damaged vertices are left out if they are the " +
 		"minority",
 	Extensions: []string{".obj"},
@@ -158,6 +158,9 @@ func decodeOBJ(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	p, err := columns.Cloud(v, cols, o)
 	if err != nil {
 		return nil, err
+	}
+	if o.Faces && v == n {
+		p.Faces = objFaces(data, v, o)
 	}
 	return &ingest.Clouds{Fields: names, Clouds: []*ingest.PointCloud{p}}, nil
 }

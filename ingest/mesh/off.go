@@ -1,4 +1,4 @@
-// Package mesh reads the vertices of polygon meshes as points, and voxelised models as grids.
+// Package mesh reads the vertices of polygon meshes as points, with the faces as triangles if they are asked for, and voxelised models as grids.
 package mesh
 
 import (
@@ -17,7 +17,7 @@ import (
 // ModelNet has files whose counts follow "OFF" without a line break. http://www.geomview.org/docs/html/OFF.html
 var OFF = ingest.CloudFormat(ingest.Format{
 	Name:       "off",
-	Doc:        "OFF, COFF, NOFF, CNOFF, STOFF; vertices only",
+	Doc:        "OFF, COFF, NOFF, CNOFF, STOFF; vertices, and faces for pictures",
 	Assumes:    "missing vertices at the end are left out, and damaged ones if they are the minority",
 	Refuses:    "binary files; vertices of four or more dimensions (4OFF, nOFF)",
 	Extensions: []string{".off"},
@@ -196,6 +196,9 @@ func decodeOFF(_ string, data []byte, o ingest.Options) (*ingest.Clouds, error) 
 	p, err := columns.Cloud(rows, cols, o)
 	if err != nil {
 		return nil, err
+	}
+	if o.Faces && int64(rows) == h.vertices {
+		p.Faces = offFaces(data, i, rows, o)
 	}
 	return &ingest.Clouds{Fields: h.fields, Clouds: []*ingest.PointCloud{p}}, nil
 }

@@ -32,7 +32,8 @@ import (
 // Errors of this package, for use with errors.Is.
 var (
 	// ErrNoHDF5 means that this binary was built without HDF5.
-	ErrNoHDF5 = errors.New("built without HDF5 (needs cgo and libhdf5, and no build tag nohdf5)")
+	ErrNoHDF5 = errors.New("this program was built without HDF5: install a release, or libhdf5, libdeflate and a C compiler, " +
+		"and build it again with cgo and without the tag nohdf5")
 	// ErrNotHDF5 means that a file does not have the HDF5 signature.
 	ErrNotHDF5 = errors.New("not an HDF5 file")
 	// ErrNotFound means that an object or attribute does not exist in the file.

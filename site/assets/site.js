@@ -14,7 +14,7 @@ document.querySelector(".theme").addEventListener("click", () => {
 
 // The menu on narrow screens.
 const menu = document.querySelector(".menu");
-const nav = document.querySelector("#nav");
+const nav = document.querySelector("#site-nav");
 function open(yes) {
   nav.classList.toggle("open", yes);
   menu.setAttribute("aria-expanded", yes);

@@ -5,6 +5,9 @@ package filter
 // #cgo darwin CFLAGS: -I/opt/homebrew/include -I/usr/local/include
 // #cgo darwin LDFLAGS: -L/opt/homebrew/lib -L/usr/local/lib
 // #cgo LDFLAGS: -ldeflate
+// #cgo linux,amd64 CFLAGS: -I/usr/lib/x86_64-linux-gnu/hdf5/serial/include
+// #cgo linux,arm64 CFLAGS: -I/usr/lib/aarch64-linux-gnu/hdf5/serial/include
+// #include "headers.h"
 // #include <libdeflate.h>
 // #include "shuffle.h"
 import "C"

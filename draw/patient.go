@@ -1,38 +1,40 @@
-package files
+package draw
 
 import (
+	"fmt"
 	"image"
 	"image/color"
 	"math"
 	"slices"
 
-	"golang.org/x/image/font"
-	"golang.org/x/image/font/gofont/goregular"
-	"golang.org/x/image/font/opentype"
-	"golang.org/x/image/math/fixed"
-
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/voxelize"
+	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// scanViews lists the three usual views of a patient, with the anatomical axes (0 right, 1 anterior, 2 superior) that
+// patientViews lists the three usual views of a patient, with the anatomical axes (0 right, 1 anterior, 2 superior) that
 // run to the right, up and across.
-var scanViews = [3]struct{ right, up, across int }{
-	{0, 1, 2}, // axial
-	{0, 2, 1}, // coronal
-	{1, 2, 0}, // sagittal
+var patientViews = [3]struct {
+	name              string
+	right, up, across int
+}{
+	{"Axial", 0, 1, 2},
+	{"Coronal", 0, 2, 1},
+	{"Sagittal", 1, 2, 0},
 }
 
-// drawScan draws a scan of a patient: the middle slices in grey levels of a window, and below the averages of these
+// sliceSide is the width and height of a view of a patient.
+const sliceSide = 330.0
+
+// letterColor is that of the letters at the edges of the views.
+var letterColor = color.RGBA{255, 221, 51, 255}
+
+// drawPatient draws a scan of a patient: the middle slices in grey levels of a window, and below the averages of these
 // levels along the axis across, as an X-ray shows them, scaled to their range. Anterior and superior are up. The
 // horizontal axis runs as the grid's does, to the patient's right for RAS. Letters at the edges name the directions.
 // All views have one scale.
-func drawScan(g *ingest.Grid, window voxelize.Window) (image.Image, error) {
+func drawPatient(g *ingest.Grid, o *Options) (*Picture, error) {
 	axes, reversed, err := g.Orientation.Axes()
-	if err != nil {
-		return nil, err
-	}
-	labels, err := newLabels()
 	if err != nil {
 		return nil, err
 	}
@@ -40,14 +42,19 @@ func drawScan(g *ingest.Grid, window voxelize.Window) (image.Image, error) {
 	for k, a := range axes {
 		of[a] = k
 	}
-	low, high := window.Range(g)
+	low, high := o.Window.Range(g)
 	levels := windowed(g, low, high)
-	img := newSheet(len(scanViews), 2)
 	longest := 0.0
 	for k := range 3 {
 		longest = max(longest, length(g, k))
 	}
-	for column, view := range scanViews {
+	palette, err := colormap.ByName("gray")
+	if err != nil {
+		return nil, err
+	}
+	s := newSheet(margin+3*(sliceSide+margin)+barSize, headSize+2*(nameSize+sliceSide)+margin)
+	s.head(o.Title, describeScan(g, o.Window, low, high))
+	for column, view := range patientViews {
 		right, up, across := of[view.right], of[view.up], of[view.across]
 		middle := g.Dims[2-across] / 2
 		if reversed[across] { // the same slice in every orientation
@@ -56,35 +63,81 @@ func drawScan(g *ingest.Grid, window voxelize.Window) (image.Image, error) {
 		for row, flat := range flatten(levels, g.Dims, right, up, across, middle) {
 			p := plane{
 				values: flat, width: g.Dims[2-right], height: g.Dims[2-up],
-				pixels: [2]float64{drawSide * length(g, right) / longest, drawSide * length(g, up) / longest},
-				down:   reversed[up],
+				pixels: [2]float64{
+					sliceSide * fine * length(g, right) / longest, sliceSide * fine * length(g, up) / longest,
+				},
+				down: reversed[up],
 			}
-			corner := image.Pt(column*(drawSide+drawGap), row*(drawSide+drawGap))
-			p.draw(img, corner)
+			x, y := margin+float64(column)*(sliceSide+margin), headSize+nameSize+float64(row)*(sliceSide+nameSize)
+			name := fmt.Sprintf("%s, slice %d of %d", view.name, middle+1, g.Dims[2-across])
+			if row == 1 {
+				name = view.name + ", average"
+			}
+			s.name(x, y, name)
+			s.paste(x, y, p.draw())
+			s.line(hair, 1, [2]float64{x, y}, [2]float64{x + sliceSide, y}, [2]float64{x + sliceSide, y + sliceSide},
+				[2]float64{x, y + sliceSide}, [2]float64{x, y})
 			start, end := g.Orientation.Ends(right)
 			bottom, top := g.Orientation.Ends(up)
 			if p.down {
 				bottom, top = top, bottom
 			}
-			const near, half = 12, drawSide / 2
-			labels.put(img, corner.Add(image.Pt(near, half)), string(start))
-			labels.put(img, corner.Add(image.Pt(drawSide-near, half)), string(end))
-			labels.put(img, corner.Add(image.Pt(half, near)), string(top))
-			labels.put(img, corner.Add(image.Pt(half, drawSide-near)), string(bottom))
+			const near, half = 12, sliceSide / 2
+			st := style(14, true, letterColor, center)
+			s.outlined(st, x+near, y+half, string(start))
+			s.outlined(st, x+sliceSide-near, y+half, string(end))
+			s.outlined(st, x+half, y+near, string(top))
+			s.outlined(st, x+half, y+sliceSide-near, string(bottom))
+			if scale := sliceSide / longest; measuredCells(g) {
+				s.scaleBar(paper, x+14, y+sliceSide-12, scale/1000, sliceSide/4, "mm")
+			}
 		}
 	}
-	return img, nil
+	s.bar(margin+3*(sliceSide+margin), headSize+nameSize, sliceSide,
+		&scaled{palette: palette, lo: float64(low), hi: float64(high), name: "value"})
+	return &Picture{[]*image.RGBA{s.img}}, nil
+}
+
+// describeScan writes the size, the orientation and the window of a scan.
+func describeScan(g *ingest.Grid, w voxelize.Window, low, high float32) string {
+	t := fmt.Sprintf("%d x %d x %d cells", g.Dims[2], g.Dims[1], g.Dims[0])
+	if measuredCells(g) {
+		t += fmt.Sprintf(" of %s x %s x %s mm", rounded(1000*g.Cell[2]), rounded(1000*g.Cell[1]), rounded(1000*g.Cell[0]))
+	}
+	name := w.String()
+	for _, known := range voxelize.Windows() {
+		if w == (voxelize.Window{Centre: known.Centre, Width: known.Width}) {
+			name = known.Name
+		}
+	}
+	switch {
+	case name == "" && g.Window != [2]float32{}:
+		name = "of the file"
+	case name == "":
+		name = "percentiles 1 to 99"
+	case name == "none":
+		name = "full range"
+	}
+	return t + fmt.Sprintf(", stored as %s. Window: %s, %s to %s", g.Stored, name, number(float64(low)), number(float64(high)))
+}
+
+// measuredCells reports whether the size of the cells is known.
+func measuredCells(g *ingest.Grid) bool {
+	for _, c := range g.Cell {
+		if !(c > 0) || !finite(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // length returns the length of an axis, 0 for x: in metres, or in cells of unknown size.
 func length(g *ingest.Grid, axis int) float64 {
 	n := float64(g.Dims[2-axis])
-	for _, c := range g.Cell {
-		if !(c > 0) || !finite(c) {
-			return n
-		}
+	if measuredCells(g) {
+		n *= g.Cell[2-axis]
 	}
-	return n * g.Cell[2-axis]
+	return n
 }
 
 // windowed returns the grey levels of a grid, 0 to 1. The channels of a cell are averaged, and values that are not
@@ -138,26 +191,29 @@ type plane struct {
 	down          bool // the first row is at the top
 }
 
-// draw draws the plane into the middle of a black square, interpolated linearly.
-func (p *plane) draw(img *image.RGBA, corner image.Point) {
-	for y := range drawSide {
+// draw returns the plane in the middle of a black square, interpolated linearly.
+func (p *plane) draw() *image.RGBA {
+	const side = int(sliceSide * fine)
+	img := image.NewRGBA(image.Rect(0, 0, side, side))
+	rows(side, func(y int) {
 		v, inV := p.place(float64(y), 1, p.height)
 		if !p.down {
 			v = float64(p.height-1) - v
 		}
-		for x := range drawSide {
+		for x := range side {
 			grey := uint8(0)
 			if u, ok := p.place(float64(x), 0, p.width); ok && inV {
 				grey = uint8(p.at(u, v)*255 + 0.5)
 			}
-			img.SetRGBA(corner.X+x, corner.Y+y, color.RGBA{grey, grey, grey, 255})
+			img.SetRGBA(x, y, color.RGBA{grey, grey, grey, 255})
 		}
-	}
+	})
+	return img
 }
 
 // place returns the cell at a pixel along an axis, 0 for horizontal, of n cells. ok is false outside.
 func (p *plane) place(pixel float64, axis, n int) (cell float64, ok bool) {
-	cell = (pixel+0.5-drawSide/2.0)/p.pixels[axis]*float64(n) + float64(n)/2 - 0.5
+	cell = (pixel+0.5-sliceSide*fine/2.0)/p.pixels[axis]*float64(n) + float64(n)/2 - 0.5
 	return min(max(cell, 0), float64(n-1)), cell >= -0.5 && cell <= float64(n)-0.5
 }
 
@@ -173,36 +229,4 @@ func (p *plane) at(u, v float64) float32 {
 	}
 	return mix(mix(p.values[y*p.width+x], p.values[y*p.width+right], u-float64(x)),
 		mix(p.values[below*p.width+x], p.values[below*p.width+right], u-float64(x)), v-float64(y))
-}
-
-// labels draws short texts that can be read on any grey level.
-type labels struct{ face font.Face }
-
-func newLabels() (*labels, error) {
-	f, err := opentype.Parse(goregular.TTF)
-	if err != nil {
-		return nil, err
-	}
-	face, err := opentype.NewFace(f, &opentype.FaceOptions{Size: 16, DPI: 72})
-	if err != nil {
-		return nil, err
-	}
-	return &labels{face}, nil
-}
-
-// put draws text around a point: yellow with a black edge.
-func (l *labels) put(img *image.RGBA, at image.Point, text string) {
-	bounds, _ := font.BoundString(l.face, text)
-	middle := bounds.Min.Add(bounds.Max)
-	start := fixed.P(at.X, at.Y).Sub(fixed.Point26_6{X: middle.X / 2, Y: middle.Y / 2})
-	write := func(dx, dy int, c color.Color) {
-		d := font.Drawer{Dst: img, Src: image.NewUniform(c), Face: l.face, Dot: start.Add(fixed.P(dx, dy))}
-		d.DrawString(text)
-	}
-	for dx := -1; dx <= 1; dx++ {
-		for dy := -1; dy <= 1; dy++ {
-			write(dx, dy, color.Black)
-		}
-	}
-	write(0, 0, color.RGBA{255, 221, 51, 255})
 }
