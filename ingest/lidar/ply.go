@@ -18,9 +18,11 @@ import (
 // any position; the triangles of faces that follow it are read if Options.Faces asks for them.
 // http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
-	Name:       "ply",
-	Doc:        "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, and faces for pictures",
-	Assumes:    "truncated vertices and damaged rows of text are left out; without an element `vertex`, `point` or `vertices` holds the vertices",
+	Name: "ply",
+	Doc: "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, " +
+		"and faces for pictures",
+	Assumes: "truncated vertices and damaged rows of text are left out; without an element `vertex`, " +
+		"`point` or `vertices` holds the vertices",
 	Extensions: []string{".ply"},
 	Tested:     "nmwsharp/happly platonic_shelf, three.js dolphins",
 	Detect:     detectPLY,
