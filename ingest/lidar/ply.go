@@ -19,7 +19,8 @@ import (
 // http://paulbourke.net/dataformats/ply/
 var PLY = ingest.CloudFormat(ingest.Format{
 	Name: "ply",
-	Doc:  "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, and faces for pictures",
+	Doc: "1.0; ascii, little and big endian; lists; any order of elements; types of 64 bits, bool; vertices, " +
+		"and faces for pictures",
 	Assumes: "truncated vertices and damaged rows of text are left out; without an element `vertex`, " +
 		"`point` or `vertices` holds the vertices",
 	Extensions: []string{".ply"},
