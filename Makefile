@@ -152,7 +152,7 @@ pictures: drawings
 	mkdir -p docs/pictures
 	VOXELSTREAM_BROWSER=1 VOXELSTREAM_PICTURES=1 go test $(GOFLAGS_TAGS) -count 1 -timeout 60m -v -run '^TestWebPictures$$' ./integration
 
-## drawings: draw the pictures of the documentation that need only the program's own data, docs/pictures and docs/run.png
+## drawings: draw the pictures of the documentation that need only the program's own data, in docs/pictures
 .PHONY: drawings
 drawings: build
 	scripts/drawings bin/voxelstream docs
