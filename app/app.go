@@ -58,7 +58,6 @@ type Env struct {
 	Metrics  *telemetry.Metrics
 	Live     *live.Hub
 	starting *service.State // nil without a listener
-	announce func()         // prints the address of the page, once; nil without a listener
 }
 
 // Threads returns the number of threads for computation.

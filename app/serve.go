@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/h5"
@@ -52,12 +51,12 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	env.HTTP.Handle("GET /api/status", http.HandlerFunc(env.Live.Status))
 	env.HTTP.Handle("GET /api/run", http.HandlerFunc(env.Live.Running))
 	env.starting = service.NewState("not started yet")
-	env.announce = sync.OnceFunc(func() { a.Line("The page is on " + env.HTTP.URL()) })
 	env.HTTP.Health.Register("start", env.starting.Check)
 	defer context.AfterFunc(ctx, env.HTTP.Health.Stopping)()
 	result := make(chan error, 1)
 	err = service.Run(ctx, a.Config.Pipeline.Drain+stopTime, env.HTTP.Part(),
 		service.Part{Run: func(ctx context.Context) error {
+			env.Line("The page is on " + env.HTTP.URL())
 			env.Live.Describe("authenticated", func() any { return env.HTTP.Authenticated() })
 			result <- work(ctx, &env)
 			return nil
@@ -70,12 +69,10 @@ func (a *Env) Serve(ctx context.Context, work func(ctx context.Context, a *Env) 
 	}
 }
 
-// Started reports that all handlers and readiness checks are registered and the work has started. The first call prints
-// the address of the page.
+// Started reports that all readiness checks are registered and the work has started.
 func (a *Env) Started() {
 	if a.starting != nil {
 		a.starting.Set(nil)
-		a.announce()
 	}
 }
 
