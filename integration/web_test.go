@@ -104,6 +104,29 @@ func TestWebLive(t *testing.T) {
 	b.clean("ERR_CONNECTION", "WebSocket", "Failed to load resource")
 }
 
+// TestWebSensor opens another view first while a sensor streams: frames that arrive before Live is loaded must not stop
+// those that follow.
+func TestWebSensor(t *testing.T) {
+	b := newBrowser(t)
+	w := newWorld(t)
+	sensor := fmt.Sprintf("udp://127.0.0.1:%d?sensor=vlp16", freeUDPPort(t))
+	p := w.start("run", sensor, "--http", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	addr := p.httpAddr(t)
+	p.ready(t, addr)
+	w.start("ingest", "simulate", "--scene", "street", "--to", sensor, "--length", "10m")
+	classified := func(n float64) func() bool {
+		return func() bool { return metric(t, addr, "voxelstream_written_total", "producer classifications") >= n }
+	}
+	p.until(t, "a turn", classified(1))
+	b.open(addr, "#models")
+	b.until("view", "document.querySelector('h1, h2, .pane')")
+	seen := metric(t, addr, "voxelstream_written_total", "producer classifications")
+	p.until(t, "turns while another view is open", classified(seen+5))
+	eval[bool](b, "(location.hash = '#live', true)")
+	b.until("moving frames", "parseInt(document.querySelector('.pace dd')?.innerText) >= 8")
+	b.clean()
+}
+
 // drawn tells in JavaScript whether a canvas is there and has been drawn twice since.
 func drawn(selector string) string {
 	return fmt.Sprintf(`document.querySelector(%q) && new Promise((r) =>
