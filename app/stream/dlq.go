@@ -50,6 +50,14 @@ type DeadLetter struct {
 	offset    int64
 }
 
+// neverMessage reports whether the item of a dead letter never was a message.
+func (d *DeadLetter) neverMessage() bool { return d.Topic == "" }
+
+// hasMessage reports whether a dead letter is about one message that can be sent back.
+func (d *DeadLetter) hasMessage() bool {
+	return !d.neverMessage() && !d.Gone && d.Last == 0 && d.Count == 0
+}
+
 func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 	t, err := transport.ReadDeadLetter(m)
 	if err != nil {
@@ -196,7 +204,7 @@ type DeadMessage struct {
 	Value   []byte            `json:"value"`
 	// Reference is the object that has the value, if it is outside Kafka. Value is then empty.
 	Reference *transport.Reference `json:"reference,omitempty"`
-	// Ordered has the headers in the order of the message.
+	// Ordered has the headers in the order of the message, without those that have no meaning for this dead letter.
 	Ordered []transport.Header `json:"-"`
 }
 
@@ -235,11 +243,15 @@ func ValueOf(ctx context.Context, a *app.Env, d *DeadMessage) (_ []byte, err err
 
 func deadMessage(d DeadLetter, m transport.Message) *DeadMessage {
 	out := &DeadMessage{
-		DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value, Ordered: m.Headers,
+		DeadLetter: d, Key: string(m.Key), Headers: map[string]string{}, Value: m.Value,
 	}
 	out.Reference, _ = m.Reference() // the headers are shown as they are
 	for _, h := range m.Headers {
+		if d.neverMessage() && transport.IsPosition(h.Key) {
+			continue
+		}
 		out.Headers[h.Key] = string(h.Value)
+		out.Ordered = append(out.Ordered, h)
 	}
 	return out
 }

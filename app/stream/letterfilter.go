@@ -24,7 +24,7 @@ type LetterFilter struct {
 	At string
 	// Since and Until limit the time of the failure.
 	Since, Until time.Time
-	// Pending selects those that were not sent back.
+	// Pending selects those that were not sent back and can be.
 	Pending bool
 
 	reason, stream        *regexp.Regexp
@@ -93,7 +93,7 @@ func (f *LetterFilter) Match(d *DeadLetter) bool {
 		f.At != "" && (d.partition != f.partition || max(d.Last, d.offset) < f.firstOffset || d.offset > f.endBound),
 		!f.Since.IsZero() && d.Time.Before(f.Since),
 		!f.Until.IsZero() && d.Time.After(f.Until),
-		f.Pending && d.Replayed != nil:
+		f.Pending && (d.Replayed != nil || !d.hasMessage()):
 		return false
 	}
 	return true

@@ -44,7 +44,11 @@ func TestReplayWhileRunning(t *testing.T) {
 		}
 	}()
 	letter := func(stream, topic, stage, reason string, replays string) {
-		m := transport.New(stream, stream+"-"+reason, "text/plain", []byte(reason))
+		value := reason
+		if topic == "" { // of an item that never was a message
+			value = `{"input": "a.pcd"}`
+		}
+		m := transport.New(stream, stream+"-"+reason, "text/plain", []byte(value))
 		if replays != "" {
 			m.SetHeader(transport.HeaderReplays, replays)
 		}
@@ -61,9 +65,11 @@ func TestReplayWhileRunning(t *testing.T) {
 	letter("south", "volumes", "classify", "poison", "3")
 	letter("south", "secret", "classify", "elsewhere", "")
 	letter("south", "volumes", "classify", "vanished", "")
+	letter("west", "", "ingest", "no such file", "")
+	letter("west", "", "voxelize", "empty", "")
 
-	if all := lettersOf(t, a, LetterFilter{}); len(all) != 6 {
-		t.Fatalf("found %d dead letters, want 6", len(all))
+	if all := lettersOf(t, a, LetterFilter{}); len(all) != 8 {
+		t.Fatalf("found %d dead letters, want 8", len(all))
 	}
 	replay := func(f LetterFilter, o ReplayOptions) Replayed {
 		t.Helper()
@@ -87,13 +93,14 @@ func TestReplayWhileRunning(t *testing.T) {
 		{
 			LetterFilter{},
 			ReplayOptions{DryRun: true, Each: func(DeadLetter) { dry++ }},
-			Replayed{Replayed: 3, Left: 3, DryRun: true},
+			Replayed{Replayed: 3, Left: 3, NeverMessages: 2, DryRun: true},
 			0,
 		},
 		{LetterFilter{Stage: "decode"}, ReplayOptions{}, Replayed{Replayed: 1}, 1},
 		{LetterFilter{Stage: "decode"}, ReplayOptions{}, Replayed{Before: 1}, 1},
 		{LetterFilter{Reason: "TOO"}, ReplayOptions{Rate: 1e6}, Replayed{Replayed: 2}, 3},
-		{LetterFilter{}, ReplayOptions{}, Replayed{Before: 3, Left: 3}, 3},
+		{LetterFilter{}, ReplayOptions{}, Replayed{Before: 3, Left: 3, NeverMessages: 2}, 3},
+		{LetterFilter{Stage: "ingest"}, ReplayOptions{}, Replayed{NeverMessages: 1}, 3},
 		{LetterFilter{Stream: "n*"}, ReplayOptions{Again: true}, Replayed{Replayed: 2}, 5},
 	} {
 		if got := replay(c.filter, c.options); got != c.want {
@@ -113,15 +120,22 @@ func TestReplayWhileRunning(t *testing.T) {
 	if dry != 5 { // the topic of one, and whether another is gone, is only checked when it would be sent
 		t.Errorf("the dry run named %d dead letters", dry)
 	}
-	if n := len(lettersOf(t, a, LetterFilter{Pending: true})); n != 3 {
-		t.Errorf("found %d dead letters that were not sent back, want 3", n)
+	if n := len(lettersOf(t, a, LetterFilter{Pending: true})); n != 2 { // poison and elsewhere
+		t.Errorf("found %d dead letters that can be sent back, want 2", n)
 	}
 	if all := lettersOf(t, a, LetterFilter{Reason: "/^too (small|large)$/"}); len(all) != 2 || all[0].Replayed == nil ||
 		all[0].Replays+all[1].Replays != 2 {
 		t.Errorf("found %+v", all)
 	}
 	for _, d := range lettersOf(t, a, LetterFilter{}) {
-		_, err := ValueOf(t.Context(), a, &DeadMessage{DeadLetter: d})
+		shown, err := ShowDeadLetter(t.Context(), a, d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := shown.Headers["dlq-topic"]; ok != (d.Topic != "") {
+			t.Errorf("%+v: found the headers %v", d, shown.Headers)
+		}
+		_, err = ValueOf(t.Context(), a, &DeadMessage{DeadLetter: d})
 		if d.Gone != (d.Error == "vanished") || d.Gone != (err != nil && strings.Contains(err.Error(), "gone")) {
 			t.Errorf("found %+v, value %v", d, err)
 		}
@@ -261,6 +275,17 @@ func TestLook(t *testing.T) {
 	if _, err := topics(); !app.IsUsage(err) {
 		t.Errorf("without data: found %v", err)
 	}
+	for d, err := range DeadLetters(t.Context(), a, LetterFilter{}) {
+		if !app.IsUsage(err) {
+			t.Errorf("dead letters without data: found %+v, %v", d, err)
+		}
+	}
+	if _, err := ShowDeadLetter(t.Context(), a, "0:1"); !app.IsUsage(err) {
+		t.Errorf("a dead letter without data: found %v", err)
+	}
+	if _, err := Replay(t.Context(), a, ReplayOptions{}); !app.IsUsage(err) {
+		t.Errorf("replay without data: found %v", err)
+	}
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("the data directory was created")
 	}
@@ -298,6 +323,16 @@ func TestLook(t *testing.T) {
 		if len(g) != 1 || g[0].Group != "voxelstream" || g[0].Lag != 0 || len(g[0].Warnings) != 1 {
 			t.Errorf("a group that never was: found %+v", g)
 		}
+	}
+	none := lag("nosuch")
+	if g := none.Groups; len(g) != 1 || !g[0].Missing || g[0].State != "" {
+		t.Errorf("a group that does not exist: found %+v", g)
+	}
+	if err := CheckGroups(none, []string{"nosuch"}); !errors.Is(err, ErrNoGroup) {
+		t.Errorf("a group that does not exist: found %v", err)
+	}
+	if err := CheckGroups(none, nil); err != nil {
+		t.Errorf("a group that was not named: found %v", err)
 	}
 	if err := CheckLag(&LagReport{Groups: []GroupReport{{Group: "g", Lag: 5}}}, 4); !errors.Is(err, ErrBehind) {
 		t.Errorf("found %v, want that the group is behind", err)

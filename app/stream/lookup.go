@@ -241,6 +241,8 @@ type LagReport struct {
 // GroupReport describes how far a consumer group is behind.
 type GroupReport struct {
 	Group string `json:"group"`
+	// Missing means that the group does not exist: it has no members and has committed nothing.
+	Missing bool `json:"missing,omitempty"`
 	// State is the state in Kafka's words. It is absent if the group does not exist.
 	State   string `json:"state,omitempty"`
 	Members int    `json:"members"`
@@ -346,7 +348,8 @@ func groupReport(g *kafka.GroupState, now time.Time) GroupReport {
 	}
 	warn := func(format string, args ...any) { r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...)) }
 	switch {
-	case len(g.Partitions) == 0:
+	case !exists(g):
+		r.Missing, r.State = true, ""
 		warn("the group does not exist: it has no members and has committed nothing")
 	case unowned > 0 && g.Members == 0:
 		warn("no member reads %s", app.Count(r.Lag, "waiting message"))
@@ -360,6 +363,9 @@ func groupReport(g *kafka.GroupState, now time.Time) GroupReport {
 	return r
 }
 
+// exists reports whether a group has members or has committed something. Kafka calls other groups dead.
+func exists(g *kafka.GroupState) bool { return g.Members > 0 || len(g.Partitions) > 0 }
+
 // positionWarning says what is wrong with the position of a group.
 func positionWarning(p *kafka.GroupPartition) string {
 	switch {
@@ -372,6 +378,19 @@ func positionWarning(p *kafka.GroupPartition) string {
 		return fmt.Sprintf("%s deleted by retention before they were read", app.Count(p.First-p.Committed, "message"))
 	}
 	return ""
+}
+
+// ErrNoGroup reports that a group does not exist. It accompanies a result.
+var ErrNoGroup = errors.New("the consumer group does not exist")
+
+// CheckGroups returns [ErrNoGroup] if one of the groups with the given names does not exist.
+func CheckGroups(r *LagReport, names []string) error {
+	for _, g := range r.Groups {
+		if g.Missing && slices.Contains(names, g.Group) {
+			return fmt.Errorf("%s: %w", g.Group, ErrNoGroup)
+		}
+	}
+	return nil
 }
 
 // ErrBehind reports that a group is further behind than allowed. It accompanies a result.

@@ -16,7 +16,7 @@ import (
 
 // ReplayOptions say which dead letters are sent back, and how.
 type ReplayOptions struct {
-	// Filter selects dead letters. Without IDs, those whose item was never a message are left out silently.
+	// Filter selects dead letters. Those whose item was never a message are only counted.
 	Filter LetterFilter
 	// Again sends those that were sent back before, too.
 	Again bool
@@ -40,6 +40,9 @@ type Replayed struct {
 	DryRun   bool `json:"dry_run,omitempty"`
 	// Before is the number of dead letters that the filter selects but that were sent back before.
 	Before int `json:"replayed_before,omitempty"`
+	// NeverMessages is the number of dead letters that the filter selects but whose items were never messages, so that
+	// there is nothing to send back.
+	NeverMessages int `json:"never_messages,omitempty"`
 	// Left is the number of dead letters that could not be sent. They stay on their topic.
 	Left int `json:"left,omitempty"`
 }
@@ -157,7 +160,8 @@ func (r *replaying) selects(d *DeadLetter) bool {
 	}
 	named := len(r.Filter.IDs) > 0
 	switch {
-	case d.Topic == "":
+	case d.neverMessage():
+		r.NeverMessages++
 		if named {
 			r.problems[d.ID] = "was never a message, so it cannot be sent back; run or ingest its input again"
 		}

@@ -49,33 +49,29 @@ func runningAddress(dir string) string {
 	return address
 }
 
-// joinBroker starts the embedded broker, unless another process runs it. Then it returns nil.
-func joinBroker(a *app.Env) (*embedded.Broker, error) {
-	b, err := startBroker(a)
-	if err == nil || a.Config.Broker.DataDir == "" || runningAddress(a.Config.Broker.DataDir) == "" {
-		return b, err
-	}
-	return nil, nil //nolint:nilnil // see above
-}
-
-// existingBroker is joinBroker for commands that must not create a data directory.
+// existingBroker starts the embedded broker, unless another process runs it. Then it returns nil. It does not create a
+// data directory: a command that only reads what others have written finds nothing in a new one.
 func existingBroker(a *app.Env) (*embedded.Broker, error) {
 	dir := a.Config.Broker.DataDir
 	if _, err := os.Stat(filepath.Join(dir, "log")); errors.Is(err, os.ErrNotExist) {
 		return nil, app.Usage(fmt.Errorf("no embedded broker has data in %s; name a cluster with --brokers or another "+
 			"directory with --broker-data-dir", dir))
 	}
-	return joinBroker(a)
+	b, err := startBroker(a)
+	if err == nil || runningAddress(dir) == "" {
+		return b, err
+	}
+	return nil, nil //nolint:nilnil // see above
 }
 
-// WithClient runs f with a connection to Kafka. An embedded broker that another process runs is used as well.
+// WithClient runs f with a connection to Kafka. An embedded broker must have data, and may be that of another process.
 func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
 	return withCluster(ctx, a, func(cl *cluster) error { return f(cl.client) })
 }
 
-// withCluster runs f with a connection to Kafka.
+// withCluster is WithClient with a producer.
 func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
-	cl, err := dial(ctx, a, joinBroker)
+	cl, err := dial(ctx, a, existingBroker)
 	if err == nil {
 		cl, err = cl.complete(ctx, a)
 	}

@@ -16,6 +16,7 @@ import (
 func (c *cli) broker() *cobra.Command {
 	cmd := command("broker", "Run the embedded Kafka broker on 127.0.0.1 until interrupted",
 		config.Flags("broker"), httpFlag)
+	cmd.Long = cmd.Short + ".\n\nIt is for tests and a single machine. Use Kafka for a cluster."
 	cmd.Example = "  voxelstream broker --port 9092 &\n" +
 		"  voxelstream ingest digits.h5 --brokers 127.0.0.1:9092\n" +
 		"  voxelstream classify --once --brokers 127.0.0.1:9092"

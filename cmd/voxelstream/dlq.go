@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -135,7 +136,14 @@ func replayedText(w io.Writer, r *stream.Replayed) {
 	if r.DryRun {
 		verb = "would replay"
 	}
-	fmt.Fprintf(w, "%s %s\n", verb, app.Count(r.Replayed, "dead letter"))
+	fmt.Fprintf(w, "%s %s", verb, app.Count(r.Replayed, "dead letter"))
+	switch {
+	case r.NeverMessages == 1:
+		fmt.Fprint(w, "; 1 matches but was never a message: ingest its input again")
+	case r.NeverMessages > 1:
+		fmt.Fprintf(w, "; %d match but were never messages: ingest their inputs again", r.NeverMessages)
+	}
+	fmt.Fprintln(w)
 	if r.Before > 0 {
 		fmt.Fprintf(w, "%s sent back before, not again\n", app.Count(r.Before, "dead letter"))
 	}
@@ -169,7 +177,7 @@ func (f *letterFlags) declare(fs *pflag.FlagSet, lists bool) {
 		"this duration, such as 2h.")
 	fs.StringVar(&f.until, "until", "", "Only those that failed before this time, or longer ago than this duration.")
 	if lists {
-		fs.BoolVar(&f.Pending, "pending", false, "Only those that have not been sent back.")
+		fs.BoolVar(&f.Pending, "pending", false, "Only those that can be sent back and have not been.")
 	}
 }
 
@@ -240,9 +248,9 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 }
 
 func deadMessageText(w io.Writer, d *stream.DeadMessage) {
-	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s %s%s\nstage     %s\nattempts  %d\n"+
+	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s\nstage     %s\nattempts  %d\n"+
 		"time      %s\nreason    %s\n",
-		d.ID, d.EventID, d.Key, d.Topic, d.At, d.Input, d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
+		d.ID, d.EventID, d.Key, strings.TrimSpace(d.Topic+" "+d.At+d.Input), d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
 	if d.Replays > 0 {
 		fmt.Fprintf(w, "replays   %d\n", d.Replays)
 	}

@@ -155,6 +155,29 @@ header    b: "1"
 header    a: "\n"
 value     2 bytes: "xy"
 `},
+		"replayed": {
+			printed(&stream.Replayed{DryRun: true, NeverMessages: 20, Before: 1}, replayedText),
+			`would replay 0 dead letters; 20 match but were never messages: ingest their inputs again
+1 dead letter sent back before, not again
+`,
+		},
+		"replayed all but one": {
+			printed(&stream.Replayed{Replayed: 2, NeverMessages: 1}, replayedText),
+			"replayed 2 dead letters; 1 matches but was never a message: ingest its input again\n",
+		},
+		"dead letter of an input": {printed(&stream.DeadMessage{
+			DeadLetter: stream.DeadLetter{ID: "0:4", EventID: "s/4", Input: "a.pcd", Stage: "ingest", Time: when},
+			Key:        "s", Value: []byte("{}"),
+		}, deadMessageText), `id        0:4
+event     s/4
+key       s
+from      a.pcd
+stage     ingest
+attempts  0
+time      2026-01-02T03:04:05.000000006Z
+reason    
+value     2 bytes: "{}"
+`},
 		"dead letter with a reference": {printed(&stream.DeadMessage{
 			DeadLetter: stream.DeadLetter{ID: "0:2", EventID: "s/3", Topic: "volumes", At: "3:5", Stage: "decode", Time: when},
 			Key:        "s", Reference: &transport.Reference{Size: 7, SHA256: "ab"},

@@ -94,7 +94,7 @@ func (c *cli) lag() *cobra.Command {
 	cmd.Long = cmd.Short +
 		".\n\nWithout arguments, the groups are kafka.group and all others that read the topics of the configuration.\n" +
 		"LAG is the number of messages that are not committed yet, and BEHIND the age of the oldest of " +
-		"them. Nothing is\ncreated or changed."
+		"them. Nothing is\ncreated or changed.\n\nIf a group that is given does not exist, the exit code is 1."
 	cmd.Example = "  voxelstream lag\n  voxelstream lag --watch --brokers kafka-1:9092\n" +
 		"  voxelstream lag voxelstream --json --max-lag 10000"
 	cmd.ValidArgsFunction = c.completeKeys(func(k *config.Kafka) []string { return []string{k.Group} })
@@ -112,7 +112,7 @@ func (c *cli) lag() *cobra.Command {
 		return stream.Lag(ctx, a, args, every, func(r *stream.LagReport) error {
 			err := watched(c, every > 0, r, func(w io.Writer, r *stream.LagReport) { lagText(w, r, c.width()) })
 			if err == nil {
-				err = stream.CheckLag(r, *limit)
+				err = errors.Join(stream.CheckGroups(r, args), stream.CheckLag(r, *limit))
 			}
 			return err
 		})
@@ -291,6 +291,10 @@ func lagText(w io.Writer, r *stream.LagReport, width int) {
 	for i, g := range r.Groups {
 		if i > 0 {
 			fmt.Fprintln(w)
+		}
+		if g.Missing {
+			fmt.Fprintln(w, cut(fmt.Sprintf("group %s: does not exist (no members, nothing committed)", g.Group), width))
+			continue
 		}
 		state := strings.ToLower(orUnknown(g.State))
 		fmt.Fprintln(w, cut(fmt.Sprintf("group %s: %s, %s, lag %d, behind %s", g.Group, state,

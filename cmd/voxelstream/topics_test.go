@@ -61,13 +61,15 @@ func TestLagText(t *testing.T) {
 			},
 			{Topic: "volumes", Partition: 1, Committed: -1, End: -1, Warning: "gone"},
 		},
-	}}}, 0)
+	}, {Group: "nosuch", Missing: true}}}, 0)
 	const want = `group g: stable, 1 member, lag 7, behind 1m01s
 TOPIC    PARTITION  LAG  BEHIND  COMMITTED  END  OWNER
 volumes          0    7   1m01s          3   10  worker-1-0123 10.0.0.7
 volumes          1    0       ?       none    ?  none
 warning: volumes/1: gone
 warning: group g: odd
+
+group nosuch: does not exist (no members, nothing committed)
 `
 	if got := b.String(); got != want {
 		t.Errorf("found\n%s", got)
@@ -83,6 +85,9 @@ func TestTopicsUsage(t *testing.T) {
 		{"topics", "--watch", "--every", "1ms"},
 		{"lag", "--max-lag", "-1"},
 		{"topics", "--broker-data-dir", dir}, // nothing is there
+		{"dlq", "list", "--broker-data-dir", dir},
+		{"dlq", "show", "0:1", "--broker-data-dir", dir},
+		{"dlq", "replay", "--broker-data-dir", dir},
 		{"dlq", "list", "--since", "yesterday"},
 		{"dlq", "replay", "--reason", "/(/"},
 		{"dlq", "replay", "--rate", "-1"},

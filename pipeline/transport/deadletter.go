@@ -151,6 +151,12 @@ func PartitionOfVolume(header func(name string) (string, bool)) string {
 	return ""
 }
 
+// IsPosition reports whether a header of a dead letter says where its message was read. It says nothing if the item of
+// the dead letter never was a message.
+func IsPosition(header string) bool {
+	return header == headerDeadTopic || header == headerDeadPartition || header == headerDeadOffset
+}
+
 // Original returns the message of a dead letter, without the headers that DeadLetterOf added.
 func Original(m Message) Message {
 	m.Headers = slices.DeleteFunc(slices.Clone(m.Headers), func(h Header) bool {
