@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/voxelstream/voxelstream/internal/clip"
+	"github.com/voxelstream/voxelstream/report"
 )
 
 // FileStatus says what became of a file.
@@ -27,7 +28,7 @@ const (
 	FileFailed FileStatus = "failed"
 )
 
-// FileStatuses lists the statuses, in the order in which they are counted for people.
+// FileStatuses lists the statuses, in the order of how much a reader should notice them.
 func FileStatuses() []FileStatus {
 	return []FileStatus{FileDone, FileResumed, FileRepeated, FileSkipped, FileFailed}
 }
@@ -137,14 +138,24 @@ func (t *FileTally) end(status FileStatus, reason string) {
 // withoutPath removes the path from the beginning of a reason, because it stands beside it.
 func withoutPath(reason, path string) string { return strings.TrimPrefix(reason, path+": ") }
 
-// CountFiles returns how many files have each status, as text: "3 done, 1 failed".
+// Word returns the outcome in the words of reports: a failed file of which some rows were used is partial.
+func (f *FileOutcome) Word() report.Status {
+	if f.Status == FileFailed && f.Rows > 0 {
+		return report.Partial
+	}
+	return report.Status(f.Status)
+}
+
+// CountFiles returns how many files have each outcome, as text: "3 done, 1 partial, 1 failed".
 func CountFiles(files []FileOutcome) string {
-	n := map[FileStatus]int{}
-	for _, f := range files {
-		n[f.Status]++
+	n := map[report.Status]int{}
+	for i := range files {
+		n[files[i].Word()]++
 	}
 	var parts []string
-	for _, s := range FileStatuses() {
+	for _, s := range []report.Status{
+		report.Done, report.Resumed, report.Repeated, report.Skipped, report.Partial, report.Failed,
+	} {
 		if n[s] > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n[s], s))
 		}

@@ -26,7 +26,7 @@ func TestOutcomes(t *testing.T) {
 	if !slices.Equal(list, want) {
 		t.Errorf("found %+v, want %+v", list, want)
 	}
-	if got, want := CountFiles(list), "1 done, 1 repeated, 1 skipped, 1 failed"; got != want {
+	if got, want := CountFiles(list), "1 done, 1 repeated, 1 skipped, 1 partial"; got != want {
 		t.Errorf("found %q, want %q", got, want)
 	}
 	if got, want := Remarkable(list), []FileOutcome{want[1], want[2], want[3]}; !slices.Equal(got, want) {

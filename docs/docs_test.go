@@ -119,9 +119,10 @@ func TestTitles(t *testing.T) {
 var (
 	command = regexp.MustCompile("(?m)(?:^|[ `(|])(?:bin/)?voxelstream ([a-z]+)((?: [a-z]+)?)([^`\n#|]*)")
 	flag    = regexp.MustCompile(`(?:^| )(--[a-z][a-z-]*)`)
+	lidar   = regexp.MustCompile(`(?:^|[ '"])(udp://[^ '"]*)`)
 )
 
-// TestCommands: the commands and flags in pages exist, and blocks of shell commands are well-formed. A block without a
+// TestCommands: the commands and flags in pages exist, udp:// inputs name their sensor, and blocks of shell commands are well-formed. A block without a
 // language is one of shell commands; one with the language console has commands after a $, and output.
 func TestCommands(t *testing.T) {
 	root, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "reference", "cli", "voxelstream.md"))
@@ -129,7 +130,7 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	global := names(root)
-	flags, blocks := 0, 0
+	flags, blocks, sensors := 0, 0, 0
 	for _, p := range pages(t) {
 		if p.generated() || p.historical() {
 			continue
@@ -163,10 +164,16 @@ func TestCommands(t *testing.T) {
 					t.Errorf("%s: %s%s has no flag %s", p.name, m[1], m[2], f[1])
 				}
 			}
+			for _, in := range lidar.FindAllStringSubmatch(m[3], -1) {
+				// Simulate sends to such an address. It needs a sensor only for a scene.
+				if sensors++; m[2] != " simulate" && !strings.Contains(in[1], "sensor=") {
+					t.Errorf("%s: %s %s names no sensor", p.name, m[1], in[1])
+				}
+			}
 		}
 	}
-	if flags < 200 || blocks < 100 {
-		t.Errorf("found %d flags and %d blocks", flags, blocks)
+	if flags < 200 || blocks < 100 || sensors < 5 {
+		t.Errorf("found %d flags, %d blocks and %d addresses of sensors", flags, blocks, sensors)
 	}
 }
 

@@ -99,8 +99,11 @@ func (d *Detector) steps(s *Scene) []prepared {
 	return d.scan
 }
 
-// errNoData reports a sample in which objects cannot be looked for.
-var errNoData = errors.New("found no points, want a scan or a depth frame")
+// The errors of samples in which objects cannot be looked for.
+var (
+	errNoData = errors.New("found no points, want a scan or a depth frame")
+	errGrid   = errors.New("found a voxel grid, want a scan or a depth frame: use predict or reprocess to classify grids")
+)
 
 // newScene returns the scene of a sample.
 func newScene(sample ingest.Sample) (*Scene, error) {
@@ -118,6 +121,8 @@ func newScene(sample ingest.Sample) (*Scene, error) {
 		if err := s.ofFrame(d); err != nil {
 			return nil, err
 		}
+	case *ingest.Grid:
+		return nil, errGrid
 	default:
 		return nil, errNoData
 	}

@@ -140,7 +140,7 @@ func (s *Settings) differ(now *Settings) string {
 	case s.Model != now.Model:
 		return fmt.Sprintf("name of the model: %s, now %s", s.Model.Name, now.Model.Name)
 	case s.ShardRows != now.ShardRows:
-		return fmt.Sprintf("number of rows per shard: %d, now %d", s.ShardRows, now.ShardRows)
+		return fmt.Sprintf("number of rows per shard: %d, now %d (repeat --shard-rows %[1]d)", s.ShardRows, now.ShardRows)
 	}
 	keys := slices.Sorted(maps.Keys(s.Config))
 	for _, k := range slices.Sorted(maps.Keys(now.Config)) {

@@ -210,7 +210,7 @@ func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *rep
 	}
 	p, err := j.NewPlan(ctx, files)
 	if err == nil && !slices.ContainsFunc(p.Inputs, func(in reprocess.Input) bool { return in.Used() }) {
-		err = unusable(p)
+		err = unusable(p, paths)
 	}
 	if err != nil {
 		return nil, nil, errors.Join(err, j.Store.Close())
@@ -269,8 +269,8 @@ const maxShardRows = 1 << 20
 // batch is the number of volumes per forward pass.
 const batch = 128
 
-// unusable returns the error of a plan without a usable input.
-func unusable(p *reprocess.Plan) error {
+// unusable returns the error of a plan without a usable input, made of paths.
+func unusable(p *reprocess.Plan, paths []string) error {
 	var errs []error
 	for i, in := range p.Inputs {
 		if i == maxErrors {
@@ -280,7 +280,7 @@ func unusable(p *reprocess.Plan) error {
 		errs = append(errs, fmt.Errorf("%s: %s", in.File, strings.TrimSpace(in.Error+in.Skipped)))
 	}
 	if len(errs) == 0 {
-		return errors.New("found no file")
+		return fmt.Errorf("%s: found no file", strings.Join(paths, ", "))
 	}
 	return errors.Join(errs...)
 }

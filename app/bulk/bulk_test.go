@@ -303,6 +303,12 @@ func TestReprocessMore(t *testing.T) {
 		t.Errorf("another setting: found %v", err)
 	}
 	o := options(out)
+	o.ShardRows = 64
+	_, err = bulk.Reprocess(t.Context(), a, []string{dir}, o)
+	if !errors.Is(err, reprocess.ErrOther) || !strings.Contains(err.Error(), "repeat --shard-rows 32") {
+		t.Errorf("another number of rows per shard: found %v", err)
+	}
+	o = options(out)
 	o.Force = true
 	if r := reprocessed(t, apptest.New(t, "model.top_k", "1"), one, o); r.Rows != 100 || r.Skipped != 0 {
 		t.Errorf("found %+v, want 100 rows anew", r)

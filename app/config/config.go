@@ -165,7 +165,7 @@ type Broker struct {
 
 // Model is the section model.
 type Model struct {
-	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty uses the built-in digit classifier."`
+	Path string `yaml:"path" flag:"model" doc:"Model file (.keras, .h5, .onnx or .safetensors). Empty uses a built-in model: objects in the command objects and with perception.objects, and digits otherwise."`
 	// Alternatives and Folder are the models that clients of the HTTP listener can switch to.
 	Alternatives []string `yaml:"alternatives" flag:"alternative" items:"whole" doc:"Model files that the web page can switch run or classify to, in addition to the built-in model."`
 	Folder       string   `yaml:"folder" flag:"model-folder" doc:"Folder of further model files that the web page can switch run or classify to, including files added later."`

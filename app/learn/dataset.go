@@ -225,14 +225,10 @@ func (d *dataset) note(file, text string) {
 func (d *dataset) reported() []report.File {
 	var out []report.File
 	for _, f := range d.files {
-		r := report.File{
-			File: f.File, Status: report.Status(f.Status), Rows: int(f.Rows + f.Failed), Classified: int(f.Rows),
+		out = append(out, report.File{
+			File: f.File, Status: f.Word(), Rows: int(f.Rows + f.Failed), Classified: int(f.Rows),
 			Failed: int(f.Failed), Error: f.Error, Notes: d.notes[f.File],
-		}
-		if f.Status == app.FileFailed && f.Rows > 0 {
-			r.Status = report.Partial
-		}
-		out = append(out, r)
+		})
 	}
 	return out
 }
@@ -390,7 +386,12 @@ func (r *reading) first(ctx context.Context, splits []h5.Split) error {
 		}
 		d.parts[path] = s
 		if s != h5.All {
-			r.env.Log.Info("rows of an archive", "file", path, "part", s)
+			if s == h5.Train && splits[0] != s {
+				r.env.Log.Info("the archive has no test part: its training part is evaluated, which says little about a model "+
+					"that was trained on it", "file", path)
+			} else {
+				r.env.Log.Info("rows of an archive", "file", path, "part", s)
+			}
 			d.note(path, "part "+string(s))
 		}
 		if err == nil && used == 0 {

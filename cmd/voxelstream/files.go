@@ -27,6 +27,6 @@ func filesText(w io.Writer, files []app.FileOutcome) {
 		if f.Failed > 0 {
 			rows = fmt.Sprintf("%d of %s failed: ", f.Failed, app.Count(f.Rows+f.Failed, "row"))
 		}
-		fmt.Fprintf(w, "  %-8s  %s: %s%s\n", f.Status, f.File, rows, f.Error)
+		fmt.Fprintf(w, "  %-8s  %s: %s%s\n", f.Word(), f.File, rows, f.Error)
 	}
 }

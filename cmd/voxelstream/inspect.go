@@ -94,7 +94,7 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p file
 	case unreadable > 0, shown == 0:
 		return fmt.Errorf("could not read %d of %s", unreadable+skipped, app.Count(shown+unreadable+skipped, "file"))
 	case skipped > 0:
-		return fmt.Errorf("could not read %d of %s: %w", skipped, app.Count(shown+skipped, "file"), app.ErrSkipped)
+		return app.SkippedSome(fmt.Sprintf("could not read %d of %s", skipped, app.Count(shown+skipped, "file")))
 	}
 	return nil
 }

@@ -122,8 +122,8 @@ share  5 % of the streams
 				{File: "c.h5", Status: app.FileFailed, Rows: 2, Failed: 1, Error: "row 2: found NaN"},
 			}}, ingestText),
 			`1 input: 0 volumes in 0 messages, 0 dead letters, 0.0 s
-3 files: 1 done, 1 skipped, 1 failed
-  failed    c.h5: 1 of 3 rows failed: row 2: found NaN
+3 files: 1 done, 1 skipped, 1 partial
+  partial   c.h5: 1 of 3 rows failed: row 2: found NaN
   skipped   b.txt: hidden
 `,
 		},

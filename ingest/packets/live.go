@@ -105,7 +105,7 @@ func (s *Sensor) UnmarshalText(text []byte) (err error) {
 // CheckCalibration returns an error if the sensor needs a calibration file and path is empty.
 func (s Sensor) CheckCalibration(path string) error {
 	if s.Name == "ouster" && path == "" {
-		return fmt.Errorf("calibration: found none, want %s", s.Calibration)
+		return fmt.Errorf("calibration: found none, want %s, such as &calibration=os1.json", s.Calibration)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/voxelstream/voxelstream/internal/conns"
@@ -195,7 +196,11 @@ func (l *Listener) start(ctx context.Context) error {
 		l.tls = files.Server(l.log)
 	}
 	var lc net.ListenConfig
-	if l.socket, err = lc.Listen(ctx, "tcp", address); err != nil {
+	l.socket, err = lc.Listen(ctx, "tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another process uses this port; choose another with --http", err)
+	}
+	if err != nil {
 		return err
 	}
 	at, ok := l.socket.Addr().(*net.TCPAddr)

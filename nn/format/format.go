@@ -156,6 +156,9 @@ func withFile(path string, use func(f *os.File, size int64, k kind) error) error
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return err
 	}
+	if n == 0 {
+		return fmt.Errorf("%s: the file is empty", path)
+	}
 	if err = use(f, info.Size(), kindOf(head[:n])); err != nil && !strings.Contains(err.Error(), path) {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -189,6 +190,9 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 	}
 	var lc net.ListenConfig
 	pc, err := lc.ListenPacket(ctx, "udp", in.Address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w: another process uses this port; stop it, or have the sensor send to another port", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -332,7 +336,8 @@ func (s *Source) offer(t *packets.Turn, from *sender) {
 	default:
 		s.services.Count(live.Missed, 1)
 		if s.missed.Add(1) == 1 {
-			s.log.Warn("the reader is too slow for the sensor: turns are left out", "stream", s.stream)
+			s.log.Warn("the pipeline is slower than the sensor: turns are left out; use more workers, a smaller grid or a "+
+				"faster model", "stream", s.stream)
 		}
 	}
 }
