@@ -618,3 +618,18 @@ func TestTraining(t *testing.T) {
 		t.Error("no panel: want an error")
 	}
 }
+
+// TestSegment: lines whose ends have places that are not finite, or so far away that rounding hides which part is
+// visible, end.
+func TestSegment(t *testing.T) {
+	cam := newCamera(corners(vec{}, vec{1, 1, 1}), frontRight, aboveAt, 100, 100)
+	for _, far := range []float64{1e18, 1e30, 1e154, 1e300, math.MaxFloat64, math.Inf(1), math.NaN()} {
+		for k := range 3 {
+			for _, from := range []vec{{}, {1, 1, 1}, {-far, far, 1}, {far, far, far}} {
+				to := from
+				to[k] = -far
+				newBuffer(50, 50).segment(cam, from, to, 1.6, 0, dusk)
+			}
+		}
+	}
+}
