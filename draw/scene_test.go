@@ -618,13 +618,3 @@ func TestTraining(t *testing.T) {
 		t.Error("no panel: want an error")
 	}
 }
-
-// TestSegment: a line ends whose places are not finite, or so far away that rounding hides which part is visible.
-func TestSegment(t *testing.T) {
-	for _, focal := range []float64{1e25, 1e300, math.Inf(1), math.NaN()} {
-		cam := &camera{right: vec{0, 1, 0}, up: vec{0, 0, 1}, ahead: vec{1, 0, 0}, focal: focal, cx: 50, cy: 50}
-		for i := range 100 {
-			newBuffer(50, 50).segment(cam, vec{1, -100, 0}, vec{1, 100 + float64(i), 0}, 1.6, 0, dusk)
-		}
-	}
-}

@@ -208,7 +208,7 @@ func (b *buffer) segment(c *camera, from, to vec, width, bias float64, col color
 		return
 	}
 	length := max(math.Abs(x1-x0), math.Abs(y1-y0)) * (t1 - t0)
-	if !(length <= float64(2*(b.w+b.h))) { // places so far outside that rounding leaves nothing of the part inside
+	if !finite(length) { // an end is outside the range of numbers
 		return
 	}
 	n := int(math.Ceil(length*1.5)) + 1
