@@ -184,11 +184,17 @@ func gridStep(lo, hi vec) float64 { return roundBelow(max(hi[0]-lo[0], hi[1]-lo[
 
 // floor draws a grid at the bottom of a box.
 func floor(b *buffer, cam *camera, lo, hi vec, c color.RGBA) {
+	const most = 12 // lines along an axis, of which a step of at least a tenth of the box needs 11
 	step := gridStep(lo, hi)
 	for k := range 2 {
-		for i := math.Ceil(lo[k] / step); i*step <= hi[k]; i++ {
+		first := math.Ceil(lo[k] / step)
+		for i := range most {
+			at := (first + float64(i)) * step
+			if !(at <= hi[k]) {
+				break
+			}
 			from, to := lo, vec{hi[0], hi[1], lo[2]}
-			from[k], to[k] = i*step, i*step
+			from[k], to[k] = at, at
 			b.segment(cam, from, to, 1.6, 0, c)
 		}
 	}

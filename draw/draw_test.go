@@ -134,10 +134,18 @@ func far(a, b color.RGBA) int {
 func TestHostile(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	for name, d := range map[string]ingest.Data{
-		"one point":  &ingest.PointCloud{X: []float64{3}, Y: []float64{3}, Z: []float64{3}},
-		"huge":       &ingest.PointCloud{X: []float64{-1e300, 1e300}, Y: []float64{0, 1e300}, Z: []float64{0, 1}},
-		"tiny":       &ingest.PointCloud{X: []float64{0, 1e-300}, Y: []float64{0, 0}, Z: []float64{0, 1e-310}},
-		"maps":       &ingest.PointCloud{X: []float64{4e6, 4e6 + 1}, Y: []float64{5e6, 5e6}, Z: []float64{0, 1}},
+		"one point": &ingest.PointCloud{X: []float64{3}, Y: []float64{3}, Z: []float64{3}},
+		"huge":      &ingest.PointCloud{X: []float64{-1e300, 1e300}, Y: []float64{0, 1e300}, Z: []float64{0, 1}},
+		"tiny":      &ingest.PointCloud{X: []float64{0, 1e-300}, Y: []float64{0, 0}, Z: []float64{0, 1e-310}},
+		"maps":      &ingest.PointCloud{X: []float64{4e6, 4e6 + 1}, Y: []float64{5e6, 5e6}, Z: []float64{0, 1}},
+		// Coordinates between which there are few numbers, or so many that their indices overflow.
+		"narrow":  &ingest.PointCloud{X: []float64{0.1, 0.1 + 0x1p-56}, Y: []float64{2, 2}, Z: []float64{0, 200}},
+		"far":     &ingest.PointCloud{X: []float64{1e17, 1e17}, Y: []float64{0, 4}, Z: []float64{0, 1}},
+		"farther": &ingest.PointCloud{X: []float64{-1e10, -1e10}, Y: []float64{0, 1e-300}, Z: []float64{0, 1}},
+		"huge mesh": &ingest.PointCloud{
+			X: []float64{-1e200, 1e200, 0, 1e300}, Y: []float64{0, 1e200, 1e300, -1e300}, Z: []float64{0, 1, 1e300, 1e308},
+			Faces: [][3]int32{{0, 1, 2}, {1, 2, 3}, {0, 2, 3}},
+		},
 		"not finite": &ingest.PointCloud{X: []float64{0, nan, 1}, Y: []float64{0, 1, inf}, Z: []float64{0, 1, 2}},
 		"flat face": &ingest.PointCloud{
 			X: []float64{0, 1, nan}, Y: make([]float64, 3), Z: make([]float64, 3), Faces: [][3]int32{{0, 1, 2}, {0, 0, 1}},

@@ -137,7 +137,12 @@ func (s *sheet) text(st vgdraw.TextStyle, x, y float64, t string) {
 
 // fitted writes a text and shortens it at its end until it is not wider than a width.
 func (s *sheet) fitted(st vgdraw.TextStyle, x, y, width float64, t string) {
+	const most = 200 // letters: more are never read, and each that is cut off costs a measurement
 	letters := []rune(t)
+	if len(letters) > most {
+		letters = letters[:most]
+		t = string(letters) + "…"
+	}
 	for len(letters) > 1 && float64(st.Width(t)) > width {
 		letters = letters[:len(letters)-1]
 		t = string(letters) + "…"

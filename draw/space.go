@@ -207,7 +207,11 @@ func (b *buffer) segment(c *camera, from, to vec, width, bias float64, col color
 	if !ok {
 		return
 	}
-	n := int(math.Ceil(max(math.Abs(x1-x0), math.Abs(y1-y0))*(t1-t0)*1.5)) + 1
+	length := max(math.Abs(x1-x0), math.Abs(y1-y0)) * (t1 - t0)
+	if !finite(length) { // an end is outside the range of numbers
+		return
+	}
+	n := int(math.Ceil(length*1.5)) + 1
 	for i := range n + 1 {
 		t := t0 + (t1-t0)*float64(i)/float64(n)
 		z := 1 / ((1-t)/z0 + t/z1)
