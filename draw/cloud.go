@@ -244,13 +244,12 @@ func countOf(n int, noun string) string {
 // perspective draws a panel that shows some points, with the directions of the axes in its corner.
 func (s *sheet) perspective(x, y, w, h float64, background color.RGBA, fit []vec, azimuth float64,
 	view func(*camera, *buffer),
-) *camera {
+) {
 	b := newBuffer(int(w*fine), int(h*fine))
 	cam := newCamera(fit, azimuth, aboveAt, b.w, b.h)
 	view(cam, b)
 	s.paste(x, y, b.image(background))
 	s.tripod(x+34, y+h-34, cam, background)
-	return cam
 }
 
 // tripod draws the directions of the axes.

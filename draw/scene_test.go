@@ -93,17 +93,14 @@ func TestCube(t *testing.T) {
 // TestHiddenCell: of two cells of different values behind each other, only the nearer one shows.
 func TestHiddenCell(t *testing.T) {
 	g := &ingest.Grid{Dims: [3]int{5, 5, 5}, Channels: 3, Values: make([]float32, 375)}
-	v, err := ofGrid(g, "viridis")
-	if err != nil {
-		t.Fatal(err)
-	}
 	set := func(x, y, z int, rgb ...float32) { copy(g.Values[3*(x+5*(y+5*z)):], rgb) }
 	// A green cell in the middle, in a shell of red ones.
 	for i := range 27 {
 		set(1+i%3, 1+i/3%3, 1+i/9, 1, 0, 0)
 	}
 	set(2, 2, 2, 0, 1, 0)
-	if v, err = ofGrid(g, "viridis"); err != nil {
+	v, err := ofGrid(g, "viridis")
+	if err != nil {
 		t.Fatal(err)
 	}
 	img := v.cubes(120, 120, v.low, v.high)

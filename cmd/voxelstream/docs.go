@@ -107,7 +107,7 @@ func writeCommandPage(w io.Writer, cmd *cobra.Command) error {
 func blocks(text string) string {
 	var b strings.Builder
 	open, blank := false, ""
-	for _, line := range strings.Split(text, "\n") {
+	for line := range strings.SplitSeq(text, "\n") {
 		if line == "" {
 			blank += "\n"
 			continue

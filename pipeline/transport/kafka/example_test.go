@@ -16,7 +16,7 @@ func ExampleClient_Unique() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer broker.Close() //nolint:errcheck // an example
+	defer broker.Close()
 	client, err := kafka.Open(kafka.Config{Brokers: []string{broker.Addr()}})
 	if err != nil {
 		log.Panic(err)
@@ -50,7 +50,7 @@ func fillExample(ctx context.Context, client *kafka.Client) error {
 	if err != nil {
 		return err
 	}
-	defer p.Close(ctx) //nolint:errcheck // everything is acknowledged
+	defer p.Close(ctx)
 	for _, m := range []struct{ id, value string }{
 		{"scan/0@digits", `{"class":3}`}, {"scan/0@digits", `{"class":3}`}, {"scan/1@digits", `{"class":8}`},
 	} {
