@@ -307,6 +307,7 @@ func TestBrokenPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer closed.Close() //nolint:errcheck // nobody reads it
+	w.do(exitDone, "ingest", cloud, "-q", "--broker-data-dir", "k")
 	for _, args := range [][]string{
 		{"inspect", cloud},
 		{"--json", "version"},

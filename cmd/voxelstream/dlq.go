@@ -250,7 +250,8 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 func deadMessageText(w io.Writer, d *stream.DeadMessage) {
 	fmt.Fprintf(w, "id        %s\nevent     %s\nkey       %s\nfrom      %s\nstage     %s\nattempts  %d\n"+
 		"time      %s\nreason    %s\n",
-		d.ID, d.EventID, d.Key, strings.TrimSpace(d.Topic+" "+d.At+d.Input), d.Stage, d.Attempts, d.Time.Format(time.RFC3339Nano), d.Error)
+		d.ID, d.EventID, d.Key, strings.TrimSpace(d.Topic+" "+d.At+d.Input), d.Stage, d.Attempts,
+		d.Time.Format(time.RFC3339Nano), d.Error)
 	if d.Replays > 0 {
 		fmt.Fprintf(w, "replays   %d\n", d.Replays)
 	}
