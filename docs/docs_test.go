@@ -164,7 +164,7 @@ func TestCommands(t *testing.T) {
 					t.Errorf("%s: %s%s has no flag %s", p.name, m[1], m[2], f[1])
 				}
 			}
-			for _, in := range lidar.FindAllStringSubmatch(m[3], -1) {
+			for _, in := range lidar.FindAllStringSubmatch(m[2]+m[3], -1) {
 				// Simulate sends to such an address. It needs a sensor only for a scene.
 				if sensors++; m[2] != " simulate" && !strings.Contains(in[1], "sensor=") {
 					t.Errorf("%s: %s %s names no sensor", p.name, m[1], in[1])
