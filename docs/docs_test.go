@@ -122,8 +122,9 @@ var (
 	lidar   = regexp.MustCompile(`(?:^|[ '"])(udp://[^ '"]*)`)
 )
 
-// TestCommands: the commands and flags in pages exist, udp:// inputs name their sensor, and blocks of shell commands are well-formed. A block without a
-// language is one of shell commands; one with the language console has commands after a $, and output.
+// TestCommands: the commands and flags in pages exist, udp:// inputs name their sensor, and blocks of shell commands are
+// well-formed. A block without a language is one of shell commands; one with the language console has commands after a
+// $, and output.
 func TestCommands(t *testing.T) {
 	root, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "reference", "cli", "voxelstream.md"))
 	if err != nil {
