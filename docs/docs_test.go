@@ -122,8 +122,9 @@ var (
 	lidar   = regexp.MustCompile(`(?:^|[ '"])(udp://[^ '"]*)`)
 )
 
-// TestCommands: the commands and flags in pages exist, udp:// inputs name their sensor, and blocks of shell commands are well-formed. A block without a
-// language is one of shell commands; one with the language console has commands after a $, and output.
+// TestCommands: the commands and flags in pages exist, udp:// inputs name their sensor, and blocks of shell commands are
+// well-formed. A block without a language is one of shell commands; one with the language console has commands after a
+// $, and output.
 func TestCommands(t *testing.T) {
 	root, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "reference", "cli", "voxelstream.md"))
 	if err != nil {
@@ -164,7 +165,7 @@ func TestCommands(t *testing.T) {
 					t.Errorf("%s: %s%s has no flag %s", p.name, m[1], m[2], f[1])
 				}
 			}
-			for _, in := range lidar.FindAllStringSubmatch(m[3], -1) {
+			for _, in := range lidar.FindAllStringSubmatch(m[2]+m[3], -1) {
 				// Simulate sends to such an address. It needs a sensor only for a scene.
 				if sensors++; m[2] != " simulate" && !strings.Contains(in[1], "sensor=") {
 					t.Errorf("%s: %s %s names no sensor", p.name, m[1], in[1])

@@ -198,7 +198,7 @@ func TestSlowReader(t *testing.T) {
 	if _, err := s.Read(t.Context()); !errors.Is(err, io.EOF) {
 		t.Errorf("found error %v behind Close, want the end", err)
 	}
-	if !strings.Contains(log.String(), "sensor closed") || !strings.Contains(log.String(), "the reader is too slow") {
+	if !strings.Contains(log.String(), "sensor closed") || !strings.Contains(log.String(), "slower than the sensor") {
 		t.Errorf("found log %s", log.String())
 	}
 }
