@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"os"
@@ -9,7 +10,9 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
@@ -64,6 +67,9 @@ func shellBlocks(page string) []block {
 	return all
 }
 
+// typingLimit is the longest that the blocks of a page may take.
+const typingLimit = 8 * time.Minute
+
 // typeBlocks runs the blocks and returns what each of them prints on both streams. The port of the broker is a free one.
 func typeBlocks(t *testing.T, blocks []block) []string {
 	t.Helper()
@@ -81,7 +87,13 @@ func typeBlocks(t *testing.T, blocks []block) []string {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.ReplaceAll(script, "9092", strconv.Itoa(freePort(t))))
+	ctx, cancel := context.WithTimeout(t.Context(), typingLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(script, "9092", strconv.Itoa(freePort(t))))
+	// A shell that waits for a worker that has died ends at the limit, with all that it has started.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 10 * time.Second
 	cmd.Dir = dir
 	cmd.Env = append(environment(), "PATH="+w.dir+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()

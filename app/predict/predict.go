@@ -161,16 +161,31 @@ func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
-	_, err = ingest.Each(ctx, src, func(s ingest.Sample) error {
+	// A failure of the network or of each ends the reading: nothing is passed to each after it.
+	reading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	add := func(w waiting) {
+		if reading.Err() != nil {
+			return
+		}
+		if err := p.add(ctx, w); err != nil {
+			stop(err)
+		}
+	}
+	_, err = ingest.Each(reading, src, func(s ingest.Sample) error {
 		v, err := p.voxels.Volume(s)
-		return p.add(ctx, waiting{in.String(), s.ID, v, err})
+		add(waiting{in.String(), s.ID, v, err})
+		return context.Cause(reading)
 	}, func(err error) {
 		w := waiting{file: in.String(), err: err}
 		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
 			w.id, w.err = item.ID, item.Err
 		}
-		p.waiting = append(p.waiting, w)
+		add(w)
 	})
+	if reading.Err() != nil {
+		return context.Cause(reading)
+	}
 	return cmp.Or(p.flush(ctx), err)
 }
 
@@ -184,8 +199,9 @@ func (p *predictor) add(ctx context.Context, w waiting) error {
 	return p.flush(ctx)
 }
 
-// flush classifies the samples that wait.
+// flush classifies the samples that wait. None waits afterwards, also after an error.
 func (p *predictor) flush(ctx context.Context) error {
+	defer func() { p.waiting, p.cells = p.waiting[:0], 0 }()
 	var items []classify.Item
 	for i := range p.waiting {
 		if p.waiting[i].err == nil {
@@ -215,7 +231,6 @@ func (p *predictor) flush(ctx context.Context) error {
 			return &stopped{err}
 		}
 	}
-	p.waiting, p.cells = p.waiting[:0], 0
 	return nil
 }
 

@@ -4,16 +4,24 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/app/predict"
 	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/array"
 	"github.com/voxelstream/voxelstream/record"
 	"github.com/voxelstream/voxelstream/serve/classifier"
 	v1 "github.com/voxelstream/voxelstream/serve/v1"
@@ -71,5 +79,42 @@ func TestEqualsServer(t *testing.T) {
 	}
 	if server, err := json.Marshal(want[0]); err != nil || !bytes.Equal(got, server) {
 		t.Errorf("predict found %s, the server %s (%v)", got, server, err)
+	}
+}
+
+// TestFailedRows: an archive of which no row can be read is reported while it is read, in order, and each is not called
+// after it has failed.
+func TestFailedRows(t *testing.T) {
+	const rows = 200
+	file := filepath.Join(t.TempDir(), "a.npy")
+	values := slices.Repeat([]float32{float32(math.NaN())}, rows*4*4*4)
+	if err := ingest.WriteFile(file, func(w io.Writer) error {
+		return array.WriteFloat32(w, []int{rows, 4, 4, 4}, values)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	refused := errors.New("refused")
+	for _, last := range []int{rows, 40, 100} { // calls of each until it fails
+		var found []string
+		err := predict.Files(t.Context(), apptest.New(t), []string{file}, func(item *predict.Item) error {
+			if item.Err == "" {
+				t.Errorf("%s was classified", item.ID)
+			}
+			found = append(found, item.ID[strings.LastIndex(item.ID, "/")+1:])
+			if len(found) == last && last < rows {
+				return refused
+			}
+			return nil
+		})
+		if err == nil || errors.Is(err, refused) != (last < rows) {
+			t.Errorf("up to row %d: found error %v", last, err)
+		}
+		want := make([]string, last)
+		for i := range want {
+			want[i] = strconv.Itoa(i)
+		}
+		if !slices.Equal(found, want) {
+			t.Errorf("up to row %d: found %v", last, found)
+		}
 	}
 }

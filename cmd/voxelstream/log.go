@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -12,8 +13,9 @@ import (
 	"github.com/voxelstream/voxelstream/internal/screen"
 )
 
-// textLog writes log messages for people, one line each: time, severity, message, the error if there is one, and
-// attributes as NAME=VALUE, separated by commas. Programs read the log as JSON.
+// textLog writes log messages for people, one line each: time, severity, message, the first error if there is one, and
+// the other attributes as NAME=VALUE, separated by commas. Values that could be taken for several are quoted. Programs
+// read the log as JSON.
 type textLog struct {
 	level  slog.Level
 	clock  string // format of the time
@@ -65,9 +67,16 @@ func (l *textLog) Handle(_ context.Context, r slog.Record) error {
 		if err, ok := v.Any().(error); ok {
 			text = clip.Error(err).Error()
 		}
-		if key == "error" || strings.HasSuffix(key, ".error") {
-			failure = ": " + strings.ReplaceAll(text, "\n", "; ")
+		isError := key == "error" || strings.HasSuffix(key, ".error")
+		if isError {
+			text = strings.ReplaceAll(text, "\n", "; ")
+		}
+		if isError && failure == "" {
+			failure = ": " + text
 			return
+		}
+		if strings.Contains(text, ", ") || strings.Contains(text, "=") {
+			text = strconv.Quote(text)
 		}
 		attrs = append(attrs, key+"="+text)
 	}

@@ -15,13 +15,15 @@ func TestTextLog(t *testing.T) {
 	log.Debug("hidden")
 	log.Info("assigned")
 	log.Error("cannot read file", "file", "a\x1b.pcd\nb", "error", errors.Join(errors.New("x"), errors.New("y")))
+	log.Warn("closed", "error", "first", "values", `1, "2"`, "flag", "a=b", "list", "1,2", "error", "second\nline")
 	lines := strings.Split(b.String(), "\n")
 	for i, want := range []string{
 		" INFO  assigned  group=g, part.n=3",
 		` ERROR cannot read file: x; y  group=g, part.n=3, part.file=a\u001b.pcd\u000ab`,
+		` WARN  closed: first  group=g, part.n=3, part.values="1, \"2\"", part.flag="a=b", part.list=1,2, part.error=second; line`,
 		"",
 	} {
-		if i >= len(lines) || len(lines) != 3 || !strings.HasSuffix(lines[i], want) {
+		if i >= len(lines) || len(lines) != 4 || !strings.HasSuffix(lines[i], want) {
 			t.Errorf("line %d: found %q, want the end %q", i, lines, want)
 		}
 	}

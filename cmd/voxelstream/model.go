@@ -70,20 +70,20 @@ colour map gets colours.`
 	})
 	forceFlag(predict)
 	predict.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) (err error) {
-		for i, path := range input {
-			if path == stdio {
-				if input[i], err = c.streams.input(ctx); err != nil {
+		for i, arg := range input {
+			if name, file := cutName(arg); file == stdio {
+				if file, err = c.streams.input(ctx); err != nil {
 					return err
 				}
+				input[i] = name + file
 			}
 		}
-		for i, path := range output {
-			if output[i], err = c.written(path[strings.IndexByte(path, '=')+1:], []string{".npy"}); err != nil {
+		for i, arg := range output {
+			name, file := cutName(arg)
+			if file, err = c.written(file, []string{".npy"}); err != nil {
 				return err
 			}
-			if path != stdio {
-				output[i] = path
-			}
+			output[i] = name + file
 		}
 		r, err := models.Predict(ctx, a, first(args), input, output)
 		return summarize(c, r, err, func(w io.Writer, r *models.Prediction) {
@@ -244,6 +244,12 @@ the original weights and the precision for inference, which all commands use. Tr
 		return show(c, r, err, quantizeText)
 	}))
 	return cmd
+}
+
+// cutName splits FILE or NAME=FILE into NAME=, which may be empty, and FILE.
+func cutName(arg string) (name, file string) {
+	at := strings.Index(arg, "=") + 1
+	return arg[:at], arg[at:]
 }
 
 // first returns the first argument, or an empty string.

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/models"
+	"github.com/voxelstream/voxelstream/ingest/array"
+	"github.com/voxelstream/voxelstream/nn/format"
 )
 
 // piped runs a command line with an input, and returns what it writes to standard output and standard error.
@@ -62,6 +65,39 @@ func TestStandardStreams(t *testing.T) {
 	}
 	if _, err := os.Lstat("-"); err == nil {
 		t.Error("found a file named -")
+	}
+}
+
+// TestModelPredictStreams: - is standard input or output also behind the name of an input or output.
+func TestModelPredictStreams(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var x bytes.Buffer
+	if err := array.WriteFloat32(&x, []int{1, 16, 16, 16, 1}, make([]float32, 16*16*16)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := models.Load(t.Context(), "digits", format.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, out := m.Inputs()[0].Name()+"=", m.Outputs()[0].Name()+"="
+	var first string
+	for _, names := range [][2]string{{"", ""}, {in, ""}, {"", out}, {in, out}} {
+		y, errs, code := piped(x.String(), "model", "predict", "digits", "--input", names[0]+"-", "--output", names[1]+"-")
+		if code != exitDone || !strings.HasPrefix(y, "\x93NUMPY") || !strings.Contains(errs, "-: 1 row") {
+			t.Errorf("%q: found exit code %d, %.80q and %.200q", names, code, y, errs)
+		}
+		if first == "" {
+			first = y
+		}
+		if y != first {
+			t.Errorf("%q: found other outputs", names)
+		}
+	}
+	if _, errs, code := piped(x.String(), "model", "predict", "digits", "--input", "-", "--output", out+"y.txt"); code != exitUsage {
+		t.Errorf("found exit code %d and %q for another extension, want %d", code, errs, exitUsage)
+	}
+	if found, err := os.ReadDir("."); err != nil || len(found) > 0 {
+		t.Errorf("found the files %v (%v), want none", found, err)
 	}
 }
 

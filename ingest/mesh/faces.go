@@ -62,13 +62,18 @@ func objFaces(data []byte, vertices int, o ingest.Options) [][3]int32 {
 				continue
 			}
 			corners = corners[:0]
-			for at = textnum.Blanks(data, at+1); at < len(data) && (data[at] == '-' || data[at] >= '0' && data[at] <= '9'); {
-				negative, n := data[at] == '-', int64(0)
+			for at = textnum.Blanks(data, at+1); at < len(data) && data[at] > ' ' && data[at] != '#'; {
+				corner, negative, n := at, data[at] == '-', int64(0)
 				if negative {
 					at++
 				}
+				digits := at
 				for ; at < len(data) && data[at] >= '0' && data[at] <= '9' && n < math.MaxInt32; at++ {
 					n = 10*n + int64(data[at]-'0')
+				}
+				if at == digits || at < len(data) && data[at] > ' ' && data[at] != '/' {
+					return fmt.Errorf("line %d: found the corner %.20q, want the number of a vertex", line,
+						textnum.Token(data, corner))
 				}
 				if negative {
 					n = seen - n + 1

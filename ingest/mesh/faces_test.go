@@ -31,7 +31,11 @@ func TestFaces(t *testing.T) {
 		"obj, corner":     {obj + "f 1 2 5\n", decodeOBJ, nil},
 		"obj, zero":       {obj + "f 0 1 2\n", decodeOBJ, nil},
 		"obj, far back":   {obj + "f -9 1 2\n", decodeOBJ, nil},
-		"obj, no corners": {obj + "f x\n", decodeOBJ, nil},
+		"obj, word":       {obj + "f 1 2 x 4\nf 1 2 3\n", decodeOBJ, nil},
+		"obj, fraction":   {obj + "f 1 2 3.5\n", decodeOBJ, nil},
+		"obj, sign":       {obj + "f 1 2 -\n", decodeOBJ, nil},
+		"obj, comment":    {obj + "f 1 2 3 # of 4\nf 1 3 4", decodeOBJ, want[:2]},
+		"obj, no corners": {obj + "f \n", decodeOBJ, nil},
 	} {
 		notes := &ingest.Notes{}
 		o := ingest.Options{Notes: notes}.WithDefaults()
