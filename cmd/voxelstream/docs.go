@@ -30,8 +30,9 @@ func (c *cli) docs() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "VOXELSTREAM", Section: "1", Manual: "Voxelstream", Source: "voxelstream " +
-				app.Version}, args[0])
+			return doc.GenManTree(root, &doc.GenManHeader{
+				Title: "VOXELSTREAM", Section: "1", Manual: "Voxelstream", Source: "voxelstream " + app.Version,
+			}, args[0])
 		}
 		dir := filepath.Join(args[0], "docs", "reference", "cli")
 		if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -73,7 +74,8 @@ func writeCommandPage(w io.Writer, cmd *cobra.Command) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# %s\n%s.\n\n```\n%s\n```\n", cmd.CommandPath(), cmd.Short, cmd.UseLine())
 	if cmd.Example != "" {
-		fmt.Fprintf(&b, "\n## Examples\n```\n%s\n```\n", strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
+		fmt.Fprintf(&b, "\n## Examples\n```\n%s\n```\n",
+			strings.ReplaceAll(strings.TrimPrefix(cmd.Example, "  "), "\n  ", "\n"))
 	}
 	if details := details(cmd); details != "" {
 		fmt.Fprintf(&b, "\n## Description\n%s\n", blocks(details))

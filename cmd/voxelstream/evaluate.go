@@ -16,7 +16,8 @@ import (
 )
 
 func (c *cli) evaluate() *cobra.Command {
-	cmd := command("evaluate DATA...", "Measure accuracy, confusion and calibration of a model", modelFlag, voxelFlags, ingestFlags)
+	cmd := command("evaluate DATA...", "Measure accuracy, confusion and calibration of a model",
+		modelFlag, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
 		"  voxelstream evaluate mnist3d.h5 --split all --report report.html\n" +
 		"  voxelstream evaluate heldout.h5 --model digits.keras --calibrate --force"
@@ -26,8 +27,8 @@ func (c *cli) evaluate() *cobra.Command {
 			"(default test, or else val, or else train)", learn.Splits())
 	})
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		outputVar(f, &report, "report", "Write a report to this .html or .json file. - is standard output, as JSON.", ".json",
-			".html")
+		outputVar(f, &report, "report", "Write a report to this .html or .json file. - is standard output, as JSON.",
+			".json", ".html")
 		outputVar(f, &out, "out", "With --calibrate, write a copy of the model to this file.", savedExtensions...)
 	})
 	calibrate := cmd.Flags().Bool("calibrate", false, "First fit the temperature of the scores and the energy of "+
@@ -67,7 +68,8 @@ func evaluateText(w io.Writer, r *learn.EvaluateResult, width int) {
 		if matrix := classTable(r, false, true); widest(matrix) <= width {
 			fmt.Fprint(w, matrix)
 		} else {
-			fmt.Fprintln(w, "\n"+wrapped("The confusion matrix is wider than the terminal; --json and --report have it.", "", width))
+			const note = "The confusion matrix is wider than the terminal; --json and --report have it."
+			fmt.Fprintln(w, "\n"+wrapped(note, "", width))
 		}
 	}
 	if r.Calibrated != "" {

@@ -19,7 +19,8 @@ func (c *cli) generate() *cobra.Command {
 	var g files.GenerateOptions
 	var r files.RecordOptions
 	var scenes int
-	cmd := command("generate --out FILE|DIR", "Generate labelled data: 3D digits, simulated scans, objects", perceptionFlags)
+	cmd := command("generate --out FILE|DIR", "Generate labelled data: 3D digits, simulated scans, objects",
+		perceptionFlags)
 	cmd.Long = cmd.Short + `.
 
 Without --scene and --objects, an HDF5 archive of 3D digits is made of MNIST files or of drawn digits. --scene records
@@ -35,8 +36,8 @@ scans of a simulated scene with ground truth. --objects makes an archive of the 
 			"an HDF5 file cannot be streamed, nor can a folder")
 	})
 	flagsIn(cmd, "Simulated scans", func(f *pflag.FlagSet) {
-		choiceVar(f, &r.Scene, "scene", "", "Generate scans of this simulated scene, in the layout of SemanticKITTI, or "+
-			"depth frames, in that of TUM RGB-D. 'ingest simulate --list' names the scenes; --seed varies them.",
+		choiceVar(f, &r.Scene, "scene", "", "Generate scans of this simulated scene, in the layout of SemanticKITTI, "+
+			"or depth frames, in that of TUM RGB-D. 'ingest simulate --list' names the scenes; --seed varies them.",
 			files.Scenes())
 		choiceVar(f, &r.Sensor, "sensor", "", "Sensor for --scene: "+orList(files.Sensors())+
 			". (default: kinect for indoors, otherwise hdl64)", files.Sensors())
@@ -102,8 +103,8 @@ func recordText(w io.Writer, s *files.RecordSummary) {
 }
 
 func objectsGenerated(w io.Writer, s *files.ObjectsSummary) {
-	fmt.Fprintf(w, "%s: %s from %s, seed %d, %.1f s\n", s.File, app.Count(s.Objects, "object"), app.Count(s.Scenes, "scene"),
-		s.Seed, s.Seconds)
+	fmt.Fprintf(w, "%s: %s from %s, seed %d, %.1f s\n",
+		s.File, app.Count(s.Objects, "object"), app.Count(s.Scenes, "scene"), s.Seed, s.Seconds)
 	for _, name := range slices.Sorted(maps.Keys(s.Classes)) {
 		fmt.Fprintf(w, "  %-12s %d\n", name, s.Classes[name])
 	}

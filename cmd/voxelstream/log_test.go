@@ -20,7 +20,8 @@ func TestTextLog(t *testing.T) {
 	for i, want := range []string{
 		" INFO  assigned  group=g, part.n=3",
 		` ERROR cannot read file: x; y  group=g, part.n=3, part.file=a\u001b.pcd\u000ab`,
-		` WARN  closed: first  group=g, part.n=3, part.values="1, \"2\"", part.flag="a=b", part.list=1,2, part.error=second; line`,
+		` WARN  closed: first  group=g, part.n=3, part.values="1, \"2\"", part.flag="a=b", ` +
+			`part.list=1,2, part.error=second; line`,
 		"",
 	} {
 		if i >= len(lines) || len(lines) != 4 || !strings.HasSuffix(lines[i], want) {

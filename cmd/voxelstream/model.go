@@ -52,7 +52,8 @@ func (c *cli) model() *cobra.Command {
 		})
 	})
 
-	predict := command("predict [MODEL] --input X.npy --output Y.npy", "Run a model on the rows of an array, in its axis order", openFlags, config.Flags("voxelize.values"))
+	predict := command("predict [MODEL] --input X.npy --output Y.npy",
+		"Run a model on the rows of an array, in its axis order", openFlags, config.Flags("voxelize.values"))
 	predict.Long = predict.Short + `.
 
 A model with several inputs or outputs takes one flag for each, as FILE in order or as NAME=FILE. Several outputs can
@@ -104,8 +105,8 @@ colour map gets colours.`
 	var o models.BenchOptions
 	bench.Flags().IntVar(&o.Batch, "batch", 64, "Number of samples per step.")
 	choiceVar(bench.Flags(), &o.Mode, "mode", "infer", "What to measure: infer or train.", []string{"infer", "train"})
-	choiceVar(bench.Flags(), &o.Input, "input", "palette", "Input of the model: palette uses colour-mapped volumes, as "+
-		"the pipeline does; dense uses arbitrary float32 values.", []string{"palette", "dense"})
+	choiceVar(bench.Flags(), &o.Input, "input", "palette", "Input of the model: palette uses colour-mapped volumes, "+
+		"as the pipeline does; dense uses arbitrary float32 values.", []string{"palette", "dense"})
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "Duration of the measurement.")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil,
 		"Optimisation passes to disable, or all, to measure their "+
@@ -122,7 +123,8 @@ colour map gets colours.`
 		return show(c, r, err, verifyText)
 	})
 
-	cmd.AddCommand(summary, convert, predict, c.modelInput(), c.modelLabels(), c.modelAverage(), bench, verify, c.quantize())
+	cmd.AddCommand(summary, convert, predict, c.modelInput(), c.modelLabels(), c.modelAverage(), bench, verify,
+		c.quantize())
 	return cmd
 }
 
@@ -150,8 +152,8 @@ The file keeps everything else, the weights and the training state included.`
 	cmd.Flags().StringVar(&o.Values, "values", "", "Write these values into the model.")
 	cmd.Flags().StringVar(&o.Colormap, "colormap", "", "Colour map for --values palette.")
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		outputVar(f, &o.Out, "out", "File to write, with the model's extension. (default: MODEL itself, which needs --force)",
-			savedExtensions...)
+		outputVar(f, &o.Out, "out", "File to write, with the model's extension. (default: MODEL itself, which needs "+
+			"--force)", savedExtensions...)
 	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
@@ -165,17 +167,17 @@ func (c *cli) modelLabels() *cobra.Command {
 	cmd := command("labels MODEL [NAMES]", "Show or set the names of a model's classes")
 	cmd.Long = cmd.Short + `.
 
-NAMES is a file, or the names themselves, separated by commas. A file has one name per line, or is a JSON list, or a JSON
-object of names by class number. There must be one name for each class. The file keeps everything else, the weights and
-the training state included. train writes the names that the data has. --classes of other commands replaces the names
+NAMES is a file, or the names themselves, separated by commas. A file has one name per line, or is a JSON list, or a
+JSON object of names by class number. There must be one name for each class. The file keeps everything else, the weights
+and the training state included. train writes the names that the data has. --classes of other commands replaces the names
 without changing the file.`
 	cmd.Example = "  voxelstream model labels shapes.keras\n" +
 		"  voxelstream model labels shapes.onnx names.txt --out named.onnx\n" +
 		"  voxelstream model labels shapes.keras chair,table,lamp --force"
 	var out string
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		outputVar(f, &out, "out", "File to write, with the model's extension. (default: MODEL itself, which needs --force)",
-			savedExtensions...)
+		outputVar(f, &out, "out", "File to write, with the model's extension. (default: MODEL itself, which needs "+
+			"--force)", savedExtensions...)
 	})
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
@@ -189,8 +191,8 @@ func (c *cli) modelAverage() *cobra.Command {
 	cmd := command("average MODEL --views VIEWS --out FILE", "Make a model average its scores over several views")
 	cmd.Long = cmd.Short + `.
 
-The file holds the network once, and applies it to each view. Every command that uses the model averages. It takes as many
-times as long as there are views. train --average does the same at the end of a training.`
+The file holds the network once, and applies it to each view. Every command that uses the model averages. It takes as
+many times as long as there are views. train --average does the same at the end of a training.`
 	cmd.Example = "  voxelstream model average digits.keras --views rotations --out digits-24.keras"
 	var views, out string
 	choiceVar(cmd.Flags(), &views, "views", "", "Views: "+strings.Join(zoo.Views(), ", ")+".", zoo.Views())
@@ -230,13 +232,14 @@ the original weights and the precision for inference, which all commands use. Tr
 	choiceVar(cmd.Flags(), &o.Kind, "precision", nn.Int8, "Precision: "+strings.Join(nn.Precisions(), " or ")+".",
 		nn.Precisions())
 	flagsIn(cmd, groupInput, func(f *pflag.FlagSet) {
-		choiceVar(f, &o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, or all if "+
-			"there is no training part)", learn.Splits())
+		choiceVar(f, &o.Split, "split", "", "Part of an archive to use: train, val, test or all. (default train, or all "+
+			"if there is no training part)", learn.Splits())
 	})
 	cmd.Flags().Float64Var(&o.Share, "calibration-share", .2, "Fraction of the rows to calibrate with.")
 	cmd.Flags().Float64Var(&o.MaxDrop, "max-drop", .2, "Maximum accuracy loss in percentage points.")
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		f.BoolVar(&o.Force, "force", false, "Write the model regardless of the accuracy loss, also over an existing file.")
+		f.BoolVar(&o.Force, "force", false,
+			"Write the model regardless of the accuracy loss, also over an existing file.")
 		outputVar(f, &o.Out, "out", "Model file to write. (default: only show the report)", savedExtensions...)
 	})
 	cmd.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {

@@ -17,7 +17,8 @@ import (
 )
 
 func (c *cli) objects() *cobra.Command {
-	cmd := command("objects FILE|FOLDER...", "Find objects in scans: boxes, distances, tracks and classes", perceptionFlags, voxelFlags, ingestFlags, modelFlag)
+	cmd := command("objects FILE|FOLDER...", "Find objects in scans: boxes, distances, tracks and classes",
+		perceptionFlags, voxelFlags, ingestFlags, modelFlag)
 	cmd.Example = "  voxelstream objects scan.pcd\n" +
 		"  voxelstream objects drive.pcap --png street.png\n" +
 		"  voxelstream objects recording/ --out boxes.parquet --json"
@@ -25,8 +26,8 @@ func (c *cli) objects() *cobra.Command {
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
 		outputVar(f, &o.out, "out", "File to write the objects to: "+orList(objects.Extensions())+
 			". - is standard output, as CSV.", objects.Extensions()...)
-		outputVar(f, &o.png, "png", "Draw a frame to this PNG file: a scan in perspective and from above, or a depth image.",
-			".png")
+		outputVar(f, &o.png, "png", "Draw a frame to this PNG file: a scan in perspective and from above, or a depth "+
+			"image.", ".png")
 		f.Uint64Var(&o.frame, "frame", 0, "Number of the frame to draw.")
 	})
 	cmd.Flags().BoolVar(&o.unnamed, "no-class", false, "Do not classify the objects.")
@@ -134,8 +135,9 @@ func objectsText(w io.Writer, f *objects.Frame) {
 		if o.Class != nil {
 			class = fmt.Sprintf("%s %.2f", className(*o.Class, o.Name), *o.Score)
 		}
-		fmt.Fprintf(t, "%d\t%s\t%.2f\t%.1f %.1f %.1f\t%.1f x %.1f x %.1f\t%.0f\t%s\t%d\t%s\t\n", o.Object, track, o.Distance,
-			o.Center[0], o.Center[1], o.Center[2], o.Size[0], o.Size[1], o.Size[2], o.Yaw*180/math.Pi, speed, o.Points, class)
+		fmt.Fprintf(t, "%d\t%s\t%.2f\t%.1f %.1f %.1f\t%.1f x %.1f x %.1f\t%.0f\t%s\t%d\t%s\t\n",
+			o.Object, track, o.Distance, o.Center[0], o.Center[1], o.Center[2], o.Size[0], o.Size[1], o.Size[2],
+			o.Yaw*180/math.Pi, speed, o.Points, class)
 	}
 	t.Flush()
 }

@@ -12,12 +12,14 @@ import (
 )
 
 func (c *cli) run() *cobra.Command {
-	cmd := command("run INPUT...", "Run the whole pipeline in one process", kafkaFlags, httpFlag, voxelFlags, objectsFlag, ingestFlags, sinkFlags, modelFlag, switchFlags, rolloutFlags)
+	cmd := command("run INPUT...", "Run the whole pipeline in one process",
+		kafkaFlags, httpFlag, voxelFlags, objectsFlag, ingestFlags, sinkFlags, modelFlag, switchFlags, rolloutFlags)
 	cmd.Long = cmd.Short + `.
 
-Inputs become volumes on a Kafka topic, which the network classifies; the sinks store the classifications. Without --brokers, an embedded broker keeps its log in --broker-data-dir. The command exits when all inputs have ended
-and every volume is classified or has become a dead letter. Exit code 3 means that there are dead letters. Each volume
-is stored once per model, even after a crash or a second run: the JSON lines file and the topic skip duplicates.
+Inputs become volumes on a Kafka topic, which the network classifies; the sinks store the classifications. Without
+--brokers, an embedded broker keeps its log in --broker-data-dir. The command exits when all inputs have ended and every
+volume is classified or has become a dead letter. Exit code 3 means that there are dead letters. Each volume is stored
+once per model, even after a crash or a second run: the JSON lines file and the topic skip duplicates.
 
 ` + input.Help()
 	cmd.Example = "  voxelstream run digits.h5\n  voxelstream run scan.pcd --model shapes.keras --out shapes.jsonl\n" +

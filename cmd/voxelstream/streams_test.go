@@ -82,7 +82,8 @@ func TestModelPredictStreams(t *testing.T) {
 	in, out := m.Inputs()[0].Name()+"=", m.Outputs()[0].Name()+"="
 	var first string
 	for _, names := range [][2]string{{"", ""}, {in, ""}, {"", out}, {in, out}} {
-		y, errs, code := piped(x.String(), "model", "predict", "digits", "--input", names[0]+"-", "--output", names[1]+"-")
+		y, errs, code := piped(x.String(), "model", "predict", "digits",
+			"--input", names[0]+"-", "--output", names[1]+"-")
 		if code != exitDone || !strings.HasPrefix(y, "\x93NUMPY") || !strings.Contains(errs, "-: 1 row") {
 			t.Errorf("%q: found exit code %d, %.80q and %.200q", names, code, y, errs)
 		}
@@ -93,7 +94,8 @@ func TestModelPredictStreams(t *testing.T) {
 			t.Errorf("%q: found other outputs", names)
 		}
 	}
-	if _, errs, code := piped(x.String(), "model", "predict", "digits", "--input", "-", "--output", out+"y.txt"); code != exitUsage {
+	_, errs, code := piped(x.String(), "model", "predict", "digits", "--input", "-", "--output", out+"y.txt")
+	if code != exitUsage {
 		t.Errorf("found exit code %d and %q for another extension, want %d", code, errs, exitUsage)
 	}
 	if found, err := os.ReadDir("."); err != nil || len(found) > 0 {
