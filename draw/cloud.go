@@ -139,7 +139,7 @@ func radius(n int, b *buffer, most float64) float64 {
 }
 
 // view draws the points in perspective: nearer ones are larger and lighter, and hide those behind.
-func (c *cloud) view(cam *camera, b *buffer) {
+func (c *cloud) view(cam *camera, b *buffer) error {
 	floor(b, cam, c.lo, c.hi, dusk)
 	nearest, farthest := math.Inf(1), 0.0
 	for _, p := range corners(c.lo, c.hi) {
@@ -163,6 +163,7 @@ func (c *cloud) view(cam *camera, b *buffer) {
 			square(b, x, y, z)
 		}
 	}
+	return nil
 }
 
 // square marks the place of a camera: orange with a white edge.
@@ -212,7 +213,7 @@ func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	}
 	remark := fmt.Sprintf("Lines of the floor: every %s", metric(gridStep(c.lo, c.hi), "m"))
 	if o.Turn {
-		return turn(o.Title, below, remark, c.colors, night, turning(c.lo, c.hi), c.azimuth, c.view), nil
+		return turn(o.Title, below, remark, c.colors, night, turning(c.lo, c.hi), c.azimuth, c.view)
 	}
 	width := margin + viewWidth + 60 + aboveSide + margin
 	if c.colors != nil {
@@ -222,7 +223,9 @@ func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	s.head(o.Title, below)
 	top := headSize + nameSize
 	s.name(margin, top, "In perspective")
-	s.perspective(margin, top, viewWidth, viewHeight, night, corners(c.lo, c.hi), c.azimuth, c.view)
+	if err := s.perspective(margin, top, viewWidth, viewHeight, night, corners(c.lo, c.hi), c.azimuth, c.view); err != nil {
+		return nil, err
+	}
 	s.foot(margin, top+viewHeight, remark)
 	x := margin + viewWidth + 60
 	s.name(x, top, "From above")
@@ -243,13 +246,16 @@ func countOf(n int, noun string) string {
 
 // perspective draws a panel that shows some points, with the directions of the axes in its corner.
 func (s *sheet) perspective(x, y, w, h float64, background color.RGBA, fit []vec, azimuth float64,
-	view func(*camera, *buffer),
-) {
+	view func(*camera, *buffer) error,
+) error {
 	b := newBuffer(int(w*fine), int(h*fine))
 	cam := newCamera(fit, azimuth, aboveAt, b.w, b.h)
-	view(cam, b)
+	if err := view(cam, b); err != nil {
+		return err
+	}
 	s.paste(x, y, b.image(background))
 	s.tripod(x+34, y+h-34, cam, background)
+	return nil
 }
 
 // tripod draws the directions of the axes.
@@ -271,8 +277,8 @@ func (s *sheet) tripod(x, y float64, cam *camera, background color.RGBA) {
 
 // turn draws the images of a turn.
 func turn(title, below, remark string, bar *scaled, background color.RGBA, fit []vec, azimuth float64,
-	view func(*camera, *buffer),
-) *Picture {
+	view func(*camera, *buffer) error,
+) (*Picture, error) {
 	p := &Picture{}
 	width := margin + turnWidth + margin
 	if bar != nil {
@@ -281,15 +287,17 @@ func turn(title, below, remark string, bar *scaled, background color.RGBA, fit [
 	for i := range turnFrames {
 		s := newSheet(width, headSize+nameSize+turnHeight+32)
 		s.head(title, below)
-		s.perspective(margin, headSize+nameSize, turnWidth, turnHeight, background, fit,
-			azimuth+2*math.Pi*float64(i)/turnFrames, view)
+		if err := s.perspective(margin, headSize+nameSize, turnWidth, turnHeight, background, fit,
+			azimuth+2*math.Pi*float64(i)/turnFrames, view); err != nil {
+			return nil, err
+		}
 		s.foot(margin, headSize+nameSize+turnHeight, remark)
 		if bar != nil {
 			s.bar(margin+turnWidth+16, headSize+nameSize, turnHeight, bar)
 		}
 		p.frames = append(p.frames, s.img)
 	}
-	return p
+	return p, nil
 }
 
 // above draws the points from above, with x to the right, y up and one scale for both. Higher points hide lower ones.

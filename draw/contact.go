@@ -89,14 +89,18 @@ func small(d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error)
 			if err != nil {
 				return nil, light, err
 			}
-			m.view(newCamera(corners(m.lo, m.hi), frontRight, aboveAt, b.w, b.h), b)
+			if err := m.view(newCamera(corners(m.lo, m.hi), frontRight, aboveAt, b.w, b.h), b); err != nil {
+				return nil, light, err
+			}
 			return b.image(light), light, nil
 		}
 		c, err := newCloud(d, o)
 		if err != nil {
 			return nil, night, err
 		}
-		c.view(newCamera(corners(c.lo, c.hi), c.azimuth, aboveAt, b.w, b.h), b)
+		if err := c.view(newCamera(corners(c.lo, c.hi), c.azimuth, aboveAt, b.w, b.h), b); err != nil {
+			return nil, night, err
+		}
 		return b.image(night), night, nil
 	case *ingest.Frame:
 		w, h := fitted(max(1, d.Width), max(1, d.Height), float64(side)/fine, float64(side)/fine)

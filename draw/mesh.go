@@ -40,15 +40,23 @@ func newMesh(p *ingest.PointCloud) (*mesh, error) {
 
 func (m *mesh) at(i int32) vec { return vec{m.X[i], m.Y[i], m.Z[i]} }
 
+// mostLayers is how often triangles may cover each sample of an image on average. Surfaces of things cover it a few times,
+// and dense scans of trees some tens of times. What covers it more often would take minutes to draw.
+const mostLayers = 50
+
 // view draws the triangles, lit from the upper left of the viewer. Edges between faces that meet at more than about 45
-// degrees stay sharp; other faces pass smoothly into each other.
-func (m *mesh) view(cam *camera, b *buffer) {
+// degrees stay sharp; other faces pass smoothly into each other. It is an error if faces overlap too much.
+func (m *mesh) view(cam *camera, b *buffer) error {
 	floor(b, cam, m.lo, m.hi, color.RGBA{198, 205, 216, 255})
 	lamp := unit(add(add(scale(cam.right, -0.5), scale(cam.up, 0.75)), scale(cam.ahead, -0.9)))
 	sharp := math.Cos(math.Pi / 4)
+	most := mostLayers*b.w*b.h + 16*len(m.Faces) // the smallest faces try up to 16 samples around them
 	for _, f := range m.Faces {
 		flat := unit(cross(sub(m.at(f[1]), m.at(f[0])), sub(m.at(f[2]), m.at(f[0]))))
-		var corners [3]lit
+		if !finite(dot(flat, flat)) { // the area is outside the range of numbers
+			continue
+		}
+		var corners triangle
 		seen := true
 		for k, v := range f {
 			c := &corners[k]
@@ -74,8 +82,12 @@ func (m *mesh) view(cam *camera, b *buffer) {
 		if seen {
 			b.triangle(corners)
 		}
+		if b.tried > most {
+			return fmt.Errorf("faces overlap too much to draw: they cover the image more than %d times", mostLayers)
+		}
 	}
 	b.lightEyes(2, 4)
+	return nil
 }
 
 // lit is a corner of a triangle: its place in samples, its depth and its colour.
@@ -84,17 +96,44 @@ type lit struct {
 	rgb     vec
 }
 
+// triangle is its three corners.
+type triangle [3]lit
+
+// across returns the part of a row of samples that is within a triangle, up to rounding, or from > to if there is none.
+// left and right are the ends of the triangle.
+func (c *triangle) across(y, left, right float64) (from, to float64) {
+	from, to = right, left
+	for k := range c {
+		p, q := &c[k], &c[(k+1)%3]
+		switch {
+		case y < min(p.y, q.y), y > max(p.y, q.y):
+		case p.y == q.y:
+			from, to = min(from, p.x, q.x), max(to, p.x, q.x)
+		default:
+			x := p.x + (q.x-p.x)*((y-p.y)/(q.y-p.y))
+			from, to = min(from, x), max(to, x)
+		}
+	}
+	return max(from, left), min(to, right)
+}
+
 // triangle draws a triangle, whose colours are interpolated.
-func (b *buffer) triangle(c [3]lit) {
+func (b *buffer) triangle(c triangle) {
 	area := (c[1].x-c[0].x)*(c[2].y-c[0].y) - (c[2].x-c[0].x)*(c[1].y-c[0].y)
 	if area == 0 || !finite(area) {
 		return
 	}
-	x0 := int(max(0, math.Floor(min(c[0].x, c[1].x, c[2].x))))
-	x1 := int(min(float64(b.w-1), math.Ceil(max(c[0].x, c[1].x, c[2].x))))
-	y0 := int(max(0, math.Floor(min(c[0].y, c[1].y, c[2].y))))
-	y1 := int(min(float64(b.h-1), math.Ceil(max(c[0].y, c[1].y, c[2].y))))
+	left, right := min(c[0].x, c[1].x, c[2].x), max(c[0].x, c[1].x, c[2].x)
+	top, bottom := min(c[0].y, c[1].y, c[2].y), max(c[0].y, c[1].y, c[2].y)
+	if right < 0 || bottom < 0 || left > float64(b.w) || top > float64(b.h) {
+		return
+	}
+	y0, y1 := int(max(0, math.Floor(top))), int(min(float64(b.h-1), math.Ceil(bottom)))
 	for y := y0; y <= y1; y++ {
+		from, to := c.across(float64(y)+0.5, left, right)
+		x0 := int(min(float64(b.w), max(0, math.Floor(from-1))))
+		x1 := int(max(-1, min(float64(b.w-1), math.Ceil(to+1))))
+		b.tried += 1 + max(0, x1-x0)
 		for x := x0; x <= x1; x++ {
 			px, py := float64(x)+0.5, float64(y)+0.5
 			u := ((c[1].x-px)*(c[2].y-py) - (c[2].x-px)*(c[1].y-py)) / area
@@ -106,6 +145,9 @@ func (b *buffer) triangle(c [3]lit) {
 			// In perspective, what is linear in the image is the inverse of the depth.
 			a, e, i := u/c[0].z, v/c[1].z, w/c[2].z
 			z := 1 / (a + e + i)
+			if !finite(z) {
+				continue
+			}
 			rgb := scale(add(add(scale(c[0].rgb, a), scale(c[1].rgb, e)), scale(c[2].rgb, i)), z)
 			b.set(x, y, z, color.RGBA{uint8(rgb[0] + 0.5), uint8(rgb[1] + 0.5), uint8(rgb[2] + 0.5), 255})
 		}
@@ -123,7 +165,7 @@ func drawMesh(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	remark := fmt.Sprintf("%s x %s x %s of the file's unit. Lines of the floor: every %s",
 		rounded(size[0]), rounded(size[1]), rounded(size[2]), number(gridStep(m.lo, m.hi)))
 	if o.Turn {
-		return turn(o.Title, below, remark, nil, light, turning(m.lo, m.hi), frontRight, m.view), nil
+		return turn(o.Title, below, remark, nil, light, turning(m.lo, m.hi), frontRight, m.view)
 	}
 	const side = 520.0
 	s := newSheet(margin+side+margin+side+margin, headSize+nameSize+side+34)
@@ -131,7 +173,10 @@ func drawMesh(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	for i, name := range []string{"From the front right", "From the back left"} {
 		x := margin + float64(i)*(side+margin)
 		s.name(x, headSize+nameSize, name)
-		s.perspective(x, headSize+nameSize, side, side, light, corners(m.lo, m.hi), frontRight+float64(i)*math.Pi, m.view)
+		azimuth := frontRight + float64(i)*math.Pi
+		if err := s.perspective(x, headSize+nameSize, side, side, light, corners(m.lo, m.hi), azimuth, m.view); err != nil {
+			return nil, err
+		}
 	}
 	s.foot(margin, headSize+nameSize+side, remark)
 	return &Picture{[]*image.RGBA{s.img}}, nil

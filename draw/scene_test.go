@@ -8,6 +8,7 @@ import (
 	"image/gif"
 	"image/png"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -393,6 +394,55 @@ func TestMesh(t *testing.T) {
 		if n := count(picture, x+100, headSize+nameSize+20, 320, 440, bluish); n < 40000 {
 			t.Errorf("view %d: found %d pixels of the plate", i, n)
 		}
+	}
+}
+
+// TestTriangle: a triangle covers the samples whose middles are within it, wherever its corners are.
+func TestTriangle(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		b := newBuffer(20, 15)
+		var c triangle
+		for k := range c {
+			c[k] = lit{math.Floor(random.Float64()*160-60) / 2, math.Floor(random.Float64()*120-45) / 2, 1, vec{9, 9, 9}}
+		}
+		b.triangle(c)
+		for i := range b.depth {
+			x, y := float64(i%b.w)+0.5, float64(i/b.w)+0.5
+			lowest, highest := math.Inf(1), math.Inf(-1)
+			for k := range c {
+				p, q := c[k], c[(k+1)%3]
+				side := (q.x-p.x)*(y-p.y) - (q.y-p.y)*(x-p.x)
+				lowest, highest = min(lowest, side), max(highest, side)
+			}
+			// Middles on an edge may be within it or not, as rounding has it.
+			if drawn := b.depth[i] == 1; drawn && lowest < 0 && highest > 0 || !drawn && (lowest > 0 || highest < 0) {
+				t.Fatalf("%v: sample %v, %v: found drawn %v", c, x, y, drawn)
+			}
+		}
+	}
+}
+
+// TestOverlap: a small file of large faces, one upon the other, is an error instead of minutes of work. Thin faces across
+// the whole image are drawn.
+func TestOverlap(t *testing.T) {
+	plates := &ingest.PointCloud{X: []float64{0, 1, 0, 1}, Y: []float64{0, 0, 1, 1}, Z: []float64{0, 0.1, 0.2, 1}}
+	thin := &ingest.PointCloud{X: []float64{0}, Y: []float64{0}, Z: []float64{0}}
+	for i := range 20000 {
+		plates.Faces = append(plates.Faces, [][3]int32{{0, 1, 2}, {1, 2, 3}}[i%2])
+	}
+	for i := range int32(1000) {
+		thin.X, thin.Y, thin.Z = append(thin.X, 1), append(thin.Y, float64(i)/1e6), append(thin.Z, 1)
+		thin.Faces = append(thin.Faces, [3]int32{0, i, i + 1})
+	}
+	if _, err := Sample(plates, Options{Turn: true}); err == nil || !strings.Contains(err.Error(), "overlap") {
+		t.Errorf("found %v, want an error about faces that overlap", err)
+	}
+	if _, err := Contact(Options{}, "", []Tile{{Data: plates}}); err == nil {
+		t.Error("contact sheet: want an error")
+	}
+	if _, err := Contact(Options{}, "", []Tile{{Data: thin}}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -142,6 +142,7 @@ type buffer struct {
 	w, h  int
 	depth []float32 // infinite where there is nothing
 	rgb   []color.RGBA
+	tried int // number of samples that triangles tried
 }
 
 // samples is the number of samples per pixel along each axis, which smooth the edges.

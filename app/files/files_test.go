@@ -156,3 +156,23 @@ func TestTiles(t *testing.T) {
 		t.Error("tiles without an edge: want an error")
 	}
 }
+
+// TestRowsHeld: rows that would not fit into memory together are an error, and a single one is not.
+func TestRowsHeld(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "d.h5")
+	a := apptest.New(t)
+	if _, err := Generate(t.Context(), a, GenerateOptions{Out: path, Count: 3, Grid: 16, Layout: "vectors"}); err != nil {
+		t.Fatal(err)
+	}
+	one, err := readRows(t.Context(), a, path, 0, 1, 1)
+	if err != nil || len(one) != 1 {
+		t.Fatalf("found %d rows and %v, want 1", len(one), err)
+	}
+	size := sizeOf(one[0].Data)
+	if two, err := readRows(t.Context(), a, path, 0, 2, 2*size); err != nil || len(two) != 2 {
+		t.Errorf("found %d rows and %v, want 2", len(two), err)
+	}
+	if _, err := readRows(t.Context(), a, path, 0, 3, 2*size); err == nil || !strings.Contains(err.Error(), "fewer rows") {
+		t.Errorf("found %v, want an error that says to choose fewer rows", err)
+	}
+}

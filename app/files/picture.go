@@ -98,7 +98,7 @@ func Draw(ctx context.Context, a *app.Env, in Inspected, o PictureOptions) (err 
 		return err
 	}
 	defer release()
-	samples, err := readRows(ctx, a, in.File, first, end)
+	samples, err := readRows(ctx, a, in.File, first, end, mostHeld)
 	if err != nil {
 		return err
 	}
@@ -127,9 +127,25 @@ func Draw(ctx context.Context, a *app.Env, in Inspected, o PictureOptions) (err 
 	return ingest.WriteFile(o.Out, func(w io.Writer) error { return format.Write(w, p) })
 }
 
+// mostHeld is the number of points, cells and pixels of the rows of a contact sheet, which are held in memory together.
+const mostHeld = 150_000_000
+
+// sizeOf returns the number of points, cells or pixels of a sample.
+func sizeOf(d ingest.Data) int {
+	switch d := d.(type) {
+	case *ingest.PointCloud:
+		return d.Len()
+	case *ingest.Grid:
+		return len(d.Values)
+	case *ingest.Frame:
+		return len(d.Depth)
+	}
+	return 0
+}
+
 // readRows returns the samples of a file from one row to the one before another. Without --row and --rows, the first
-// readable sample is row 0.
-func readRows(ctx context.Context, a *app.Env, path string, first, end int) (samples []ingest.Sample, err error) {
+// readable sample is row 0. It is an error if several have more than most points, cells or pixels together.
+func readRows(ctx context.Context, a *app.Env, path string, first, end, most int) (samples []ingest.Sample, err error) {
 	o := a.Reading()
 	o.Faces = true
 	src, err := formats.Open(ctx, path, o)
@@ -137,6 +153,7 @@ func readRows(ctx context.Context, a *app.Env, path string, first, end int) (sam
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, src.Close()) }()
+	held := 0
 	for row := 0; row < end; {
 		s, err := src.Read(ctx)
 		if _, ok := errors.AsType[*ingest.ItemError](err); ok {
@@ -152,6 +169,11 @@ func readRows(ctx context.Context, a *app.Env, path string, first, end int) (sam
 			return nil, fmt.Errorf("%s: no sample to draw: %w", path, err)
 		}
 		if row >= first {
+			held += sizeOf(s.Data)
+			if held > most && len(samples) > 0 {
+				return nil, fmt.Errorf("--rows: rows %d to %d have more than %d points, cells or pixels together: choose fewer rows",
+					first, row, most)
+			}
 			samples = append(samples, s)
 		}
 		row++

@@ -38,6 +38,11 @@ func (c *cli) inspect() *cobra.Command {
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
 		args []string,
 	) error {
+		for _, name := range []string{"row", "rows", "predict", "color"} {
+			if cmd.Flags().Changed(name) && p.Out == "" {
+				return app.Usage(fmt.Errorf("--%s: missing --png FILE, the picture it is for", name))
+			}
+		}
 		if p.Out != "" {
 			if err := p.Check(); err != nil {
 				return app.Usage(err)
