@@ -26,7 +26,8 @@ func writeAPNG(w io.Writer, frames []*image.RGBA) error {
 	out := &chunkWriter{w: w}
 	for i, frame := range frames {
 		var b bytes.Buffer
-		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, frame); err != nil { // as RGB: sheets are opaque
+		// As RGB: sheets are opaque.
+		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, frame); err != nil {
 			return err
 		}
 		header, data, err := parsePNG(b.Bytes())

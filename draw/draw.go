@@ -11,7 +11,7 @@ import (
 type Options struct {
 	// Title is written above the picture.
 	Title string
-	// Window has the grey levels of scans of patients.
+	// Window has the grey levels of medical images.
 	Window voxelize.Window
 	// Palette is the palette of grids without colours of their own; empty means viridis.
 	Palette string
@@ -25,7 +25,7 @@ type Options struct {
 }
 
 // Sample draws a sample: a depth frame with its colours beside it, points in perspective and from above, a mesh as a
-// surface, a grid as cubes with its slices, or the slices of a patient. The error says why it cannot be drawn.
+// surface, a grid as cubes with its slices, or the slices of a medical image. The error says why it cannot be drawn.
 func Sample(d ingest.Data, o Options) (*Picture, error) {
 	switch d := d.(type) {
 	case *ingest.Frame:
@@ -37,7 +37,7 @@ func Sample(d ingest.Data, o Options) (*Picture, error) {
 		return drawCloud(d, &o)
 	case *ingest.Grid:
 		if d.Orientation != "" && !o.Turn {
-			return drawPatient(d, &o)
+			return drawMedical(d, &o)
 		}
 		return drawGrid(d, &o)
 	}

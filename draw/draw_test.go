@@ -150,10 +150,12 @@ func TestHostile(t *testing.T) {
 		"flat face": &ingest.PointCloud{
 			X: []float64{0, 1, nan}, Y: make([]float64, 3), Z: make([]float64, 3), Faces: [][3]int32{{0, 1, 2}, {0, 0, 1}},
 		},
-		"one value":    &ingest.Grid{Dims: [3]int{1, 2, 1}, Channels: 1, Values: []float32{5, 5}},
-		"nan values":   &ingest.Grid{Dims: [3]int{1, 1, 2}, Channels: 1, Values: []float32{float32(nan), float32(inf)}},
-		"long":         &ingest.Grid{Dims: [3]int{1, 1, 5000}, Channels: 1, Values: make([]float32, 5000)},
-		"patient":      &ingest.Grid{Dims: [3]int{1, 3, 1}, Channels: 1, Values: make([]float32, 3), Orientation: "RAS", Stored: "RAS"},
+		"one value":  &ingest.Grid{Dims: [3]int{1, 2, 1}, Channels: 1, Values: []float32{5, 5}},
+		"nan values": &ingest.Grid{Dims: [3]int{1, 1, 2}, Channels: 1, Values: []float32{float32(nan), float32(inf)}},
+		"long":       &ingest.Grid{Dims: [3]int{1, 1, 5000}, Channels: 1, Values: make([]float32, 5000)},
+		"medical": &ingest.Grid{
+			Dims: [3]int{1, 3, 1}, Channels: 1, Values: make([]float32, 3), Orientation: "RAS", Stored: "RAS",
+		},
 		"thin frame":   &ingest.Frame{Width: 9000, Height: 1, Depth: make([]ingest.Metres, 9000)},
 		"far in frame": &ingest.Frame{Width: 2, Height: 1, Depth: []ingest.Metres{1, ingest.Metres(inf)}},
 	} {

@@ -58,7 +58,8 @@ func TestCube(t *testing.T) {
 		for k := range 4 {
 			var p vec
 			p[axis] = at
-			p[(axis+1)%3], p[(axis+2)%3] = float64(v.low[(axis+1)%3])+0.5+float64(k&1), float64(v.low[(axis+2)%3])+0.5+float64(k>>1)
+			p[(axis+1)%3] = float64(v.low[(axis+1)%3]) + 0.5 + float64(k&1)
+			p[(axis+2)%3] = float64(v.low[(axis+2)%3]) + 0.5 + float64(k>>1)
 			x, y := f.pixel(p)
 			got := img.RGBAAt(int(x), int(y))
 			want := color.RGBA{
@@ -287,7 +288,10 @@ func street() *Scene {
 		s.Cluster = append(s.Cluster, int32(1))
 	}
 	s.Objects = []Object{
-		{Number: 7, Center: [3]float64{12, 0, 0}, Size: [3]float64{4, 2, 1.5}, Hue: 1, Name: "car", Velocity: &[3]float64{5, 0, 0}},
+		{
+			Number: 7, Center: [3]float64{12, 0, 0}, Size: [3]float64{4, 2, 1.5}, Hue: 1, Name: "car",
+			Velocity: &[3]float64{5, 0, 0},
+		},
 		{Number: 8, Center: [3]float64{0, 15, 0}, Size: [3]float64{8, 1, 3}, Hue: 2, Name: "wall"},
 	}
 	return s
@@ -481,8 +485,8 @@ func viewCorner(column, row int) (x, y float64) {
 	return margin + float64(column)*(sliceSide+margin), headSize + nameSize + float64(row)*(sliceSide+nameSize)
 }
 
-// TestDrawPatient checks where a volume that fills the right front upper corner is drawn.
-func TestDrawPatient(t *testing.T) {
+// TestDrawMedical checks where a volume that fills the right front upper corner is drawn.
+func TestDrawMedical(t *testing.T) {
 	const upper, side = sliceSide / 8, sliceSide / 4 // offsets of the middle of a quadrant
 	for o, horizontal := range map[ingest.Orientation][3]float64{
 		"RAS": {1, 1, 1}, "LPS": {-1, -1, -1}, "SAR": {1, 1, 1}, "PIL": {-1, -1, -1}, "LAI": {-1, -1, 1},

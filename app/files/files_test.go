@@ -54,7 +54,8 @@ func TestVoxelizeAndConvert(t *testing.T) {
 		if p, ok := info.Detail.(*ingest.Points); !ok || p.Count != 500 || *p.Max != [3]float64{9, 9, 4} {
 			t.Errorf("%s: found %+v", name, info.Detail)
 		}
-		if err := Draw(t.Context(), a, Inspected{Info: ingest.Info{File: at(name)}}, PictureOptions{Out: at("c.png")}); err != nil {
+		in := Inspected{Info: ingest.Info{File: at(name)}}
+		if err := Draw(t.Context(), a, in, PictureOptions{Out: at("c.png")}); err != nil {
 			t.Error(err)
 		}
 	}

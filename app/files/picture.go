@@ -79,7 +79,7 @@ func (o *PictureOptions) span() (first, end int, err error) {
 	return first, end, nil
 }
 
-// Draw draws samples of an inspected file. Grids of patients are drawn in the window of the configuration, other grids in
+// Draw draws samples of an inspected file. Medical images are drawn in the window of the configuration, other grids in
 // its palette, and reconstructions with their cameras. Samples that cannot be read are counted, but not drawn.
 func Draw(ctx context.Context, a *app.Env, in Inspected, o PictureOptions) (err error) {
 	if err := o.Check(); err != nil {
@@ -171,7 +171,8 @@ func readRows(ctx context.Context, a *app.Env, path string, first, end, most int
 		if row >= first {
 			held += sizeOf(s.Data)
 			if held > most && len(samples) > 0 {
-				return nil, fmt.Errorf("--rows: rows %d to %d have more than %d points, cells or pixels together: choose fewer rows",
+				return nil, fmt.Errorf(
+					"--rows: rows %d to %d have more than %d points, cells or pixels together: choose fewer rows",
 					first, row, most)
 			}
 			samples = append(samples, s)

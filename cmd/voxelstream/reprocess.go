@@ -73,7 +73,8 @@ func jobFlags(f *pflag.FlagSet, o *bulk.Options) {
 		"Folder or object store for the results: a path, s3://BUCKET/PREFIX, gs://... or azblob://... (required)",
 		"the results are a folder")
 	inGroup(f.Lookup("out"), groupOutput)
-	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows, "Number of rows per shard. It must stay the same for an output.")
+	f.IntVar(&o.ShardRows, "shard-rows", reprocess.DefaultShardRows,
+		"Number of rows per shard. It must stay the same for an output.")
 }
 
 func (c *cli) reprocessJoin() *cobra.Command {

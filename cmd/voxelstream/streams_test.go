@@ -154,7 +154,8 @@ func TestPredictFailures(t *testing.T) {
 		}
 	}
 	out, _, code := piped("", "predict", "in", "--json")
-	if code != exitDeadLetters || strings.Count(out, "\n") != 2 || !strings.Contains(out, `{"file":"in/b.pcd","item":"b.pcd-7634899e/0","error":"pcd: header: `) {
+	failed := `{"file":"in/b.pcd","item":"b.pcd-7634899e/0","error":"pcd: header: `
+	if code != exitDeadLetters || strings.Count(out, "\n") != 2 || !strings.Contains(out, failed) {
 		t.Errorf("found exit code %d and %q", code, out)
 	}
 	out, errs, code := piped("", "predict", "in")

@@ -12,9 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize/colormap"
 )
 
-// patientViews lists the three usual views of a patient, with the anatomical axes (0 right, 1 anterior, 2 superior) that
+// medicalViews lists the three usual views of a patient, with the anatomical axes (0 right, 1 anterior, 2 superior) that
 // run to the right, up and across.
-var patientViews = [3]struct {
+var medicalViews = [3]struct {
 	name              string
 	right, up, across int
 }{
@@ -29,11 +29,11 @@ const sliceSide = 330.0
 // letterColor is that of the letters at the edges of the views.
 var letterColor = color.RGBA{255, 221, 51, 255}
 
-// drawPatient draws a scan of a patient: the middle slices in grey levels of a window, and below the averages of these
+// drawMedical draws a medical image: the middle slices in grey levels of a window, and below the averages of these
 // levels along the axis across, as an X-ray shows them, scaled to their range. Anterior and superior are up. The
 // horizontal axis runs as the grid's does, to the patient's right for RAS. Letters at the edges name the directions.
 // All views have one scale.
-func drawPatient(g *ingest.Grid, o *Options) (*Picture, error) {
+func drawMedical(g *ingest.Grid, o *Options) (*Picture, error) {
 	axes, reversed, err := g.Orientation.Axes()
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func drawPatient(g *ingest.Grid, o *Options) (*Picture, error) {
 	}
 	s := newSheet(margin+3*(sliceSide+margin)+barSize, headSize+2*(nameSize+sliceSide)+margin)
 	s.head(o.Title, describeScan(g, o.Window, low, high))
-	for column, view := range patientViews {
+	for column, view := range medicalViews {
 		right, up, across := of[view.right], of[view.up], of[view.across]
 		middle := g.Dims[2-across] / 2
 		if reversed[across] { // the same slice in every orientation
