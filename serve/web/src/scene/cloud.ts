@@ -27,6 +27,7 @@ import { Stage, type Label } from "./stage.ts";
 export const mostPoints = 1_000_000;
 const mostFrames = 256;
 const mostBoxes = 512;
+const mostBoxLabels = 20; // those of the nearest boxes; more would cover the cloud
 
 export interface CloudLook {
   by: string; // "height", "distance", "rgb", "field:NAME", or "one"
@@ -378,7 +379,8 @@ export class CloudScene {
   }
 
   #showBoxes(boxes: SensorBox[]): void {
-    const shown = boxes.slice(0, mostBoxes);
+    const range = (b: SensorBox) => Math.hypot(...b.center);
+    const shown = boxes.slice(0, mostBoxes).sort((a, b) => range(a) - range(b));
     const a = this.#boxes.geometry.getAttribute("position") as BufferAttribute;
     let n = 0;
     this.#boxLabels = [];
@@ -397,8 +399,9 @@ export class CloudScene {
           for (const k of [i, i | bit]) a.setXYZ(n++, ...corner(k).toArray());
         }
       }
+      if (this.#boxLabels.length === mostBoxLabels) continue;
       const name = b.name ?? (b.class === undefined ? "" : `class ${b.class}`);
-      const text = [b.track ? `#${b.track}` : "", name, metres(Math.hypot(...b.center))].filter(Boolean).join(" ");
+      const text = [b.track ? `#${b.track}` : "", name, metres(range(b))].filter(Boolean).join(" ");
       const top = new Vector3(...b.center).sub(this.#base);
       this.#boxLabels.push({ at: top.setZ(top.z + b.size[2] / 2), text, class: "box" });
     }

@@ -11,6 +11,7 @@ export interface Label {
 }
 
 const mostLabels = 96;
+const labelHeight = 20; // pixels, of the label of a box
 
 export class Stage {
   readonly scene = new Scene();
@@ -150,11 +151,19 @@ export class Stage {
       this.#layer.append(e);
       this.#pool.push(e);
     }
+    const taken: { x: number; y: number; width: number }[] = [];
     this.#pool.forEach((e, i) => {
       const l = this.#labels[i];
       const p = l ? this.point(l.at) : null;
       e.hidden = !p;
       if (!l || !p) return;
+      if (l.class === "box") {
+        // The width is an estimate: to measure it would lay out the page. Of labels that overlap, the first one shows.
+        const width = 7 * l.text.length + 14;
+        e.hidden = taken.some((t) => Math.abs(t.x - p.x) < (t.width + width) / 2 && Math.abs(t.y - p.y) < labelHeight);
+        if (e.hidden) return;
+        taken.push({ ...p, width });
+      }
       if (e.textContent !== l.text) e.textContent = l.text;
       e.className = l.class ?? "";
       e.style.transform = `translate(${p.x.toFixed(1)}px, ${p.y.toFixed(1)}px) translate(-50%, -50%)`;

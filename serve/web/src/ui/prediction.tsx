@@ -62,7 +62,7 @@ export function PredictionPane({ frame }: { frame: Frame | null }) {
         ) : (
           <>
             <p class={`answer${c.unfamiliar ? " unsure" : ""}`}>
-              <span class="class" data-prediction={c.class}>
+              <span class={className(frame, c.class).length > 4 ? "class long" : "class"} data-prediction={c.class}>
                 {className(frame, c.class)}
               </span>
               <span class="confidence">{percent(c.score)}</span>
