@@ -71,7 +71,7 @@ var cloudCases = []sensorCase{
 		learned: "Where all commas could separate thousands, only the user knows.",
 		args:    []string{"inspect", "dec_int.xyz"},
 		exit:    1,
-		out:     []string{`line 1: found \"1,500\"`, "--comma decimal or --comma thousands"},
+		out:     []string{`line 1: found "1,500"`, "--comma decimal or --comma thousands"},
 	},
 	{
 		folder:  "51-csv-decimal-commas",

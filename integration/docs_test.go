@@ -52,7 +52,7 @@ func TestDocs(t *testing.T) {
 			}
 		})
 	}
-	if run < 12 {
+	if run < 11 {
 		t.Errorf("found %d blocks to run", run)
 	}
 }

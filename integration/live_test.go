@@ -179,7 +179,7 @@ func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, 
 	t.Helper()
 	log := p.stderr.String()
 	if n := strings.Count(log,
-		`lost=0 repeated=0 "dropped by the kernel"=0 bad=0 "of another kind"=0 "turns left out"=0`); n != len(sensors) {
+		`lost=0, repeated=0, dropped by the kernel=0, bad=0, of another kind=0, turns left out=0`); n != len(sensors) {
 		t.Errorf("a sensor lost something: %s", tail(log))
 	}
 	for _, s := range sensors {

@@ -16,7 +16,7 @@ func TestMemory(t *testing.T) {
 		mode  string
 		limit int
 	}{
-		{"tutorial", []string{tutorial}, "infer", 71_000_000},
+		{"tutorial", []string{tutorial}, "infer", 73_000_000},
 		{"tutorial", []string{tutorial}, "train", 150_000_000},
 		{"built-in", nil, "infer", 80_000_000},
 		{"built-in", nil, "train", 200_000_000},

@@ -79,7 +79,7 @@ func typeBlocks(t *testing.T, blocks []block) []string {
 	}
 	const end = "-- end of block --"
 	// The processes that a block leaves in the background end with the shell.
-	script := "set -e\ntrap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
+	script := "set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
 	for _, b := range blocks {
 		script += b.script + "\necho '" + end + "'\n"
 	}

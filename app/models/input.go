@@ -151,10 +151,10 @@ func Volumes(a *app.Env, in *classify.Input) (voxelize.Options, error) {
 	return set.Options(vo), nil
 }
 
-// LogInput logs at debug level which numbers a network gets, and warns if the user's settings replace what its model states.
+// LogInput logs which numbers a network gets, and warns if the user's settings replace what its model states.
 func LogInput(a *app.Env, in *classify.Input) {
 	if in.Stated != "" {
 		a.Log.Warn("the settings replace the values that the model states", "values", in.Values, "stated", in.Stated)
 	}
-	a.Log.Debug("input of the model", "takes", in.String())
+	a.Log.Info("input of the model", "takes", in.String())
 }
