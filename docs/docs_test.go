@@ -36,7 +36,10 @@ func pages(t *testing.T) []page {
 		all = append(all, page{filepath.ToSlash(name), string(b)})
 		return err
 	}
-	for _, root := range []string{"docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "app/models/builtin/README.md"} {
+	roots := []string{
+		"docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "app/models/builtin/README.md",
+	}
+	for _, root := range roots {
 		if err := filepath.WalkDir(filepath.Join(testenv.Root(), root), add); err != nil {
 			t.Fatal(err)
 		}

@@ -229,7 +229,7 @@ func TestColumns(t *testing.T) {
 		t.Errorf("found %+v, %v, want the height", c.colors, err)
 	}
 	if _, err := newCloud(p, &Options{Color: "ring"}); err == nil || !strings.Contains(err.Error(), "intensity") {
-		t.Errorf("found %v, want an error that lists the columns", err)
+		t.Errorf("found %v, want an error listing the columns", err)
 	}
 }
 

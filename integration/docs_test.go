@@ -63,7 +63,8 @@ func exampleFiles(t *testing.T) string {
 	w := &world{t: t, bin: voxelstream(t), dir: t.TempDir()}
 	model := filepath.Join(testenv.Root(), "app/models/builtin/digits.safetensors")
 	var ply strings.Builder
-	ply.WriteString("ply\nformat ascii 1.0\nelement vertex 400\nproperty float x\nproperty float y\nproperty float z\nend_header\n")
+	ply.WriteString("ply\nformat ascii 1.0\nelement vertex 400\n" +
+		"property float x\nproperty float y\nproperty float z\nend_header\n")
 	var raw []byte // coordinates and intensity as KITTI stores them
 	for i := range 400 {
 		x, y := float32(i%20)/10, float32(i/20)/10

@@ -37,7 +37,8 @@ func TestWebSite(t *testing.T) {
 		"not a known form": "Troubleshooting by error message",
 	} {
 		b.do(chromedp.KeyEvent("/"), chromedp.KeyEvent(query))
-		b.until("result for "+query, fmt.Sprintf(`document.querySelector("#site-results a[aria-selected=true]")?.innerText.startsWith(%q)`, want))
+		const selected = `document.querySelector("#site-results a[aria-selected=true]")`
+		b.until("result for "+query, fmt.Sprintf("%s?.innerText.startsWith(%q)", selected, want))
 		b.do(chromedp.KeyEvent(kb.Enter))
 		b.until(want, fmt.Sprintf("document.readyState == 'complete' && document.querySelector('h1')?.innerText == %q", want))
 	}

@@ -174,6 +174,6 @@ func TestRowsHeld(t *testing.T) {
 		t.Errorf("found %d rows and %v, want 2", len(two), err)
 	}
 	if _, err := readRows(t.Context(), a, path, 0, 3, 2*size); err == nil || !strings.Contains(err.Error(), "fewer rows") {
-		t.Errorf("found %v, want an error that says to choose fewer rows", err)
+		t.Errorf("found %v, want the advice to choose fewer rows", err)
 	}
 }

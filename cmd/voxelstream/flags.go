@@ -76,7 +76,7 @@ func outputVar(f *pflag.FlagSet, path *string, name, doc string, extensions ...s
 	f.VarP(&output{path: path, extensions: extensions}, name, shorthands[name], doc)
 }
 
-// seekableVar is like outputVar, for a file that cannot be standard output because of what reason says.
+// seekableVar is like outputVar, for a file that cannot be standard output. The reason becomes part of the error.
 func seekableVar(f *pflag.FlagSet, path *string, name, doc, reason string, extensions ...string) {
 	f.VarP(&output{path: path, extensions: extensions, unfit: reason}, name, shorthands[name], doc)
 }

@@ -105,7 +105,8 @@ func TestONNXBackend(t *testing.T) {
 		total += n
 	}
 	fmt.Fprintf(&b, "%d node tests of ONNX %s have only operators and element types that are read. %d of them pass. "+
-		"%d tests have other operators, and %d other element types.\n", len(all.Tests)-without-types, all.ONNX, total, without, types)
+		"%d tests have other operators, and %d other element types.\n",
+		len(all.Tests)-without-types, all.ONNX, total, without, types)
 	var table strings.Builder
 	table.WriteString("| Operator | pass | refused |\n|---|---|---|\n")
 	keys := maps.Clone(passed)

@@ -27,8 +27,10 @@ func (c *comparison) report(t *testing.T) {
 			tied++
 		}
 	}
-	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s. %d of them are trained for %d steps of Adam on both sides. The others have nothing\n"+
-		"to train, draw random numbers, or have a result that rounding decides. In %d models, a window has two equal maxima, and TensorFlow\n"+
+	fmt.Fprintf(&b, "%d random models of Keras %s on TensorFlow %s. "+
+		"%d of them are trained for %d steps of Adam on both sides. The others have nothing\n"+
+		"to train, draw random numbers, or have a result that rounding decides. "+
+		"In %d models, a window has two equal maxima, and TensorFlow\n"+
 		"on a CPU gives the whole gradient to each of them.\n\n",
 		len(c.manifest.Models), c.manifest.Keras, c.manifest.TensorFlow, trained, c.manifest.Steps, tied)
 	c.table(&b)

@@ -172,9 +172,10 @@ func (c *comparison) reportTorch(t *testing.T, all *torchManifest, trained int) 
 		layers = append(layers, e.Layers...)
 		exporters[e.Exporter]++
 	}
-	fmt.Fprintf(&b, "%d random models of PyTorch %s (exporter: %s). %d of them are trained for %d steps of Adam on both sides. The others draw\n"+
-		"random numbers, or their file has parameters in another form than PyTorch does, such as a normalization that is folded into the\n"+
-		"convolution before it.\n\n", len(all.Models), all.Torch, listed(exporters), trained, all.Steps)
+	fmt.Fprintf(&b, "%d random models of PyTorch %s (exporter: %s). "+
+		"%d of them are trained for %d steps of Adam on both sides. The others draw\n"+
+		"random numbers, or their file has parameters in another form than PyTorch does, "+
+		"such as a normalization that is folded into the\nconvolution before it.\n\n", len(all.Models), all.Torch, listed(exporters), trained, all.Steps)
 	c.table(&b)
 	coverage(&b, layers)
 	fmt.Println(b.String())
