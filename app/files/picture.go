@@ -17,7 +17,6 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/photogrammetry"
-	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 // PictureOptions say which picture of a file [Draw] makes.
@@ -209,25 +208,11 @@ func contactSheet(ctx context.Context, a *app.Env, look draw.Options, samples []
 // addPredictions writes what the configured model says below the tiles.
 func addPredictions(ctx context.Context, a *app.Env, tiles []draw.Tile, samples []ingest.Sample,
 ) (correct, labelled int, err error) {
-	m, err := models.LoadConfigured(ctx, a, cmp.Or(a.Config.Model.Path, models.Builtin))
-	if err != nil {
-		return 0, 0, err
-	}
-	c, err := classify.New(m.Model, classify.Options{
-		Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize), TopK: 1, Batch: 64, Threads: a.Threads(),
-	})
+	c, v, err := models.Classifier(ctx, a, models.Builtin, 1)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer c.Close()
-	options, err := models.Volumes(a, c.Input())
-	if err != nil {
-		return 0, 0, err
-	}
-	v, err := voxelize.New(options)
-	if err != nil {
-		return 0, 0, err
-	}
 	for i, s := range samples {
 		volume, err := v.Volume(s)
 		if err != nil {

@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,24 +23,8 @@ type Namer struct {
 
 // NewNamer loads the configured model, by default the built-in one of objects. The caller must call Close.
 func NewNamer(ctx context.Context, a *app.Env) (*Namer, error) {
-	m, err := models.LoadConfigured(ctx, a, cmp.Or(a.Config.Model.Path, models.Objects))
+	c, v, err := models.Classifier(ctx, a, models.Objects, 1)
 	if err != nil {
-		return nil, err
-	}
-	options := a.Config.Voxelize
-	c, err := classify.New(m.Model, classify.Options{
-		Model: m.Info, Preferences: classify.PreferencesIn(options), TopK: 1, Threads: a.Threads(),
-	})
-	if err != nil {
-		return nil, err
-	}
-	if options, err = models.Volumes(a, c.Input()); err != nil {
-		c.Close()
-		return nil, err
-	}
-	v, err := voxelize.New(options)
-	if err != nil {
-		c.Close()
 		return nil, err
 	}
 	return &Namer{c, v, a.Skips()}, nil

@@ -129,28 +129,11 @@ type waiting struct {
 }
 
 func newPredictor(ctx context.Context, a *app.Env, each func(*Item) error) (*predictor, error) {
-	m, err := models.LoadConfigured(ctx, a, cmp.Or(a.Config.Model.Path, models.Builtin))
-	if err != nil {
-		return nil, err
-	}
-	c, err := classify.New(m.Model, classify.Options{
-		Model: m.Info, Preferences: classify.PreferencesIn(a.Config.Voxelize), TopK: a.Config.Model.TopK,
-		Batch: batchSize, Threads: a.Threads(),
-	})
+	c, v, err := models.Classifier(ctx, a, models.Builtin, a.Config.Model.TopK)
 	if err != nil {
 		return nil, err
 	}
 	models.LogInput(a, c.Input())
-	options, err := models.Volumes(a, c.Input())
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	v, err := voxelize.New(options)
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
 	return &predictor{app: a, voxels: v, network: c, each: each}, nil
 }
 
