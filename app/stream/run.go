@@ -57,6 +57,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	s.Failed += sent.Failed
 	stayed := a.Stay && a.HTTP != nil && ingestErr == nil && classifyErr == nil && ctx.Err() == nil
 	if stayed {
+		a.Live.End()
 		a.Line("Everything is classified. The page stays on " + a.HTTP.URL() + " until you press Ctrl-C.")
 		<-ctx.Done()
 	}

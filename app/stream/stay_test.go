@@ -28,10 +28,9 @@ func TestStay(t *testing.T) {
 			}
 			ended <- err
 		}()
-		for decoded[live.Run](t, request(t, a, "GET", "/api/run", "", 200)).Total < 2 {
+		for decoded[live.Run](t, request(t, a, "GET", "/api/run", "", 200)).Ended.IsZero() {
 			time.Sleep(10 * time.Millisecond)
 		}
-		time.Sleep(100 * time.Millisecond)
 		select {
 		case err := <-ended:
 			t.Fatalf("the run did not stay: %v", err)

@@ -142,7 +142,7 @@ func (h *Hub) Sinks(parts []string) {
 	}
 }
 
-// Classes sets the names of the model's classes, for frames that are made from now on.
+// Classes sets the names of the model's classes, for the figures and for frames that are made from now on.
 func (h *Hub) Classes(names []string) {
 	if h == nil {
 		return
@@ -150,6 +150,14 @@ func (h *Hub) Classes(names []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.names = names
+	h.Stats.classesAre(names)
+}
+
+// End tells the page that all inputs have ended and everything is classified.
+func (h *Hub) End() {
+	if h != nil {
+		h.Stats.end()
+	}
 }
 
 // Watched reports whether there are clients.

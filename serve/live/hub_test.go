@@ -416,6 +416,7 @@ func TestNil(*testing.T) {
 	h.Push(&Run{}, nil)
 	h.Show("live")
 	h.Sinks(nil)
+	h.End()
 	h.Describe("mode", nil)
 	h.Close()
 }

@@ -22,6 +22,8 @@ type Run struct {
 	Type    string    `json:"type"`
 	Time    time.Time `json:"time"`
 	Started time.Time `json:"started"`
+	// Ended is when everything of all inputs was classified. It is absent while more may come.
+	Ended time.Time `json:"ended,omitzero"`
 	// Throughput is the number of classifications per second over the last second, Total that since the start.
 	Throughput float64 `json:"throughput"`
 	Total      int64   `json:"total"`
@@ -73,6 +75,8 @@ type StreamRun struct {
 	Stream string  `json:"stream"`
 	Rate   float64 `json:"rate"`
 	Total  int64   `json:"total"`
+	// Last is when the newest classification was reported.
+	Last time.Time `json:"last"`
 	// N is the number of the newest classification, as [frame.Header] counts them. The client that has received frames up
 	// to a lower one knows how many were left out, even if no further frame follows.
 	N uint64 `json:"n,omitempty"`
@@ -128,9 +132,11 @@ type Stats struct {
 	rotated    time.Time
 	total      rate
 	unfamiliar int64
-	streams    map[string]*rate
-	classes    []int64 // by class
-	names      []string
+	streams    map[string]*streamRate
+	ended      time.Time
+	classes    []int64  // by class
+	names      []string // by class, of the model
+	said       []string // by class, of the classifications
 	drift      drift
 	labelled   *[maxConfusion][maxConfusion]int64 // by label and class; nil without labels
 }
@@ -146,6 +152,12 @@ func (r *rate) measure(seconds float64) {
 	r.before = r.count
 }
 
+// streamRate counts the classifications of a stream.
+type streamRate struct {
+	rate
+	last time.Time
+}
+
 // part collects the work of a part.
 type part struct {
 	values atomic.Int64
@@ -158,7 +170,7 @@ func newStats() *Stats {
 	now := time.Now()
 	return &Stats{
 		started: now, measured: now, rotated: now, parts: map[string]*part{}, lag: map[string]int64{},
-		streams: map[string]*rate{},
+		streams: map[string]*streamRate{},
 	}
 }
 
@@ -229,20 +241,21 @@ func (s *Stats) classified(c *record.Classification) {
 	}
 	st := s.streams[c.Stream]
 	if st == nil && len(s.streams) < maxRunStreams {
-		st = &rate{}
+		st = &streamRate{}
 		s.streams[c.Stream] = st
 	}
 	if st != nil {
 		st.count++
+		st.last = time.Now()
 	}
 	if c.Class < 0 || c.Class >= maxClasses {
 		return
 	}
 	for len(s.classes) <= c.Class {
-		s.classes, s.names = append(s.classes, 0), append(s.names, "")
+		s.classes, s.said = append(s.classes, 0), append(s.said, "")
 	}
-	if s.classes[c.Class]++; s.names[c.Class] == "" {
-		s.names[c.Class] = c.Name
+	if s.classes[c.Class]++; s.said[c.Class] == "" {
+		s.said[c.Class] = c.Name
 	}
 	s.drift.add(c.Class)
 	if c.Label != nil && *c.Label >= 0 && *c.Label < maxConfusion && c.Class < maxConfusion {
@@ -251,6 +264,20 @@ func (s *Stats) classified(c *record.Classification) {
 		}
 		s.labelled[*c.Label][c.Class]++
 	}
+}
+
+// classesAre sets the names of the model's classes.
+func (s *Stats) classesAre(names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.names = names
+}
+
+// end records that nothing more comes.
+func (s *Stats) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = time.Now().UTC()
 }
 
 // measure computes the rates since the last call.
@@ -289,7 +316,7 @@ func (s *Stats) Run() *Run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := &Run{
-		Type: typeRun, Time: time.Now().UTC(), Started: s.started.UTC(),
+		Type: typeRun, Time: time.Now().UTC(), Started: s.started.UTC(), Ended: s.ended,
 		Throughput: s.total.perSecond, Total: s.total.count,
 		Dropped: s.dropped.Load(), Retries: s.retries.Load(), Failures: s.failures.Load(), DeadLetters: s.letter.Load(),
 		Unfamiliar: s.unfamiliar, Stages: s.stages(), Drift: s.drift.result(), Confusion: s.confusion(),
@@ -309,7 +336,7 @@ func (s *Stats) Run() *Run {
 		}
 	}
 	for name, st := range s.streams {
-		r.Streams = append(r.Streams, StreamRun{Stream: name, Rate: st.perSecond, Total: st.count})
+		r.Streams = append(r.Streams, StreamRun{Stream: name, Rate: st.perSecond, Total: st.count, Last: st.last.UTC()})
 	}
 	slices.SortFunc(r.Streams, func(a, b StreamRun) int { return cmp.Compare(a.Stream, b.Stream) })
 	for class, n := range s.classes {
@@ -317,7 +344,7 @@ func (s *Stats) Run() *Run {
 			continue
 		}
 		r.Classes = append(r.Classes, Class{
-			Class: class, Name: s.names[class], Count: n, Share: float64(n) / float64(s.total.count),
+			Class: class, Name: s.name(class), Count: n, Share: float64(n) / float64(s.total.count),
 			Reference: s.drift.reference(class),
 		})
 	}
@@ -357,6 +384,16 @@ func (s *Stats) stages() []Stage {
 	return out
 }
 
+// name returns the name of a class: that of the model, or of a classification; "" without one. s.mu must be held.
+func (s *Stats) name(class int) string {
+	for _, names := range [][]string{s.names, s.said} {
+		if class < len(names) && names[class] != "" {
+			return names[class]
+		}
+	}
+	return ""
+}
+
 // confusion returns the matrix, or nil without labels. s.mu must be held.
 func (s *Stats) confusion() *Confusion {
 	if s.labelled == nil {
@@ -373,10 +410,7 @@ func (s *Stats) confusion() *Confusion {
 	c := &Confusion{Matrix: make([][]int64, n), Names: make([]string, n)}
 	for i := range c.Matrix {
 		c.Matrix[i] = slices.Clone(s.labelled[i][:n])
-		c.Names[i] = strconv.Itoa(i)
-		if i < len(s.names) && s.names[i] != "" {
-			c.Names[i] = s.names[i]
-		}
+		c.Names[i] = cmp.Or(s.name(i), strconv.Itoa(i))
 	}
 	return c
 }

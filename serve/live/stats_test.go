@@ -29,7 +29,7 @@ func TestRun(t *testing.T) {
 	label := int32(1)
 	for i := range 10 {
 		s.classified(&record.Classification{
-			Stream: "s", Class: i % 2, Name: []string{"zero", "one"}[i%2],
+			Stream: "s", Class: i % 2, Name: []string{"", "one"}[i%2],
 			Label: &label,
 		})
 	}
@@ -37,6 +37,9 @@ func TestRun(t *testing.T) {
 	r := s.Run()
 	if r.Total != 10 || r.Throughput != 5 || r.Retries != 2 || r.Dropped != 3 || r.DeadLetters != 4 {
 		t.Errorf("found %+v", r)
+	}
+	if len(r.Streams) != 1 || r.Streams[0].Last.Before(s.started.UTC()) || !r.Ended.IsZero() {
+		t.Errorf("found streams %+v, ended %v", r.Streams, r.Ended)
 	}
 	if want := []Lag{{"volumes", 0, 9}, {"volumes", 1, 7}}; !reflect.DeepEqual(r.Lag, want) {
 		t.Errorf("found %v, want %v", r.Lag, want)
@@ -46,6 +49,13 @@ func TestRun(t *testing.T) {
 	}
 	if want := [][]int64{{0, 0}, {5, 5}}; !reflect.DeepEqual(r.Confusion.Matrix, want) {
 		t.Errorf("found %v, want %v", r.Confusion.Matrix, want)
+	}
+	if want := []string{"0", "one"}; !reflect.DeepEqual(r.Confusion.Names, want) {
+		t.Errorf("found %q, want %q", r.Confusion.Names, want)
+	}
+	s.classesAre([]string{"null", "one"}) // a label that the model has never said has a name, too
+	if want, found := []string{"null", "one"}, s.Run().Confusion.Names; !reflect.DeepEqual(found, want) {
+		t.Errorf("found %q, want %q", found, want)
 	}
 	if len(r.Stages) != 2 || r.Stages[0].Name != "inference" || r.Stages[1].Name != "out.jsonl" ||
 		r.Stages[0].Rate != 400 {
@@ -58,6 +68,10 @@ func TestRun(t *testing.T) {
 	s.measure(s.started.Add(25 * time.Second)) // the histogram has rotated twice
 	if p := s.Run().Stages[0]; p.P50 != 0 || p.Rate != 0 {
 		t.Errorf("found %+v, want nothing", p)
+	}
+	s.end()
+	if r := s.Run(); r.Ended.Before(r.Streams[0].Last) {
+		t.Errorf("found the end %v before the last classification %v", r.Ended, r.Streams[0].Last)
 	}
 }
 

@@ -14,9 +14,12 @@ type Handler = (m: Message<never>) => void;
 
 const shortest = 250;
 const longest = 5000; // milliseconds between attempts
+const silence = 10_000; // milliseconds: the server sends a frame of type "run" each second
 
 export class Link {
   readonly state = new Signal<LinkState>("connecting");
+  // lost is when the connection was lost, or when the page was opened if there was none yet; 0 while there is one.
+  lost = performance.now();
   // reconnects counts connections after the first.
   readonly reconnects = new Signal(0);
   // bad is what was wrong with the last frame that could not be read; "" if there was none.
@@ -27,6 +30,7 @@ export class Link {
   #handlers = new Map<string, Set<Handler>>();
   #delay = shortest;
   #timer = 0;
+  #watch = 0;
   #opened = 0;
   #closed = false;
 
@@ -62,6 +66,7 @@ export class Link {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#watch);
     this.#socket?.close();
   }
 
@@ -74,17 +79,37 @@ export class Link {
       this.#delay = shortest;
       if (this.#opened++ > 0) this.reconnects.value++;
       this.#sayHello();
+      this.lost = 0;
       this.state.value = "open";
+      this.#heard();
     };
     socket.onmessage = (e: MessageEvent<ArrayBuffer | string>) => {
+      if (this.#socket !== socket) return;
+      this.#heard();
       if (typeof e.data !== "string") this.#receive(e.data);
     };
     socket.onclose = () => {
-      if (this.#closed || this.#socket !== socket) return;
-      this.state.value = "waiting";
-      this.#timer = window.setTimeout(() => this.#connect(), this.#delay * (0.75 + Math.random() / 2));
-      this.#delay = Math.min(this.#delay * 2, longest);
+      if (!this.#closed && this.#socket === socket) this.#retry();
     };
+  }
+
+  // heard notes that the server is there. Without a network, a connection stays open that carries nothing.
+  #heard(): void {
+    clearTimeout(this.#watch);
+    this.#watch = window.setTimeout(() => {
+      const socket = this.#socket;
+      this.#retry();
+      socket?.close();
+    }, silence);
+  }
+
+  #retry(): void {
+    clearTimeout(this.#watch);
+    this.#socket = null;
+    this.lost ||= performance.now();
+    this.state.value = "waiting";
+    this.#timer = window.setTimeout(() => this.#connect(), this.#delay * (0.75 + Math.random() / 2));
+    this.#delay = Math.min(this.#delay * 2, longest);
   }
 
   #receive(buffer: ArrayBuffer): void {

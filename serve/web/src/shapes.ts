@@ -5,6 +5,7 @@ import type { VolumeHeader } from "./frame.ts";
 export interface Run {
   time: string;
   started?: string;
+  ended?: string; // when everything of all inputs was classified
   // throughput is classified volumes per second, over the last second.
   throughput: number;
   total: number; // classified since the start
@@ -17,7 +18,7 @@ export interface Run {
   failures?: number;
   dead_letters?: number;
   unfamiliar?: number;
-  streams?: { stream: string; rate: number; total: number; n?: number }[]; // n: of the newest, as in frames
+  streams?: { stream: string; rate: number; total: number; last?: string; n?: number }[]; // last: time of the newest; n: its number, as in frames
   classes?: ClassShare[];
   drift?: { value: number; limit: number; measure: string; reference: string; counted: number } | null;
   confusion?: { matrix: number[][]; names?: string[] } | null; // rows are labels

@@ -121,4 +121,6 @@ export interface Stream {
   passed: number; // left out after the newest
   rate: number; // frames a second
   last: number; // when the newest came, in milliseconds
+  heard: number; // when the pipeline classified its newest volume, as far as known; 0 before
+  pause: number; // the usual time between two volumes, in milliseconds
 }

@@ -157,7 +157,7 @@ export class Stage {
       const p = l ? this.point(l.at) : null;
       e.hidden = !p;
       if (!l || !p) return;
-      if (l.class === "box") {
+      if (l.class === "box" || l.class === "ring") {
         // The width is an estimate: to measure it would lay out the page. Of labels that overlap, the first one shows.
         const width = 7 * l.text.length + 14;
         e.hidden = taken.some((t) => Math.abs(t.x - p.x) < (t.width + width) / 2 && Math.abs(t.y - p.y) < labelHeight);

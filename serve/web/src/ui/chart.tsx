@@ -4,6 +4,7 @@ import "uplot/dist/uPlot.min.css";
 import { useEffect, useRef } from "preact/hooks";
 import { useSignal } from "../hooks.ts";
 import { colour, themed } from "../theme.ts";
+import { timeOfDay } from "./format.ts";
 
 export interface Series {
   label: string;
@@ -63,18 +64,21 @@ export function Chart(p: {
         legend: { live: true },
         cursor: { points: { size: 7 } },
         axes: [
-          { ...axis(p.xLabel), size: p.time ? 46 : 28 },
+          { ...axis(p.xLabel), size: p.time ? 46 : 28, space: p.time ? 70 : 50 },
           { ...axis(p.yLabel), size: 56, ...(format ? { values: (_u: uPlot, vs: number[]) => vs.map(format) } : {}) },
         ],
         series: [
-          { label: p.xLabel ?? "time" },
+          {
+            label: p.xLabel ?? "time",
+            value: legend((x) => (p.time ? timeOfDay(new Date(1000 * x)) : plain(x))),
+          },
           ...p.series.map((s) => ({
             label: s.label,
             stroke: colour(s.colour),
             width: 2,
             ...(s.dash ? { dash: s.dash } : {}),
             points: { show: false },
-            value: (_u: uPlot, v: number | null) => (v == null ? "–" : (s.format ?? format ?? plain)(v)),
+            value: legend(s.format ?? format ?? plain),
           })),
         ],
       },
@@ -94,6 +98,14 @@ export function Chart(p: {
   useEffect(() => plot.current?.setData(p.data), [p.data]);
   return <div class="chart" role="img" aria-label={p.label} ref={host} />;
 }
+
+// legend writes the value below the pointer, or the newest one.
+const legend =
+  (format: (v: number) => string) =>
+  (u: uPlot, v: number | null, series: number): string => {
+    const x = v ?? u.data[series]?.at(-1);
+    return x == null ? "–" : format(x);
+  };
 
 const plain = (v: number): string => v.toLocaleString(undefined, { maximumSignificantDigits: 4 });
 

@@ -1,21 +1,14 @@
 // What the network says about a frame.
 import { useRef } from "preact/hooks";
 import { explained } from "../chosen.ts";
+import { className, labelOf } from "../classes.ts";
 import type { Frame } from "../frame.ts";
 import { href } from "../route.ts";
-import { labelOf } from "../streams.ts";
 import { Pane } from "./controls.tsx";
 import { clock, percent, short } from "./format.ts";
 import { Icon } from "./icons.tsx";
 
 const mostBars = 10;
-
-// className is the name of a class, or its number.
-export function className(frame: Frame | null, k: number): string {
-  const names = frame?.header.class_names;
-  const c = frame?.header.classification;
-  return names?.[k] ?? (c?.class === k && c.name ? c.name : String(k));
-}
 
 // Bars shows classes with their probabilities. While there are few classes they keep their order, so that nothing jumps.
 export function Bars({ frame }: { frame: Frame }) {
@@ -34,10 +27,10 @@ export function Bars({ frame }: { frame: Frame }) {
         return (
           <li key={k} class={k === c.class ? "best" : ""}>
             <span class="name">
-              {className(frame, k)}
+              {className(frame.header, k)}
               {k === label ? <span class="true" title="The label says so"> ✓<span class="sr"> (label)</span></span> : null}
             </span>
-            <progress max={1} value={s ?? 0} aria-label={className(frame, k)} />
+            <progress max={1} value={s ?? 0} aria-label={className(frame.header, k)} />
             <span class="score">{s === undefined ? "–" : percent(s)}</span>
           </li>
         );
@@ -62,8 +55,8 @@ export function PredictionPane({ frame }: { frame: Frame | null }) {
         ) : (
           <>
             <p class={`answer${c.unfamiliar ? " unsure" : ""}`}>
-              <span class={className(frame, c.class).length > 4 ? "class long" : "class"} data-prediction={c.class}>
-                {className(frame, c.class)}
+              <span class={className(frame.header, c.class).length > 4 ? "class long" : "class"} data-prediction={c.class}>
+                {className(frame.header, c.class)}
               </span>
               <span class="confidence">{percent(c.score)}</span>
             </p>
@@ -75,7 +68,7 @@ export function PredictionPane({ frame }: { frame: Frame | null }) {
             {label === null ? null : label === c.class ? (
               <p class="verdict good">✓ The label agrees</p>
             ) : (
-              <p class="verdict bad">✗ The label says {className(frame, label)}</p>
+              <p class="verdict bad">✗ The label says {className(frame.header, label)}</p>
             )}
             <Bars frame={frame} />
             <Facts frame={frame} />

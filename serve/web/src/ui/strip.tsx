@@ -8,19 +8,24 @@ import { percent } from "./format.ts";
 
 const hex = (k: number): string => "#" + classColours[Math.abs(k) % classColours.length]!.toString(16).padStart(6, "0");
 
+const mostLetters = 12;
+
 export function Strip({ results, most }: { results: Result[]; most: number }) {
   const list = useRef<HTMLUListElement>(null);
   const shown = results.slice(-most);
-  const known = shown.filter((r) => r.label !== null);
-  const right = known.filter((r) => r.label === r.classification.class).length;
+  const known = shown.filter((r) => r.truth !== null);
+  const right = known.filter((r) => r.truth === r.said).length;
+  // The columns are as wide as the longest name, up to a limit.
+  const letters = Math.min(Math.max(2, ...shown.map((r) => r.said.length)), mostLetters);
   useEffect(() => {
     if (list.current) list.current.scrollLeft = list.current.scrollWidth;
   }, [results]);
-  const note = `${shown.length} newest${known.length ? `, ${right} of ${known.length} agree with their labels` : ""}`;
+  const note = `${shown.length === 1 ? "the newest" : `the newest ${shown.length}`}${known.length ? `, ${right} of ${known.length} agree with their labels` : ""}`;
   return (
     <Pane title="Classifications" class="strippane" note={shown.length ? note : undefined}>
       <ul
         class="strip"
+        style={{ "--letters": letters }}
         ref={list}
         aria-label="The last classifications, the newest at the end"
         onKeyDown={(e) => {
@@ -35,15 +40,15 @@ export function Strip({ results, most }: { results: Result[]; most: number }) {
       >
         {shown.map((r, i) => {
           const c = r.classification;
-          const wrong = r.label !== null && r.label !== c.class;
-          const text = `${c.event_id}: ${c.name ?? c.class}, ${percent(c.score)}${wrong ? `, the label says ${r.label}` : ""}${c.unfamiliar ? ", unfamiliar" : ""}`;
+          const wrong = r.truth !== null && r.truth !== r.said;
+          const text = `${c.event_id}: ${r.said}, ${percent(c.score)}${wrong ? `, the label says ${r.truth}` : ""}${c.unfamiliar ? ", unfamiliar" : ""}`;
           const bar = (
             <>
               <span class="column" aria-hidden="true">
                 <span style={{ height: `${Math.max(100 * c.score, 3)}%`, background: hex(c.class) }} />
               </span>
               <span class="class" aria-hidden="true">
-                {c.name && c.name.length <= 3 ? c.name : c.class}
+                {r.said}
               </span>
               <span class="sr">{text}</span>
             </>

@@ -1,6 +1,7 @@
 // History: every frame that the topic still holds. The timeline is the offsets of the classifications.
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { api, type Find, type TimelinePartition } from "../api.ts";
+import { className } from "../classes.ts";
 import type { Frame } from "../frame.ts";
 import { useLatest, usePoll, useSignal, useStored } from "../hooks.ts";
 import { gone, offsetOf, Player } from "../player.ts";
@@ -141,7 +142,7 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
   return (
     <div class="history">
       <FrameView name="history" frame={frame} onDrawn={drawn}>
-        <Jump partition={partition} offset={offset} onJump={(o) => (setPlaying(false), go(o))} />
+        <Jump partition={partition} offset={offset} names={frame?.header.class_names} onJump={(o) => (setPlaying(false), go(o))} />
       </FrameView>
       <section class="pane transport" aria-label="Timeline">
         <div class="scrub">
@@ -163,15 +164,15 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
           <div class="ends">
             <span>
               {count(first)}
-              {current.first_time ? <small> {clock(current.first_time)}</small> : null}
+              {current.first_time ? <small> · {clock(current.first_time)}</small> : null}
             </span>
             <span class="now" data-offset={offset}>
               Offset {count(offset)}
-              {time ? <small> {clock(time)}</small> : null}
+              {time ? <small> · {clock(time)}</small> : null}
             </span>
             <span>
               {count(last)}
-              {current.last_time ? <small> {clock(current.last_time)}</small> : null}
+              {current.last_time ? <small> · {clock(current.last_time)}</small> : null}
             </span>
           </div>
         </div>
@@ -243,7 +244,7 @@ const wheres = [
   { value: "class", text: "A class" },
 ] as const;
 
-function Jump(p: { partition: number; offset: number; onJump: (offset: number) => void }) {
+function Jump(p: { partition: number; offset: number; names: string[] | undefined; onJump: (offset: number) => void }) {
   const [where, setWhere] = useStored<"error" | "low" | "class">("history.where", "error");
   const [below, setBelow] = useStored("history.below", 50);
   const [klass, setClass] = useStored("history.class", 0);
@@ -279,7 +280,14 @@ function Jump(p: { partition: number; offset: number; onJump: (offset: number) =
         {where === "low" ? (
           <Slider label="Confidence below" min={5} max={100} step={5} value={below} text={percent(below / 100)} onInput={setBelow} />
         ) : null}
-        {where === "class" ? (
+        {where === "class" && p.names?.length ? (
+          <Select
+            label="Class"
+            value={String(klass)}
+            options={p.names.map((_, k) => ({ value: String(k), text: className({ class_names: p.names! }, k) }))}
+            onChange={(v) => setClass(Number(v))}
+          />
+        ) : where === "class" ? (
           <div class="field">
             <label for="jump-class">Number of the class</label>
             <input
@@ -306,8 +314,8 @@ function Jump(p: { partition: number; offset: number; onJump: (offset: number) =
             if (time) void find({ direction: "next", time: new Date(time).toISOString() });
           }}
         >
-          <label class="sr" for="jump-time">
-            Time
+          <label for="jump-time">
+            The first one after
           </label>
           <input
             id="jump-time"

@@ -1,5 +1,6 @@
 // Live: the newest frame of a stream, as fast as the browser can draw.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { className } from "../classes.ts";
 import { useSignal, useStored } from "../hooks.ts";
 import { link } from "../link.ts";
 import { href } from "../route.ts";
@@ -7,10 +8,10 @@ import { projection, volumeOf, type Stream } from "../scene/data.ts";
 import { thinAxis } from "../scene/faces.ts";
 import { lut } from "../scene/palette.ts";
 import { streams } from "../streams.ts";
-import { Empty, IconButton, Pane, Select } from "../ui/controls.tsx";
+import { IconButton, Pane, Select } from "../ui/controls.tsx";
 import { count, percent, plural, short } from "../ui/format.ts";
 import { FrameView } from "../ui/frame-view.tsx";
-import { className } from "../ui/prediction.tsx";
+import { Silence, Waiting } from "../ui/silence.tsx";
 import { Strip } from "../ui/strip.tsx";
 
 const budgets = [50_000, 200_000, 500_000, 1_000_000];
@@ -46,13 +47,7 @@ export default function Live() {
   });
   useAnnouncement(active);
 
-  if (!frame || !active) {
-    return (
-      <Empty title="Waiting for the first volume">
-        <p>Volumes appear here as soon as the pipeline classifies them.</p>
-      </Empty>
-    );
-  }
+  if (!frame || !active) return <Waiting />;
   const all = [...streams.all.values()];
   return (
     <div class="live">
@@ -65,6 +60,7 @@ export default function Live() {
           ))}
         </ul>
       ) : null}
+      <Silence stream={active} paused={!!paused} />
       <FrameView name="live" frame={frame} onDrawn={() => streams.drawn()}>
         <Pane
           title="Pace"
@@ -82,7 +78,7 @@ export default function Live() {
               <div>
                 <dt>Shown</dt>
                 <dd>
-                  {count(active.received)} <small>({short(Math.round(active.rate * 10) / 10)}/s)</small>
+                  {plural(active.received, "frame")} <small>({short(Math.round(rateOf(active) * 10) / 10)}/s)</small>
                 </dd>
               </div>
               <div>
@@ -124,10 +120,13 @@ export default function Live() {
   );
 }
 
+// rateOf is the number of frames a second. It falls while none comes.
+const rateOf = (s: Stream): number => Math.min(s.rate, 1000 / Math.max(performance.now() - s.last, 1));
+
 // useAnnouncement tells screen readers the newest class, every three seconds at most.
 function useAnnouncement(s: Stream | undefined): void {
   const c = s?.frame.header.classification;
-  const text = c ? `${c.unfamiliar ? "Unfamiliar, perhaps " : ""}${className(s!.frame, c.class)}, ${percent(c.score)}` : "";
+  const text = c ? `${c.unfamiliar ? "Unfamiliar, perhaps " : ""}${className(s!.frame.header, c.class)}, ${percent(c.score)}` : "";
   const state = useRef({ said: "", at: 0 });
   useEffect(() => {
     const region = document.getElementById("announcement");
@@ -158,7 +157,7 @@ function StreamCard({ stream, selected, onClick }: { stream: Stream; selected: b
       <span>
         <span class="stream">{stream.name}</span>
         <span class="result">
-          {c ? `${className(stream.frame, c.class)} · ${percent(c.score)}` : "no classification"}
+          {c ? `${className(stream.frame.header, c.class)} · ${percent(c.score)}` : "no classification"}
           {c?.unfamiliar ? " · unfamiliar" : ""}
         </span>
       </span>

@@ -111,7 +111,7 @@ function Card({ m, onSwitch }: { m: Model; onSwitch: () => void }) {
       note={`version ${m.version}`}
       tools={
         m.current ? (
-          <span class="tag good">classifies</span>
+          <span class="tag good">in use</span>
         ) : m.error ? (
           <span class="tag bad">cannot be used</span>
         ) : (

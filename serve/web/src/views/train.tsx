@@ -12,7 +12,7 @@ import { lut } from "../scene/palette.ts";
 import type { Epoch, Train, WrongSample } from "../shapes.ts";
 import { Chart, type Series } from "../ui/chart.tsx";
 import { Empty, Failure, Pane, Slider, Toggle } from "../ui/controls.tsx";
-import { count, percent, plural, short } from "../ui/format.ts";
+import { count, duration, percent, plural, short } from "../ui/format.ts";
 import { Tiles, type Tile } from "../ui/tiles.tsx";
 
 type TrainMessage = Message<Train & { type: "train" }>;
@@ -160,13 +160,6 @@ function Progress({ t }: { t: Train }) {
   );
 }
 
-// duration writes seconds as people say them.
-export function duration(s: number): string {
-  if (s < 90) return `${Math.round(s)} s`;
-  if (s < 5400) return `${Math.round(s / 60)} min`;
-  return `${Math.floor(s / 3600)} h ${Math.round((s % 3600) / 60)} min`;
-}
-
 function tiles(t: Train): Tile[] {
   const last = t.history.at(-1);
   const figure = (name: string, value: number | null | undefined, text: (v: number) => string): Tile[] =>
@@ -182,6 +175,7 @@ function tiles(t: Train): Tile[] {
 }
 
 function Wrong({ m, wrong }: { m: TrainMessage; wrong: WrongSample[] }) {
+  const name = (k: number) => m.header.classes?.[k] || String(k);
   return (
     <Pane title="Most wrong" note="confident, and not the label" class="wide">
       <ul class="body gallery">
@@ -189,9 +183,9 @@ function Wrong({ m, wrong }: { m: TrainMessage; wrong: WrongSample[] }) {
           <li key={w.row}>
             <Thumb m={m} w={w} />
             <p>
-              <b>{w.label_name ?? w.label}</b>
+              <b>{name(w.label)}</b>
               <span class="note">
-                classified as {w.name ?? w.class}, {percent(w.score)}
+                classified as {name(w.class)}, {percent(w.score)}
               </span>
               <span class="note">row {count(w.row)}</span>
             </p>

@@ -210,7 +210,7 @@ function tiles(run: Run): Tile[] {
 
 function Classes({ run, name }: { run: Run; name: (c: number) => string }) {
   const d = run.drift;
-  const reference = run.classes!.some((c) => c.reference !== undefined);
+  const reference = !!d && run.classes!.some((c) => c.reference !== undefined);
   const shown = [...run.classes!].sort((a, b) => a.class - b.class);
   const listed = shown.length <= 20 ? shown : [...shown].sort((a, b) => b.share - a.share).slice(0, 20);
   return (
@@ -222,9 +222,9 @@ function Classes({ run, name }: { run: Run; name: (c: number) => string }) {
             key: c.class,
             name: name(c.class),
             value: c.share,
-            ...(c.reference === undefined ? {} : { mark: c.reference }),
+            ...(!d || c.reference === undefined ? {} : { mark: c.reference }),
             text: percent(c.share),
-            title: `${plural(c.count, "volume")}${c.reference === undefined ? "" : `, ${percent(c.reference)} in the reference`}`,
+            title: `${plural(c.count, "volume")}${!d || c.reference === undefined ? "" : `, ${percent(c.reference)} in the reference`}`,
           }))}
         />
         {listed.length < shown.length ? <p class="note">The {listed.length} most frequent of {shown.length} classes are shown.</p> : null}

@@ -1,6 +1,7 @@
 // Try the model: with a file, or with a digit drawn by hand.
 import { useEffect, useRef, useState } from "preact/hooks";
 import { getFrame } from "../../api.ts";
+import { className } from "../../classes.ts";
 import { part, type Frame, type FrameHeader } from "../../frame.ts";
 import { useSignal } from "../../hooks.ts";
 import { Signal } from "../../signal.ts";
@@ -176,7 +177,8 @@ export default function TryView() {
 }
 
 function summary(a: Answer): string {
-  const first = a.items[0]?.frame?.header.classification;
+  const header = a.items[0]?.frame?.header;
+  const first = header?.classification;
   const what = `${a.more ? "The first " : ""}${plural(a.items.length, "item")} of ${a.name}`;
-  return first ? `${what}. The first is classified as ${first.name ?? first.class}, ${percent(first.score)}.` : what;
+  return first ? `${what}. The first is classified as ${className(header, first.class)}, ${percent(first.score)}.` : what;
 }

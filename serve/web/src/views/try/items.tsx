@@ -1,5 +1,6 @@
 // The items of a file, each with its class.
 import { useMemo } from "preact/hooks";
+import { className } from "../../classes.ts";
 import { flattest, fullest, ofVolume } from "../../draw/grid.ts";
 import { PlaneView } from "../../draw/plane.tsx";
 import type { Frame } from "../../frame.ts";
@@ -49,7 +50,7 @@ function Thumb(p: { frame: Frame; number: number; shown: boolean; onShow: (f: Fr
         />
       ) : null}
       <span>
-        <b>{c ? (c.name ?? c.class) : "not classified"}</b> {c ? percent(c.score) : ""}
+        <b>{c ? className(p.frame.header, c.class) : "not classified"}</b> {c ? percent(c.score) : ""}
       </span>
     </button>
   );

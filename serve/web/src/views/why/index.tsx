@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { api, getFrame, getJSON, query } from "../../api.ts";
 import { explained } from "../../chosen.ts";
+import { className } from "../../classes.ts";
 import { flattest, fullest, heatOf, ofVolume, type Axis } from "../../draw/grid.ts";
 import { PlaneView, useGrey } from "../../draw/plane.tsx";
 import { encode, type Frame, type Message } from "../../frame.ts";
@@ -13,7 +14,6 @@ import type { ExplainHeader, Graph as GraphShape } from "../../shapes.ts";
 import { streams } from "../../streams.ts";
 import { Empty, Failure, Pane, Segmented, Select, Slider, Toggle } from "../../ui/controls.tsx";
 import { percent, short } from "../../ui/format.ts";
-import { className } from "../../ui/prediction.tsx";
 import { VolumePane } from "../../ui/volume-pane.tsx";
 import { Graph } from "./graph.tsx";
 import { Sheet } from "./sheet.tsx";
@@ -168,7 +168,7 @@ function Explain({ frame, data, take }: { frame: Frame; data: VolumeData; take: 
             value={String(cls)}
             options={classes.map((k) => {
               const s = c?.top_k.find((x) => x.class === k);
-              return { value: String(k), text: className(frame, k) + (s ? ` (${percent(s.score)})` : "") };
+              return { value: String(k), text: className(frame.header, k) + (s ? ` (${percent(s.score)})` : "") };
             })}
             onChange={(v) => setTarget(Number(v))}
           />
@@ -189,7 +189,7 @@ function Explain({ frame, data, take }: { frame: Frame; data: VolumeData; take: 
       <div class="columns">
         <VolumePane
           name="why"
-          title={`What speaks for ${className(frame, cls)}`}
+          title={`What speaks for ${className(frame.header, cls)}`}
           data={painted}
           palette={heat ? (heat.lo < 0 ? "difference" : "viridis") : "Oranges"}
           {...(heat ? { legend: [heat.lo, heat.hi], says: (i) => `${method.text} ${short(heat.values[i]!)}` } : {})}
