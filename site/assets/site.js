@@ -26,7 +26,8 @@ document.addEventListener("keydown", (e) => {
     menu.focus();
   }
 });
-nav.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+const here = nav.querySelector("[aria-current]");
+if (here) nav.scrollTop = here.getBoundingClientRect().top - nav.getBoundingClientRect().top - nav.clientHeight / 2;
 
 // Buttons that copy code.
 for (const code of document.querySelectorAll(".code")) {

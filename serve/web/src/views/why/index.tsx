@@ -142,7 +142,9 @@ function Explain({ frame, data, take }: { frame: Frame; data: VolumeData; take: 
   }, [graph]);
 
   const map = saliency.answer?.parts.get(method.part) ?? null;
-  const heat = useMemo(() => (map ? heatOf(map) : null), [map]);
+  const found = useMemo(() => (map ? heatOf(map) : null), [map]);
+  const nothing = found !== null && found.lo >= 0 && found.hi <= 0;
+  const heat = nothing ? null : found;
   const painted = useMemo((): VolumeData => {
     if (!heat) return data;
     const paint = new Uint8Array(data.cells.length);
@@ -181,6 +183,12 @@ function Explain({ frame, data, take }: { frame: Frame; data: VolumeData; take: 
           ) : null}
           <p class="note">
             {method.about}
+            {nothing ? (
+              <b>
+                {" "}
+                Nothing speaks for {className(frame.header, cls)} by this method. Choose another one.
+              </b>
+            ) : null}
             {saliency.answer?.header.ms ? ` Computed in ${short(saliency.answer.header.ms)} ms.` : ""}
           </p>
         </div>
