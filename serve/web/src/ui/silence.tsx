@@ -90,7 +90,7 @@ function Reason() {
       {lag > 0 ? `${plural(lag, "message waits", "messages wait")} to be classified. ` : null}
       {dead > 0 ? (
         <>
-          {plural(dead, "message")} could not be used: <a href={href("run")}>see the dead letters</a>.
+          {plural(dead, "item")} could not be used: <a href={href("run")}>see the dead letters</a>.
         </>
       ) : null}
     </>

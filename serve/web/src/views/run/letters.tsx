@@ -49,12 +49,14 @@ export function DeadLetters({ known }: { known: number }) {
               <thead>
                 <tr>
                   <th scope="col">
-                    <input
-                      type="checkbox"
-                      aria-label="All"
-                      checked={able.length > 0 && picked.length === able.length}
-                      onChange={(e) => setChosen(new Set(e.currentTarget.checked ? able.map((l) => l.id) : []))}
-                    />
+                    {able.length ? (
+                      <input
+                        type="checkbox"
+                        aria-label="All"
+                        checked={picked.length === able.length}
+                        onChange={(e) => setChosen(new Set(e.currentTarget.checked ? able.map((l) => l.id) : []))}
+                      />
+                    ) : null}
                   </th>
                   <th scope="col">Event</th>
                   <th scope="col">Stage</th>
