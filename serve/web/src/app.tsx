@@ -87,11 +87,27 @@ function Lazy({ view }: { view: View }) {
   const [loaded, set] = useState<ComponentType | null>(null);
   const [error, setError] = useState<Error | null>(null);
   useEffect(() => {
+    setError(null);
     view.load().then((m) => set(() => m.default), setError);
   }, [view]);
-  if (error) throw error;
+  if (error) return <Unloaded view={view} />;
   const Loaded = loaded;
   return Loaded ? <Loaded /> : null;
+}
+
+// Unloaded stands for a view that could not be loaded. A browser does not try again by itself, so the page does when the
+// server is back.
+function Unloaded({ view }: { view: View }) {
+  const state = useSignal(link.state);
+  useEffect(() => link.state.listen((s) => s === "open" && location.reload()), []);
+  return (
+    <Empty title={state === "open" ? "This view could not be loaded" : "Connection to the server lost"}>
+      {state === "open" ? null : <p>Reconnecting … {view.title} opens when the server is back.</p>}
+      <button type="button" onClick={() => location.reload()}>
+        Reload the page
+      </button>
+    </Empty>
+  );
 }
 
 // Boundary keeps the page usable if a view fails.
