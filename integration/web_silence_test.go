@@ -83,12 +83,13 @@ func TestWebSilence(t *testing.T) {
 	// A view that is opened for the first time while there is no server appears when it is back.
 	notice("lost", "^Connection to the server lost")
 	eval[bool](b, "(location.hash = '#models', true)")
-	b.until("message", "document.querySelector('main .empty')?.innerText.includes('Models opens when the server is back.')")
+	b.until("message",
+		"document.querySelector('main .empty')?.innerText.includes('Models opens when the server is back.')")
 	p = w.start("run", w.digits("last.h5", 5, 9), "--stay", "--http", fmt.Sprintf("127.0.0.1:%d", port))
 	addr = p.httpAddr(t)
 	b.until("models", "document.querySelector('.pane.current')")
 	b.open(addr, "#live")
-	notice("ended", `^The source has ended\. Everything is classified since .*\d+:\d\d:\d\d`)
+	notice("ended", `^The source has ended\. Everything was classified at .*\d+:\d\d:\d\d`)
 	b.clean("ERR_CONNECTION", "WebSocket", "Failed to load resource")
 }
 

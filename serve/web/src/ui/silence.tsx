@@ -20,8 +20,8 @@ type State = "lost" | "ended" | "silent";
 function stateOf(stream: Stream | undefined, now: number): State | null {
   if (link.lost && now - link.lost > grace) return "lost";
   if (streams.run?.ended) return "ended";
-  const since = stream ? stream.heard : opened;
-  return now - since > Math.max(patience, pauses * (stream?.pause ?? 0)) ? "silent" : null;
+  const last = stream?.heard || opened;
+  return now - last > Math.max(patience, pauses * (stream?.pause ?? 0)) ? "silent" : null;
 }
 
 const opened = performance.now();
@@ -55,13 +55,13 @@ export function Silence({ stream, paused }: { stream: Stream; paused: boolean })
   if (state === "ended") {
     return (
       <Notice state={state} title="The source has ended">
-        Everything is classified since {clock(streams.run!.ended)}. This is the last frame.
+        Everything was classified at {clock(streams.run!.ended)}. This is the last frame.
       </Notice>
     );
   }
   return (
     <Notice state={state} title="No frame" since={since(stream.heard || opened, now)}>
-      {last} {<Reason />}
+      {last} <Reason />
     </Notice>
   );
 }
