@@ -111,7 +111,7 @@ export function Waiting() {
     none: { title: "Waiting for the first frame", text: "It appears here as soon as the pipeline has classified a volume." },
   }[state ?? "none"];
   return (
-    <div class="waiting" data-notice={state ?? "waiting"}>
+    <div class="unstarted" data-notice={state ?? "waiting"}>
       <Empty title={title}>
         <p>{text}</p>
         <p>{state === "lost" ? null : <Reason />}</p>
