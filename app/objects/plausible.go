@@ -15,9 +15,9 @@ type body struct {
 
 // bodies lists the classes that stand on the ground and whose sizes vary little.
 var bodies = map[string]body{
-	"pedestrian": {length: 1.6, bottom: 1.3, top: perception.Span{Lo: 1, Hi: 2.2}},
+	"pedestrian": {length: 2.2, bottom: 1.5, top: perception.Span{Lo: 1, Hi: 2.2}},
 	"cyclist":    {length: 2.6, bottom: 1.5, top: perception.Span{Lo: 0.9, Hi: 2.3}},
-	"car":        {length: 7, bottom: 1.9, top: perception.Span{Lo: 0.5, Hi: 2.5}},
+	"car":        {length: 7, bottom: 1.9, top: perception.Span{Lo: 0.5, Hi: 2.8}},
 	"truck":      {length: 20, bottom: 3, top: perception.Span{Lo: 1.5, Hi: 4.6}},
 	"bin":        {length: 2.5, bottom: 1.2, top: perception.Span{Lo: 0.4, Hi: 1.8}},
 }

@@ -1,5 +1,5 @@
-// Command classes measures how often the command objects gives objects of simulated streets their right class. It writes
-// docs/reference/object-classes.md.
+// Command classes measures how often the command objects gives objects of simulated streets their right class. It
+// writes docs/reference/object-classes.md.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 
 func main() {
 	m := measurement{context: context.Background(), counts: map[group]*counts{}}
-	seeds := flag.Int("seeds", 5, "number of streets")
+	seeds := flag.Int("seeds", 2, "number of streets")
 	first := flag.Uint64("first-seed", 2000, "first seed; tune on seeds from 1000 to 1999")
 	var overrides []config.Override
 	flag.Func("set", "setting as KEY=VALUE, such as perception.cluster_min_area=0", func(text string) error {
@@ -236,13 +236,14 @@ func ratio(a, b int) string {
 }
 
 const head = `# How often objects get the right class
-The classes that ` + "`objects`" + ` gives to objects in simulated streets. ` + "`make bench-classes`" + ` writes this page.
+The classes that ` + "`objects`" + ` gives to objects in simulated streets.
+` + "`make bench-classes`" + ` writes this page.
 
 There are %d streets (seeds %d to %d, none of which was used for tuning or training), each seen by %s: %d scans, with
-moving traffic, from a car at 10 m/s. Recall is the share of the objects with at least %d returns that are found and get
-their class. Precision is the share of the objects of a class that belong to it. The last three columns give both by
-distance. Objects that get a class in a few scans only have no track, so precision is higher for objects with one.
-Simulated scans are cleaner than real ones: figures on real streets are lower.
+moving traffic, from a car at 10 m/s. Recall is the share of the objects with at least %d returns that are found and
+get their class. Precision is the share of the objects of a class that belong to it. The last three columns state recall
+and precision by distance. An object that is found in a few scans only has no track, so objects with one are more
+reliable. Simulated scans are cleaner than real ones: figures on real streets are lower.
 
 | class | objects | recall | precision | precision with a track | up to 20 m | 20 to 40 m | from 40 m |
 |---|---|---|---|---|---|---|---|
