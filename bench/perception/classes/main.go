@@ -239,8 +239,8 @@ const head = `# How often objects get the right class
 The classes that ` + "`objects`" + ` gives to objects in simulated streets.
 ` + "`make bench-classes`" + ` writes this page.
 
-There are %d streets (seeds %d to %d, none of which was used for tuning or training), each seen by %s: %d scans, with
-moving traffic, from a car at 10 m/s. Recall is the share of the objects with at least %d returns that are found and
+There are %d streets (seeds %d to %d, none of which was used for tuning or training), each seen by %s: %d scans,
+with moving traffic, from a car at 10 m/s. Recall is the share of the objects with at least %d returns that are found and
 get their class. Precision is the share of the objects of a class that belong to it. The last three columns state recall
 and precision by distance. An object that is found in a few scans only has no track, so objects with one are more
 reliable. Simulated scans are cleaner than real ones: figures on real streets are lower.
