@@ -322,6 +322,11 @@ bench-clusters: setup
 bench-perception: setup
 	go run ./bench/perception/scenes --page docs/reference/perception-accuracy.md
 
+## bench-classes: measure how often objects in simulated streets get the right class; writes docs/reference/object-classes.md (takes minutes)
+.PHONY: bench-classes
+bench-classes: setup
+	go run ./bench/perception/classes --page docs/reference/object-classes.md
+
 ## web: build the page, serve/web/dist (needs node 20.19 or newer and npm)
 .PHONY: web
 web:

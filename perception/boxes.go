@@ -64,6 +64,7 @@ var OrientedBoxes = Step{
 			for i := range s.Objects {
 				object := &s.Objects[i]
 				object.Box = f.box(s, object.Points, o.Fit)
+				object.Above = ground.above(&object.Box)
 				ground.lower(&object.Box)
 				c := object.Box.Center
 				object.Distance.Center = math.Sqrt(c[0]*c[0] + c[1]*c[1] + c[2]*c[2])
@@ -341,7 +342,7 @@ const (
 )
 
 func newGroundMap(s *Scene, o *BoxOptions) *groundMap {
-	if s.Ground == nil || o.Ground == 0 && o.Top == 0 || len(s.Objects) == 0 {
+	if s.Ground == nil || len(s.Objects) == 0 {
 		return nil
 	}
 	g := &groundMap{most: o.Ground, height: map[[2]int64]*groundCell{}}
@@ -368,6 +369,19 @@ func newGroundMap(s *Scene, o *BoxOptions) *groundMap {
 
 func groundKey(x, y float64) [2]int64 {
 	return [2]int64{int64(math.Floor(x / groundEdge)), int64(math.Floor(y / groundEdge))}
+}
+
+// above returns the extent of a box above the ground; nil if the ground near it is unknown.
+func (g *groundMap) above(b *record.Box) *Span {
+	if g == nil {
+		return nil
+	}
+	z, ok := g.below(b)
+	if !ok {
+		return nil
+	}
+	center, half := b.Center[2]-z, float64(b.Size[2])/2
+	return &Span{center - half, center + half}
 }
 
 // lower extends a box to the ground, if it is known near the box and the box is not too high above it.

@@ -175,6 +175,10 @@ func TestBoxesReachTheGround(t *testing.T) {
 			if math.Abs(bottom-test.want) > 1e-6 || math.Abs(top+0.1) > 1e-6 {
 				t.Errorf("found a box from %g to %g, want one from %g to -0.1", bottom, top, test.want)
 			}
+			above := s.Objects[0].Above
+			if above == nil || math.Abs(above.Lo-0.3) > 1e-6 || math.Abs(above.Hi-1.5) > 1e-6 {
+				t.Errorf("found %v above the ground, want 0.3 to 1.5 m", above)
+			}
 		})
 	}
 }

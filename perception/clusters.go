@@ -20,6 +20,7 @@ type ClusterOptions struct {
 	Beams   float64 `yaml:"cluster_beams" min:"0" max:"1" doc:"Increase of cluster_gap between the beams of a lidar in metres per metre of distance from the sensor."`
 
 	MinPoints int     `yaml:"cluster_min_points" min:"1" doc:"Minimum number of points in an object."`
+	MinArea   float64 `yaml:"cluster_min_area" min:"0" doc:"Minimum area in square metres of what the beams of a lidar hit of an object, as the sensor sees it, in range-clusters. Near the sensor, an object of this area has many points; fewer show a fragment or scattered leaves. 0 means no limit."`
 	MaxPoints int     `yaml:"cluster_max_points" min:"0" doc:"Maximum number of points in an object. 0 means no limit."`
 	MinHeight float64 `yaml:"cluster_min_height" min:"0" doc:"Minimum extent of an object along z in metres."`
 	MaxHeight float64 `yaml:"cluster_max_height" min:"0" doc:"Maximum extent of an object along z in metres. 0 means no limit."`
@@ -41,7 +42,7 @@ func defaultClusterOptions() ClusterOptions {
 	return ClusterOptions{
 		Radius: 0.5, Core: 1,
 		Angle: 10, Near: 0.3, Depth: 0.7, Slant: 1.6, Gap: 0.2, GapRate: 0.01, Beams: 0.06,
-		MinPoints: 10, MaxExtent: 20,
+		MinPoints: 10, MinArea: 0.05, MaxExtent: 20,
 	}
 }
 

@@ -61,6 +61,9 @@ type Object struct {
 	Points []int32
 	// Box is the bounding box in the scene's axes: along them, before a step finds a closer one.
 	Box record.Box
+	// Above is the extent of the points above the ground in metres; nil before a step computes it, or if the ground
+	// near the object is unknown.
+	Above *Span
 	// Distance is how far away the object is.
 	Distance record.Distance
 	// Track identifies the object across the scans of a stream, from 1; 0 before a step assigns it.

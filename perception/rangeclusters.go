@@ -30,6 +30,7 @@ var RangeClusters = Step{
 				label[v.points[k].place] = v.sets.root(int32(k))
 			}
 			s.group(points, label, len(points), &o)
+			s.dropSmall(o.MinArea)
 			return nil
 		}, nil
 	},

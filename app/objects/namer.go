@@ -67,15 +67,16 @@ func (n *Namer) name(ctx context.Context, s *perception.Scene, objects []Object)
 		r, o := &results[j], &objects[of[j]]
 		score := rounded(float64(r.Score))
 		o.Class, o.Name, o.Score = &r.Class, r.Name, &score
-		if r.Unfamiliar || r.Score < leastScore {
+		if r.Unfamiliar || r.Score < leastScore || !plausible(r.Name, o.Size[0], s.Objects[of[j]].Above) {
 			o.Name = unknown
 		}
 	}
 	return nil
 }
 
-// unknown is the name of an object that is unlike everything that the model was trained on, or whose best class has a
-// score below leastScore: then the model would be wrong more often than right.
+// unknown is the name of an object that is unlike everything that the model was trained on, whose best class has a score
+// below leastScore, so that the model would be wrong more often than right, or whose size and height above the ground
+// rule its best class out.
 const (
 	unknown    = "unknown"
 	leastScore = 0.4

@@ -153,7 +153,7 @@ func (f *finder) file(ctx context.Context, in input.Input) (err error) {
 			f.sum.Failed++
 			continue
 		}
-		frame, err := f.frame(ctx, in, d.scene)
+		frame, err := Describe(ctx, in.String(), d.scene, f.namer)
 		if err != nil {
 			return err
 		}
@@ -198,11 +198,9 @@ func (f *finder) detect(ctx context.Context, src ingest.Source, order chan<- cha
 	}
 }
 
-// frame describes a scene.
-func (f *finder) frame(ctx context.Context, in input.Input, s *perception.Scene) (*Frame, error) {
-	out := &Frame{
-		File: in.String(), Frame: s.Seq, Time: s.Time, Objects: len(s.Objects), Points: s.Measured, Scene: s,
-	}
+// Describe describes a scene of a file, whose steps have run, and classifies its objects.
+func Describe(ctx context.Context, file string, s *perception.Scene, namer *Namer) (*Frame, error) {
+	out := &Frame{File: file, Frame: s.Seq, Time: s.Time, Objects: len(s.Objects), Points: s.Measured, Scene: s}
 	for _, g := range s.Ground {
 		if g {
 			out.Ground++
@@ -223,7 +221,7 @@ func (f *finder) frame(ctx context.Context, in input.Input, s *perception.Scene)
 		}
 		out.List = append(out.List, x)
 	}
-	return out, f.namer.name(ctx, s, out.List)
+	return out, namer.name(ctx, s, out.List)
 }
 
 // rounded rounds metres, radians and metres per second to a tenth of a thousandth.
