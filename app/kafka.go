@@ -1,8 +1,10 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -48,4 +50,18 @@ func (a *Env) kafkaConfig(brokers []string) kafka.Config {
 	return kafka.Config{
 		Brokers: brokers, ClientID: k.ClientID, MaxMessageBytes: int(k.MaxMessage), Log: a.Log, Observer: a.Observer,
 	}
+}
+
+// ReachTime is how long commands wait for the cluster to answer at startup.
+const ReachTime = 30 * time.Second
+
+// Reach waits until the cluster answers.
+func (a *Env) Reach(ctx context.Context, client *kafka.Client) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, ReachTime, fmt.Errorf("no answer within %v", ReachTime))
+	defer cancel()
+	err := client.Ping(ctx)
+	if kafka.Absent(err) && len(a.Config.Kafka.Brokers) > 0 {
+		err = fmt.Errorf("%w; check host and port in --brokers (kafka.brokers), and that a broker is running there", err)
+	}
+	return err
 }

@@ -64,12 +64,12 @@ func newSpread(ctx context.Context, a *app.Env, j *reprocess.Job, p *reprocess.P
 	if s.client, err = kafka.Open(config); err != nil {
 		return nil, err
 	}
-	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
-	defer cancel()
-	if err := s.client.Ping(reach); err != nil {
+	if err := a.Reach(ctx, s.client); err != nil {
 		return nil, err
 	}
-	err = s.client.EnsureTopics(reach, kafka.Topic{
+	creating, cancel := context.WithTimeoutCause(ctx, app.ReachTime, fmt.Errorf("no answer within %v", app.ReachTime))
+	defer cancel()
+	err = s.client.EnsureTopics(creating, kafka.Topic{
 		Name: s.topic, Partitions: max(1, min(maxPartitions, len(p.Shards))), Replication: a.Config.Kafka.Replication,
 	})
 	if err != nil {
@@ -84,9 +84,6 @@ func newSpread(ctx context.Context, a *app.Env, j *reprocess.Job, p *reprocess.P
 	}
 	return s, nil
 }
-
-// reachTime is how long to wait for the cluster to answer at startup.
-const reachTime = 30 * time.Second
 
 func (s *spread) close() {
 	for range len(s.workers) {

@@ -12,8 +12,9 @@ import (
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
 )
 
-// reachTime is how long to wait for the cluster to answer at startup.
-const reachTime = 30 * time.Second
+// shortPatience is how long commands that only look try to reach a cluster at whose addresses no broker listens.
+// Services keep trying for longer, because the broker may be starting.
+const shortPatience = 4 * time.Second
 
 // cluster is a connection to a Kafka cluster or to an embedded broker of this or another process.
 type cluster struct {
@@ -45,16 +46,18 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 
 // connect opens a connection, waits until the cluster answers, and creates missing topics.
 func connect(ctx context.Context, a *app.Env) (*cluster, error) {
-	cl, err := dial(ctx, a, startBroker)
+	cl, err := dial(ctx, a, startBroker, app.ReachTime)
 	if err != nil {
 		return nil, err
 	}
 	return cl.complete(ctx, a)
 }
 
-// dial opens a connection and waits until the cluster answers. start starts the embedded broker, or returns nil if
-// another process runs it.
-func dial(ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broker, error)) (_ *cluster, err error) {
+// dial opens a connection and waits until the cluster answers, or for patience if no broker listens at its addresses.
+// start starts the embedded broker, or returns nil if another process runs it.
+func dial(
+	ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broker, error), patience time.Duration,
+) (_ *cluster, err error) {
 	cl := &cluster{drain: a.Config.Pipeline.Drain, objects: a.ClaimCheck()}
 	defer func() {
 		if err != nil {
@@ -80,13 +83,12 @@ func dial(ctx context.Context, a *app.Env, start func(*app.Env) (*embedded.Broke
 	if err != nil {
 		return nil, err
 	}
+	conf.Patience = patience
 	if cl.client, err = kafka.Open(conf); err != nil {
 		return nil, err
 	}
 	a.Ready("kafka", cl.client.Reach)
-	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
-	defer cancel()
-	return cl, cl.client.Ping(reach)
+	return cl, a.Reach(ctx, cl.client)
 }
 
 // complete creates missing topics and the producer. If it fails, the cluster is closed.
@@ -97,7 +99,7 @@ func (cl *cluster) complete(ctx context.Context, a *app.Env) (_ *cluster, err er
 		}
 	}()
 	k := &a.Config.Kafka
-	reach, cancel := context.WithTimeoutCause(ctx, reachTime, fmt.Errorf("no answer within %v", reachTime))
+	reach, cancel := context.WithTimeoutCause(ctx, app.ReachTime, fmt.Errorf("no answer within %v", app.ReachTime))
 	defer cancel()
 	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err

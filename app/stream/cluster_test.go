@@ -2,6 +2,7 @@ package stream
 
 import (
 	"context"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -39,5 +40,23 @@ func TestCloseGivesUp(t *testing.T) {
 	}
 	if err != nil && !strings.Contains(err.Error(), "not sent within 50ms") {
 		t.Errorf("found %v", err)
+	}
+}
+
+// TestNoBroker: an address at which no broker listens is an error that says what to check.
+func TestNoBroker(t *testing.T) {
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	a := apptest.New(t, "kafka.brokers", address)
+	_, err = dial(t.Context(), a, existingBroker, time.Nanosecond)
+	want := "kafka: reach " + address + ": connection refused by " + address + "; check host and port in --brokers"
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("found %v, want %s", err, want)
 	}
 }

@@ -71,7 +71,7 @@ func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) er
 
 // withCluster is WithClient with a producer.
 func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
-	cl, err := dial(ctx, a, existingBroker)
+	cl, err := dial(ctx, a, existingBroker, shortPatience)
 	if err == nil {
 		cl, err = cl.complete(ctx, a)
 	}
@@ -83,7 +83,7 @@ func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error 
 
 // looking runs f with a connection to Kafka that creates neither topics nor a data directory.
 func looking(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
-	cl, err := dial(ctx, a, existingBroker)
+	cl, err := dial(ctx, a, existingBroker, shortPatience)
 	if err != nil {
 		return err
 	}

@@ -30,6 +30,9 @@ type Config struct {
 	// much, as stored or decompressed, is refused: a consumer makes it a dead letter, and other readers leave it out.
 	// The default is 16 MiB.
 	MaxMessageBytes int
+	// Patience limits how long Ping tries again while no broker listens at the addresses (see [Absent]). The default is
+	// until its context ends.
+	Patience time.Duration
 	// Dial, if set, opens the connections, for example through a proxy.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Log receives messages for the operator about retries, lost messages and rebalances. The default is
@@ -141,7 +144,7 @@ func (c *Client) addresses() string { return strings.Join(c.cfg.Brokers, ", ") }
 // Ping waits until the cluster answers or ctx ends. The error includes that of the last attempt. If access is refused
 // (see [ErrAccess]), it does not wait.
 func (c *Client) Ping(ctx context.Context) error {
-	return c.retry(ctx, "reach "+c.addresses(), func(ctx context.Context) error {
+	return c.retryFor(ctx, c.cfg.Patience, "reach "+c.addresses(), func(ctx context.Context) error {
 		err := c.ping(ctx)
 		if errors.Is(err, ErrAccess) {
 			err = pipeline.Permanent(err)
@@ -152,7 +155,15 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // retry calls f until it succeeds, fails permanently, or ctx ends. It logs the 1st, 2nd, 4th, 8th, ... failure.
 func (c *Client) retry(ctx context.Context, what string, f func(context.Context) error) error {
+	return c.retryFor(ctx, 0, what, f)
+}
+
+// retryFor is like retry, but ends after some time, unless that is 0, if no broker listens at the addresses.
+func (c *Client) retryFor(
+	ctx context.Context, patience time.Duration, what string, f func(context.Context) error,
+) error {
 	var wait pipeline.Retry
+	start := time.Now()
 	for failures := 1; ; failures++ {
 		err := c.explain(f(ctx))
 		if err == nil {
@@ -161,16 +172,33 @@ func (c *Client) retry(ctx context.Context, what string, f func(context.Context)
 		if pipeline.IsPermanent(err) || ctx.Err() != nil {
 			return fmt.Errorf("kafka: %s: %w", what, err)
 		}
+		again := "retrying"
+		if left, limited := timeLeft(ctx, start, patience, err); limited {
+			if left <= 0 {
+				return fmt.Errorf("kafka: %s: %w", what, err)
+			}
+			again += " for " + max(time.Second, left.Round(time.Second)).String()
+		}
 		c.observer.Count(part, pipeline.EventRetried, 1)
-		c.logRetry(what, failures, err)
+		c.logRetry(what+" failed, "+again, failures, err)
 		if !wait.Wait(ctx, failures) {
 			return fmt.Errorf("kafka: %s: %w (last error: %w)", what, context.Cause(ctx), err)
 		}
 	}
 }
 
-func (c *Client) logRetry(what string, failures int, err error) {
+// timeLeft returns for how long something that failed is tried again, if that is limited.
+func timeLeft(ctx context.Context, start time.Time, patience time.Duration, err error) (left time.Duration, ok bool) {
+	end, ok := ctx.Deadline()
+	if patience > 0 && Absent(err) && (!ok || start.Add(patience).Before(end)) {
+		end, ok = start.Add(patience), true
+	}
+	return time.Until(end), ok
+}
+
+// logRetry logs the 1st, 2nd, 4th, 8th, ... failure.
+func (c *Client) logRetry(text string, failures int, err error) {
 	if failures&(failures-1) == 0 {
-		c.log.Warn("kafka: "+what+" failed, retrying", "failures", failures, "error", c.explain(err))
+		c.log.Warn("kafka: "+text, "failures", failures, "error", c.explain(err))
 	}
 }

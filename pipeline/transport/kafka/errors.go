@@ -2,7 +2,9 @@ package kafka
 
 import (
 	"errors"
+	"net"
 	"slices"
+	"syscall"
 
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
@@ -56,4 +58,33 @@ func sequenceLost(err error) bool {
 	return is(err,
 		kafkago.OutOfOrderSequenceNumber, kafkago.UnknownProducerId, kafkago.InvalidProducerEpoch,
 		kafkago.InvalidProducerIDMapping, kafkago.ProducerFenced)
+}
+
+// absentError is the error of a connection to an address at which no broker listens.
+type absentError struct {
+	why string
+	err error
+}
+
+func (e *absentError) Error() string { return e.why }
+func (e *absentError) Unwrap() error { return e.err }
+
+// Absent reports whether err says that no broker listens at an address: its host is unknown or refuses connections.
+func Absent(err error) bool {
+	_, ok := errors.AsType[*absentError](err)
+	return ok
+}
+
+// whyAbsent returns why no broker listens at an address, or an empty string if err says something else.
+func whyAbsent(err error) string {
+	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+		return "unknown host " + e.Name
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return ""
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Addr != nil {
+		return "connection refused by " + e.Addr.String()
+	}
+	return "connection refused"
 }

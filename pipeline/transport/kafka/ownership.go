@@ -71,7 +71,8 @@ func (k *Consumer) own(ctx context.Context, t *tenure, partition int) {
 		case o.expect > at.offset:
 			failures = 0
 		case failures > 0: // the log has changed again, and nothing was read in between
-			k.client.logRetry(fmt.Sprintf("read %s/%d in the changed log", k.cfg.Topic, partition), failures, after)
+			k.client.logRetry(fmt.Sprintf("read %s/%d in the changed log failed, retrying", k.cfg.Topic, partition),
+				failures, after)
 			wait.Wait(ctx, failures)
 			fallthrough
 		default:

@@ -250,8 +250,11 @@ func (c *Client) explain(err error) error {
 	if code, ok := codeOf(err); ok && resources[code].name != "" {
 		return c.denied([]right{{code: code, operation: "All"}})
 	}
-	if _, ok := errors.AsType[*closedError](err); ok {
+	if _, ok := errors.AsType[*closedError](err); ok || Absent(err) {
 		return err
+	}
+	if why := whyAbsent(err); why != "" {
+		return &absentError{why, err}
 	}
 	refused := func(why string) error { return fmt.Errorf("%w: %s: %w", ErrAccess, why, err) }
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {

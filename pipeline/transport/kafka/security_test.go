@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -436,4 +438,50 @@ func TestTokenEndpointEncrypted(t *testing.T) {
 			t.Errorf("%s: found %v, want %q", endpoint, err, want)
 		}
 	}
+}
+
+// TestAbsent: that no broker listens is said in plain words and, with a limit, is not tried again for longer. With a
+// limit of the context only, it is.
+func TestAbsent(t *testing.T) {
+	for want, err := range map[string]error{
+		"connection refused by 127.0.0.1:9092": &net.OpError{
+			Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9092},
+			Err: os.NewSyscallError("connect", syscall.ECONNREFUSED),
+		},
+		"unknown host kafka": &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Name: "kafka", IsNotFound: true}},
+	} {
+		limited, stop := context.WithTimeout(t.Context(), time.Hour)
+		log := &stopping{stop: stop}
+		conf := Config{
+			Brokers: []string{"kafka:9092"}, Patience: time.Nanosecond, Log: slog.New(slog.NewTextHandler(log, nil)),
+			Dial: func(context.Context, string, string) (net.Conn, error) { return nil, err },
+		}
+		ping := func(ctx context.Context) error {
+			c, err := Open(conf)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			return c.Ping(ctx)
+		}
+		if err := ping(t.Context()); !Absent(err) || err.Error() != "kafka: reach kafka:9092: "+want || log.Len() > 0 {
+			t.Errorf("found %v and the log %q, want %s", err, log.String(), want)
+		}
+		conf.Patience = 0
+		if err := ping(limited); err == nil || !strings.Contains(log.String(), "failed, retrying for ") ||
+			!strings.Contains(log.String(), want) {
+			t.Errorf("found %v and the log %q", err, log.String())
+		}
+	}
+}
+
+// stopping is a log that ends a context at its first line.
+type stopping struct {
+	bytes.Buffer
+	stop func()
+}
+
+func (s *stopping) Write(b []byte) (int, error) {
+	s.stop()
+	return s.Buffer.Write(b)
 }
