@@ -15,23 +15,33 @@ import (
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
-// maxHelpWidth is the maximum width of help in columns: longer lines are hard to read.
-const maxHelpWidth = 100
+// Widths of help in columns: that of a terminal, between these.
+const (
+	minHelpWidth = 40
+	maxHelpWidth = 80
+)
 
-// writeHelp writes the help of a command, at most width columns wide: purpose, synopsis and examples first, then
-// details, subcommands and flags.
+// helpWidth returns the width of help: COLUMNS, or else that of the terminal, if they are not too large or too small.
+func (c *cli) helpWidth() int {
+	return min(max(cmp.Or(columns(), c.width(), maxHelpWidth), minHelpWidth), maxHelpWidth)
+}
+
+// writeHelp writes the help of a command, width columns wide: purpose, synopsis and examples first, then details,
+// subcommands and flags.
 func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
-	width = min(max(width, 40), maxHelpWidth)
 	fmt.Fprintf(w, "%s\n\nUsage:\n", wrapped(cmd.Short, "", width))
 	group := cmd.HasAvailableSubCommands()
 	if !group || len(arguments(cmd)) > 0 {
-		fmt.Fprintf(w, "  %s\n", cmd.UseLine())
+		fmt.Fprintln(w, commandLine(cmd.UseLine(), "", width))
 	}
 	if group {
 		fmt.Fprintf(w, "  %s COMMAND\n", cmd.CommandPath())
 	}
 	if cmd.Example != "" {
-		fmt.Fprintf(w, "\nExamples:\n%s\n", cmd.Example)
+		fmt.Fprint(w, "\nExamples:\n")
+		for line := range strings.SplitSeq(cmd.Example, "\n") {
+			fmt.Fprintln(w, commandLine(line, ` \`, width))
+		}
 	}
 	if details := details(cmd); details != "" {
 		fmt.Fprintf(w, "\n%s\n", reflowed(details, width))
@@ -42,18 +52,37 @@ func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
 	for _, g := range flagGroups(cmd) {
 		fmt.Fprintf(w, "\n%s:\n", g.heading)
 		for _, f := range g.flags {
-			name := flagName(f)
-			if len(name) > flagColumn-2 {
-				fmt.Fprintln(w, name)
-				name = ""
+			column := flagColumn
+			if width-column < minText {
+				column = flagColumnNarrow
 			}
-			text := wrapped(flagDoc(f), strings.Repeat(" ", flagColumn), width)
-			fmt.Fprintf(w, "%-*s%s\n", flagColumn, name, text[flagColumn:])
+			fmt.Fprintln(w, hanging(flagName(f), flagDoc(f), column, width))
 		}
 	}
 	if group {
-		fmt.Fprintf(w, "\nRun '%s COMMAND --help' for the help of a command.\n", cmd.CommandPath())
+		hint := fmt.Sprintf("Run '%s COMMAND --help' for the help of a command.", cmd.CommandPath())
+		fmt.Fprintf(w, "\n%s\n", wrapped(hint, "", width))
 	}
+}
+
+// commandLine breaks a command line between its words. All lines but the last have the end.
+func commandLine(text, end string, width int) string {
+	const indent, further = "  ", "      "
+	line, quoted := indent, false
+	var lines []string
+	for i, word := range strings.Fields(text) {
+		first := i == 0 || line == further
+		switch {
+		case first:
+		case !quoted && utf8.RuneCountInString(line+" "+word+end) > width:
+			lines, line = append(lines, line+end), further
+		default:
+			line += " "
+		}
+		line += word
+		quoted = quoted != (strings.Count(word, "'")%2 == 1)
+	}
+	return strings.Join(append(lines, line), "\n")
 }
 
 // details returns the long description of a command without its first sentence, the short one.
@@ -71,15 +100,19 @@ func writeCommands(w io.Writer, cmd *cobra.Command, width int) {
 		fmt.Fprintf(w, "\n%s:\n", g.Title)
 		for _, sub := range cmd.Commands() {
 			if sub.IsAvailableCommand() && sub.GroupID == g.ID {
-				indent := strings.Repeat(" ", sub.NamePadding()+4)
-				fmt.Fprintf(w, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), wrapped(sub.Short, indent, width)[len(indent):])
+				fmt.Fprintln(w, hanging("  "+sub.Name(), sub.Short, sub.NamePadding()+4, width))
 			}
 		}
 	}
 }
 
-// flagColumn is the column at which the descriptions of flags begin.
-const flagColumn = 28
+// The column at which the descriptions of flags begin, and that on a terminal where less than minText columns would be
+// left for them.
+const (
+	flagColumn       = 28
+	flagColumnNarrow = 10
+	minText          = 30
+)
 
 // flagName returns the name of a flag as help shows it, with its shorthand and the kind of its value.
 func flagName(f *pflag.Flag) string {
@@ -156,15 +189,63 @@ var headings = []string{
 	groupOutput, groupInput, "Objects", "Voxelization", groupKafka, "Embedded broker", "HTTP", groupGlobal,
 }
 
-// reflowed wraps the paragraphs of a text anew. Indented lines and lists stay as they are.
+// reflowed wraps the paragraphs of a text anew. Lines that begin with a dash stay as they are.
 func reflowed(text string, width int) string {
 	paragraphs := strings.Split(text, "\n\n")
 	for i, p := range paragraphs {
-		if !strings.HasPrefix(p, " ") && !strings.Contains(p, "\n ") && !strings.Contains(p, "\n- ") {
+		switch {
+		case strings.HasPrefix(p, " "), strings.Contains(p, "\n "):
+			paragraphs[i] = reflowedList(p, width)
+		case !strings.Contains(p, "\n- "):
 			paragraphs[i] = wrapped(p, "", width)
 		}
 	}
 	return strings.Join(paragraphs, "\n\n")
+}
+
+// reflowedList wraps the lines of a list anew. An entry is a term and, after two spaces or on indented lines below it, a
+// text.
+func reflowedList(list string, width int) string {
+	type entry struct {
+		term, text string
+		column     int // of the text
+	}
+	var entries []entry
+	lines := strings.Split(list, "\n")
+	for i, line := range lines {
+		text := strings.TrimLeft(line, " ")
+		e := entry{text: text, column: len(line) - len(text)}
+		above := i+1 < len(lines) && strings.HasPrefix(lines[i+1], line[:e.column]+" ") // a term above its text
+		if term, text, ok := strings.Cut(text, "  "); ok {
+			text = strings.TrimLeft(text, " ")
+			e = entry{line[:e.column] + term, text, len(line) - len(text)}
+		}
+		if last := len(entries) - 1; last >= 0 && e.term == "" && !above && e.column == entries[last].column {
+			entries[last].text += " " + e.text
+		} else {
+			entries = append(entries, e)
+		}
+	}
+	lines = lines[:0]
+	for _, e := range entries {
+		if indent := len(e.term) - len(strings.TrimLeft(e.term, " ")); e.term != "" && width-e.column < minText {
+			e.column = indent + 4
+		}
+		lines = append(lines, hanging(e.term, e.text, e.column, width))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// hanging returns a term and, from a column on, a text: beside the term if there is room for two spaces, or else below.
+func hanging(term, text string, column, width int) string {
+	lines := wrapped(text, strings.Repeat(" ", column), width)
+	if term == "" {
+		return lines
+	}
+	if n := utf8.RuneCountInString(term); n <= column-2 {
+		return term + lines[n:]
+	}
+	return term + "\n" + lines
 }
 
 // wrapped breaks a text into lines of at most width columns, each indented. A longer word has a line of its own.
@@ -290,6 +371,17 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func usageError(cmd *cobra.Command, problem string) error {
 	name := strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()+" ")
 	return fmt.Errorf("%s: %s\nusage: %s", name, problem, cmd.UseLine())
+}
+
+// flagError returns the error for a flag of a command. Below a command that groups others, a misspelt command is why
+// its flags are unknown, and is reported instead.
+func flagError(cmd *cobra.Command, err error) error {
+	if cmd.HasAvailableSubCommands() && len(arguments(cmd)) == 0 {
+		if misspelt := noArgs(cmd, cmd.Flags().Args()); misspelt != nil {
+			return misspelt
+		}
+	}
+	return suggestFlag(cmd, err)
 }
 
 // suggestFlag adds the flag that was probably meant to the error for an unknown one, and shortens that for a value.

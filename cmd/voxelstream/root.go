@@ -48,7 +48,7 @@ func (c *cli) root() *cobra.Command {
 		Args:          noArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.SetFlagErrorFunc(suggestFlag)
+	root.SetFlagErrorFunc(flagError)
 	f := root.PersistentFlags()
 	f.StringVar(&c.config, "config", "", "Configuration file; see config.yaml. (default $"+config.EnvPrefix+"CONFIG)")
 	f.BoolVar(&c.json, "json", false, "Print results as JSON.")
@@ -76,7 +76,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.docs())
 	root.SetHelpCommandGroupID("Setup")
 	root.SetCompletionCommandGroupID("Setup")
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, cmp.Or(c.width(), 80)) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, c.helpWidth()) })
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd() // adds it
 	root.InitDefaultCompletionCmd()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -146,10 +148,20 @@ func (c *cli) width() int {
 	if !c.terminal || os.Getenv("TERM") == "dumb" {
 		return 0
 	}
-	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
-		return w
+	w, _, err := term.GetSize(int(os.Stdout.Fd()))
+	if err != nil {
+		return 0
 	}
-	return 0
+	return cmp.Or(columns(), w)
+}
+
+// columns returns the width in the environment variable COLUMNS, or 0 if it is not a positive number.
+func columns() int {
+	n, err := strconv.Atoi(os.Getenv("COLUMNS"))
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
 }
 
 // column is a column of a table. On a terminal that is too narrow, the columns with the largest rank go first.

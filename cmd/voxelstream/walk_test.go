@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -51,6 +52,7 @@ func said(args ...string) (string, int) {
 // one of few headings.
 func TestHelpOfEveryCommand(t *testing.T) {
 	const width, maxPlain = 80, 12
+	t.Setenv("COLUMNS", "")
 	for _, cmd := range commands() {
 		name := cmd.CommandPath()
 		help, code := said(append(strings.Fields(name)[1:], "--help")...)
@@ -67,8 +69,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 			t.Errorf("%s: found no example", name)
 		}
 		for l := range strings.SplitSeq(help, "\n") {
-			free := strings.HasPrefix(l, "  voxelstream ") || strings.Contains(cmd.Example, l) || strings.Contains(cmd.Long, l)
-			if n := utf8.RuneCountInString(l); n > width && !free {
+			if n := utf8.RuneCountInString(l); n > width {
 				t.Errorf("%s: found %d columns in %q", name, n, l)
 			}
 		}
@@ -88,6 +89,72 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		}
 		if plain > maxPlain {
 			t.Errorf("%s: found %d flags without a heading, want at most %d", name, plain, maxPlain)
+		}
+	}
+}
+
+// TestHelpWidth: help is as wide as COLUMNS says, between 40 and 80 columns.
+func TestHelpWidth(t *testing.T) {
+	for columns, want := range map[string]int{
+		"": 80, "100": 80, "60": 60, "40": 40, "10": 40, "0": 80, "-5": 80, "wide": 80,
+	} {
+		t.Setenv("COLUMNS", columns)
+		if got := (&cli{}).helpWidth(); got != want {
+			t.Errorf("COLUMNS=%s: found %d, want %d", columns, got, want)
+		}
+	}
+}
+
+// TestNarrowHelp: narrow help has the same words. Only single words and quoted ones are longer than its lines.
+func TestNarrowHelp(t *testing.T) {
+	for _, cmd := range commands() {
+		var words string
+		for _, width := range []int{80, 60, 40} {
+			var help strings.Builder
+			writeHelp(&help, cmd, width)
+			// A command line that is broken is still the same.
+			now := strings.Join(strings.Fields(strings.ReplaceAll(help.String(), " \\\n", " ")), " ")
+			if words = cmp.Or(words, now); now != words {
+				t.Errorf("%s at %d columns: help has other words", cmd.CommandPath(), width)
+			}
+			for l := range strings.SplitSeq(help.String(), "\n") {
+				long := strings.TrimSuffix(strings.TrimLeft(l, " "), ` \`)
+				if n := utf8.RuneCountInString(l); n > width && strings.Contains(long, " ") &&
+					!strings.Contains(long, "'") && flagOf(cmd, l) == nil {
+					t.Errorf("%s: found %d columns in %q, want %d", cmd.CommandPath(), n, l, width)
+				}
+			}
+		}
+	}
+}
+
+// flagOf returns the flag whose name, with its kind, is a line of help.
+func flagOf(cmd *cobra.Command, line string) (found *pflag.Flag) {
+	for _, g := range flagGroups(cmd) {
+		for _, f := range g.flags {
+			if flagName(f) == line {
+				found = f
+			}
+		}
+	}
+	return found
+}
+
+// TestReflowedList: the texts of a list are wrapped, its terms stay where they are.
+func TestReflowedList(t *testing.T) {
+	const list = "  FILE\n      One two three four five six\n      seven.\n" +
+		"      key=VALUE\n          Eight nine ten eleven twelve thirteen.\n" +
+		"    raw     as measured, which is long\n            and has two lines\n    std     the second"
+	for width, want := range map[int]string{
+		80: "  FILE\n      One two three four five six seven.\n" +
+			"      key=VALUE\n          Eight nine ten eleven twelve thirteen.\n" +
+			"    raw     as measured, which is long and has two lines\n    std     the second",
+		40: "  FILE\n      One two three four five six seven.\n" +
+			"      key=VALUE\n          Eight nine ten eleven twelve\n          thirteen.\n" +
+			"    raw\n        as measured, which is long and\n        has two lines\n    std\n        the second",
+	} {
+		if got := reflowedList(list, width); got != want {
+			t.Errorf("found, at %d columns,\n%s\nwant\n%s", width, got, want)
 		}
 	}
 }
