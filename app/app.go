@@ -43,6 +43,10 @@ type Env struct {
 	Force bool
 	// Stay keeps run alive after its inputs have ended, until it is interrupted, if it has a listener.
 	Stay bool
+	// Forever makes run watch its inputs until it is interrupted.
+	Forever bool
+	// Rows selects the rows of each file that inspect draws, and that predict, convert and evaluate read.
+	Rows Rows
 	// Stdout receives classifications written to standard output. It may be nil.
 	Stdout io.Writer
 	// Confined reads the files that others send; nil reads them in this process.

@@ -48,3 +48,6 @@ func (r *slice) Read(ctx context.Context) (Sample, error) {
 	}
 	return Sample{}, io.EOF
 }
+
+// Classes returns the names of classes that the source knows.
+func (r *slice) Classes(ctx context.Context) []string { return ClassesOf(ctx, r.Source) }

@@ -53,6 +53,7 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	if err != nil {
 		return nil, err
 	}
+	src = a.Rows.Of(src)
 	defer func() { err = errors.Join(err, src.Close()) }()
 	var w ingest.Writer
 	volumes := strings.EqualFold(filepath.Ext(out), ".arrow")

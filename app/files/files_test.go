@@ -10,10 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/ingest"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
+	"github.com/voxelstream/voxelstream/record"
 )
 
 func TestVoxelizeAndConvert(t *testing.T) {
@@ -158,6 +160,38 @@ func TestTiles(t *testing.T) {
 	}
 }
 
+// TestSheet: tiles name what tells them apart, and say what a model thinks of them.
+func TestSheet(t *testing.T) {
+	label := int32(1)
+	var s Sheet
+	grid := &ingest.Grid{Dims: [3]int{1, 1, 1}, Values: []float32{1}}
+	for i, c := range []record.Classification{
+		{Class: 1, Score: .5, Label: &label}, {Class: 2, Name: "two", Score: 1, Label: &label}, {Class: 3, Unfamiliar: true},
+	} {
+		if c.Label == nil {
+			s.Add("in/b.pcd", 0, grid, ingest.NoLabel)
+		} else {
+			s.Add("in/a.h5", 4+i, grid, label)
+		}
+		s.Predicted(&c)
+	}
+	var found []string
+	for _, t := range s.titled() {
+		found = append(found, fmt.Sprintf("%s: %s %d", t.Title, t.Below, t.Verdict))
+	}
+	want := []string{
+		"a.h5, row 4, label 1: predicted 1, 50 % 1", "a.h5, row 5, label 1: predicted two, 100 % -1",
+		"b.pcd: predicted 3, unfamiliar 0",
+	}
+	if !slices.Equal(found, want) || s.correct != 1 || s.labelled != 2 {
+		t.Errorf("found %q, %d of %d correct, want %q", found, s.correct, s.labelled, want)
+	}
+	one := Sheet{}
+	if one.Add("in/a.h5", 7, grid, ingest.NoLabel); one.titled()[0].Title != "row 7" {
+		t.Errorf("found %q, want the row", one.titled()[0].Title)
+	}
+}
+
 // TestRowsHeld: rows that would not fit into memory together are an error, and a single one is not.
 func TestRowsHeld(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.h5")
@@ -165,15 +199,31 @@ func TestRowsHeld(t *testing.T) {
 	if _, err := Generate(t.Context(), a, GenerateOptions{Out: path, Count: 3, Grid: 16, Layout: "vectors"}); err != nil {
 		t.Fatal(err)
 	}
-	one, err := readRows(t.Context(), a, path, 0, 1, 1)
-	if err != nil || len(one) != 1 {
-		t.Fatalf("found %d rows and %v, want 1", len(one), err)
+	read := func(first, end int) int {
+		a.Rows = app.Rows{First: first, End: end}
+		rows, err := readRows(t.Context(), a, path, true)
+		if err != nil || rows[0].row != first {
+			t.Fatalf("found %v and %v, want rows from %d", rows, err, first)
+		}
+		return len(rows)
 	}
-	size := sizeOf(one[0].Data)
-	if two, err := readRows(t.Context(), a, path, 0, 2, 2*size); err != nil || len(two) != 2 {
-		t.Errorf("found %d rows and %v, want 2", len(two), err)
+	if one, two := read(0, 1), read(1, 3); one != 1 || two != 2 {
+		t.Errorf("found %d and %d rows, want 1 and 2", one, two)
 	}
-	if _, err := readRows(t.Context(), a, path, 0, 3, 2*size); err == nil || !strings.Contains(err.Error(), "fewer rows") {
-		t.Errorf("found %v, want the advice to choose fewer rows", err)
+	var s Sheet
+	big := &ingest.Grid{Values: make([]float32, mostHeld/2)}
+	for range 2 {
+		if s.Full(big) {
+			t.Error("the sheet has no room for two large grids")
+		}
+		s.Add("", 0, big, ingest.NoLabel)
+	}
+	if !s.Full(big) || (&Sheet{}).Full(&ingest.Grid{Values: make([]float32, mostHeld+1)}) {
+		t.Error("want no room for a third large grid, and room for a single one of any size")
+	}
+	a.Rows = app.Rows{First: 3, End: 5}
+	if _, err := readRows(t.Context(), a, path, true); err == nil ||
+		!strings.Contains(err.Error(), "found no readable sample in rows 3 to 4") {
+		t.Errorf("found %v, want that there is no such row", err)
 	}
 }

@@ -16,7 +16,13 @@ import (
 func fuse(ctx context.Context, a *app.Env, input string,
 	place func(lo, hi [3]float64) (tsdf.Options, error), skips *app.Skips,
 ) (*tsdf.Fused, error) {
-	return tsdf.Fuse(ctx, func() (ingest.Source, error) { return formats.Open(ctx, input, a.Reading()) },
+	return tsdf.Fuse(ctx, func() (ingest.Source, error) {
+		src, err := formats.Open(ctx, input, a.Reading())
+		if err != nil {
+			return nil, err
+		}
+		return a.Rows.Of(src), nil
+	},
 		func(lo, hi [3]float64) (tsdf.Options, error) {
 			o, err := place(lo, hi)
 			o.Threads = a.Config.Threads

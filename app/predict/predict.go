@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
@@ -43,20 +45,29 @@ type Prediction struct {
 
 // Files classifies every sample of files and folders and calls each for it, in order. A sample, and a file in a folder,
 // that cannot be read is an item with an error; Files then returns an error that wraps [app.ErrSkipped]. A file that
-// paths name and that cannot be read at all is an error of another kind.
-func Files(ctx context.Context, a *app.Env, paths []string, each func(*Item) error) (err error) {
+// paths name and that cannot be read at all is an error of another kind. Unless it is empty, picture is the file of a
+// contact sheet of the samples that are classified.
+func Files(ctx context.Context, a *app.Env, paths []string, picture string, each func(*Item) error) (err error) {
 	inputs, err := input.ParseFiles(paths)
 	if err != nil {
 		return err
 	}
+	release, err := a.ClaimOutputs(paths, picture)
+	if err != nil {
+		return err
+	}
+	defer release()
 	p, err := newPredictor(ctx, a, each)
 	if err != nil {
 		return err
 	}
 	defer p.network.Close()
+	if picture != "" {
+		p.sheet = &files.Sheet{}
+	}
 	var unread error
-	var files input.Files
-	for in := range files.Of(ctx, a, inputs) {
+	var list input.Files
+	for in := range list.Of(ctx, a, inputs) {
 		p.classified, p.reason = 0, nil
 		err := p.file(ctx, in)
 		if err == nil && p.classified == 0 && in.Named() {
@@ -81,6 +92,9 @@ func Files(ctx context.Context, a *app.Env, paths []string, each func(*Item) err
 	if p.unfamiliar > 0 {
 		a.Log.Warn("some samples are unlike the training data of the model; their predictions may mean nothing",
 			"samples", p.unfamiliar, "of", p.done)
+	}
+	if err := p.draw(picture, inputs); err != nil {
+		return errors.Join(unread, err)
 	}
 	switch {
 	case unread != nil:
@@ -115,6 +129,9 @@ type predictor struct {
 	// Of the file that is being read: how many samples were classified, and why the first was not that was not.
 	classified int
 	reason     error
+
+	// sheet is the picture of the samples; nil without one.
+	sheet *files.Sheet
 }
 
 // reason returns the text of an error about a file without its path.
@@ -126,6 +143,8 @@ type waiting struct {
 	id     record.ID
 	volume voxelize.Volume
 	err    error
+	data   ingest.Data // for the picture, as long as it has room
+	row    int         // in the file, for the picture
 }
 
 func newPredictor(ctx context.Context, a *app.Env, each func(*Item) error) (*predictor, error) {
@@ -139,7 +158,9 @@ func newPredictor(ctx context.Context, a *app.Env, each func(*Item) error) (*pre
 
 // file classifies the samples of a file.
 func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
-	src, err := in.Open(ctx, p.app)
+	o := p.app.Reading()
+	o.Faces = p.sheet != nil // meshes are drawn with their faces
+	src, err := in.OpenWith(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -155,11 +176,18 @@ func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
 			stop(err)
 		}
 	}
-	_, err = ingest.Each(reading, src, func(s ingest.Sample) error {
+	read := 0
+	_, err = ingest.Each(reading, p.app.Rows.Of(src), func(s ingest.Sample) error {
 		v, err := p.voxels.Volume(s)
-		add(waiting{in.String(), s.ID, v, err})
+		w := waiting{file: in.String(), id: s.ID, volume: v, err: err, row: p.app.Rows.First + read}
+		read++
+		if p.sheet != nil && !p.sheet.Full(s.Data) {
+			w.data = s.Data
+		}
+		add(w)
 		return context.Cause(reading)
 	}, func(err error) {
+		read++
 		w := waiting{file: in.String(), err: err}
 		if item, ok := errors.AsType[*ingest.ItemError](err); ok {
 			w.id, w.err = item.ID, item.Err
@@ -168,6 +196,9 @@ func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
 	})
 	if reading.Err() != nil {
 		return context.Cause(reading)
+	}
+	if err == nil && read == 0 && !p.app.Rows.All() {
+		err = fmt.Errorf("found no sample in %v", p.app.Rows)
 	}
 	return cmp.Or(p.flush(ctx), err)
 }
@@ -236,8 +267,28 @@ func (p *predictor) item(w *waiting, r *record.Classification) *Item {
 	if r.Unfamiliar {
 		p.unfamiliar++
 	}
+	if w.data != nil && !p.sheet.Full(w.data) {
+		p.sheet.Add(w.file, w.row, w.data, w.volume.Label)
+		p.sheet.Predicted(r)
+	}
 	item.Prediction = &Prediction{
 		Class: r.Class, Name: r.Name, Score: r.Score, TopK: r.TopK, Label: r.Label, Unfamiliar: r.Unfamiliar,
 	}
 	return item
+}
+
+// draw writes the picture, if one is wanted and a sample was classified.
+func (p *predictor) draw(path string, inputs []input.Input) error {
+	if path == "" || p.sheet.Len() == 0 {
+		return nil
+	}
+	title := app.Count(len(inputs), "input")
+	if len(inputs) == 1 {
+		title = filepath.Base(inputs[0].String())
+	}
+	below := app.Count(p.sheet.Len(), "sample")
+	if classified := p.done - p.failed; classified > p.sheet.Len() {
+		below = fmt.Sprintf("the first %d of %s", p.sheet.Len(), app.Count(classified, "sample"))
+	}
+	return p.sheet.Write(p.app, path, title, below)
 }

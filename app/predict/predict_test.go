@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"image/png"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -16,7 +18,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/app/predict"
 	"github.com/voxelstream/voxelstream/classify"
@@ -37,7 +41,7 @@ func TestEqualsServer(t *testing.T) {
 	}
 	a := apptest.New(t)
 	var found []*predict.Item
-	err := predict.Files(t.Context(), a, []string{file}, func(item *predict.Item) error {
+	err := predict.Files(t.Context(), a, []string{file}, "", func(item *predict.Item) error {
 		found = append(found, item)
 		return nil
 	})
@@ -111,7 +115,7 @@ func TestFailedRows(t *testing.T) {
 	refused := errors.New("refused")
 	for _, last := range []int{rows, 40, 100} { // calls of each until it fails
 		var found []string
-		err := predict.Files(t.Context(), apptest.New(t), []string{file}, func(item *predict.Item) error {
+		err := predict.Files(t.Context(), apptest.New(t), []string{file}, "", func(item *predict.Item) error {
 			if len(found) < bad && item.Err == "" {
 				t.Errorf("%s was classified", item.ID)
 			}
@@ -131,5 +135,46 @@ func TestFailedRows(t *testing.T) {
 		if !slices.Equal(found, want) {
 			t.Errorf("up to row %d: found %v", last, found)
 		}
+	}
+}
+
+// TestRows: chosen rows of an archive keep their IDs, and are drawn. A row that is not there is an error.
+func TestRows(t *testing.T) {
+	apptest.NeedHDF5(t)
+	dir := t.TempDir()
+	a := apptest.New(t)
+	file, picture := filepath.Join(dir, "d.h5"), filepath.Join(dir, "d.png")
+	g := files.GenerateOptions{Out: file, Count: 6, Grid: 16, Layout: "vectors"}
+	if _, err := files.Generate(t.Context(), a, g); err != nil {
+		t.Fatal(err)
+	}
+	read := func(rows app.Rows, picture string) (items []string, err error) {
+		a.Rows = rows
+		err = predict.Files(t.Context(), a, []string{file}, picture, func(item *predict.Item) error {
+			items = append(items, fmt.Sprint(item.ID, item.Class))
+			return nil
+		})
+		return items, err
+	}
+	all, err := read(app.Rows{}, "")
+	if err != nil || len(all) != 6 {
+		t.Fatalf("found %q and %v, want 6 items", all, err)
+	}
+	some, err := read(app.Rows{First: 2, End: 5}, picture)
+	if err != nil || !slices.Equal(some, all[2:5]) {
+		t.Errorf("found %q and %v, want %q", some, err, all[2:5])
+	}
+	if c, err := os.Open(picture); err != nil {
+		t.Error(err)
+	} else if _, err := png.Decode(c); err != nil {
+		t.Error(err)
+	}
+	a.Force = false
+	if _, err := read(app.Rows{First: 2, End: 5}, picture); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("found %v, want the picture not to be overwritten", err)
+	}
+	if _, err := read(app.Rows{First: 6, End: 9}, ""); err == nil ||
+		!strings.Contains(err.Error(), "found no sample in rows 6 to 8") {
+		t.Errorf("found %v, want that there is no such row", err)
 	}
 }

@@ -22,8 +22,10 @@ mesh in a .ply file by TSDF fusion and marching cubes; with --method tsdf, --edg
 MRI and CT scans, whole.`
 	cmd.Example = "  voxelstream convert scan.ply scan.pcd\n" +
 		"  voxelstream convert digits.h5 digits.npz\n" +
+		"  voxelstream convert digits.h5 first.npz --rows 0:100\n" +
 		"  voxelstream convert ct.nii.gz ct.npy --spacing 1\n" +
 		"  voxelstream convert rgbd-frames/ room.ply --method tsdf --edge 0.01"
+	rowsFlags(cmd, groupInput, "convert")
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		out, err := c.written(args[1], files.Converted())

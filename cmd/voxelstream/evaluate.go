@@ -20,12 +20,14 @@ func (c *cli) evaluate() *cobra.Command {
 		modelFlag, voxelFlags, ingestFlags)
 	cmd.Example = "  voxelstream evaluate mnist3d.h5 --model digits.keras\n" +
 		"  voxelstream evaluate mnist3d.h5 --split all --report report.html\n" +
+		"  voxelstream evaluate mnist3d.h5 --rows 0:500\n" +
 		"  voxelstream evaluate heldout.h5 --model digits.keras --calibrate --force"
 	var split, report, out string
 	flagsIn(cmd, groupInput, func(f *pflag.FlagSet) {
 		choiceVar(f, &split, "split", "", "Part of an archive (HDF5, .npz) to use: train, val, test or all. "+
 			"(default test, or else val, or else train)", learn.Splits())
 	})
+	rowsFlags(cmd, groupInput, "evaluate")
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
 		outputVar(f, &report, "report", "Write a report to this .html or .json file. - is standard output, as JSON.",
 			".json", ".html")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
@@ -111,6 +112,41 @@ func orList(all []string) string {
 		return strings.Join(all[:n], ", ") + " or " + all[n]
 	}
 	return strings.Join(all, "")
+}
+
+// rowsValue is the value of a flag that selects rows.
+type rowsValue struct {
+	rows  *app.Rows
+	parse func(string) (app.Rows, error)
+	kind  string
+}
+
+func (v *rowsValue) String() string { return "" }
+func (v *rowsValue) Type() string   { return v.kind }
+func (v *rowsValue) Set(text string) (err error) {
+	*v.rows, err = v.parse(text)
+	return err
+}
+
+// rowsFlags adds the flags that select rows: one, or several. use is what is done with them.
+func rowsFlags(cmd *cobra.Command, heading, use string) {
+	rows := new(app.Rows)
+	flagsIn(cmd, heading, func(f *pflag.FlagSet) {
+		f.Var(&rowsValue{rows, app.ParseRow, "int"}, "row", "Row or frame of a file to "+use+", counted from 0.")
+		f.Var(&rowsValue{rows, app.ParseRows, "string"}, "rows", "Rows of a file to "+use+
+			", such as 0:24: the first, and the one after the last.")
+	})
+	cmd.MarkFlagsMutuallyExclusive("row", "rows")
+}
+
+// rowsOf returns the rows that flags select.
+func rowsOf(fs *pflag.FlagSet) app.Rows {
+	if f := fs.Lookup("rows"); f != nil {
+		if v, ok := f.Value.(*rowsValue); ok {
+			return *v.rows
+		}
+	}
+	return app.Rows{}
 }
 
 // without returns an error if a flag is set together with one that has no effect beside it.

@@ -48,6 +48,7 @@ func TestForce(t *testing.T) {
 		"convert c.xyz OUT.pcd",
 		"voxelize c.xyz --out OUT.npy --grid 8",
 		"inspect c.xyz --png OUT.png",
+		"predict c.xyz --png OUT.png",
 		"evaluate d.h5 --report OUT.json",
 		"reprocess diff results results --out OUT.json",
 		"train d.h5 --epochs 1 --out OUT.safetensors",

@@ -26,25 +26,23 @@ func (c *cli) inspect() *cobra.Command {
 		"  voxelstream inspect model.keras --json"
 	var p files.PictureOptions
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		outputVar(f, &p.Out, "png", "Draw the first sample to this file; .apng and .gif show a turn.",
-			files.PictureExtensions()...)
-		f.IntVar(&p.Row, "row", 0, "Row or frame to draw.")
-		f.StringVar(&p.Rows, "rows", "", "Rows to draw on a contact sheet, such as 0:24: the first, and the one after the last.")
+		outputVar(f, &p.Out, "png",
+			"Draw the first sample to this file; .apng and .gif show a turn. --rows makes a contact sheet.",
+			files.PictureExtensions(true)...)
 		f.BoolVar(&p.Predict, "predict", false, "Write the predictions of the model on the contact sheet.")
 		f.StringVar(&p.Color, "color", "", "Field that colours points, such as z or intensity.")
 	})
-	cmd.MarkFlagsMutuallyExclusive("row", "rows")
+	rowsFlags(cmd, groupOutput, "draw")
 	forceFlag(cmd)
-	cmd.RunE = c.do(func(ctx context.Context, a *app.Env,
-		args []string,
-	) error {
+	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		for _, name := range []string{"row", "rows", "predict", "color"} {
 			if cmd.Flags().Changed(name) && p.Out == "" {
 				return app.Usage(fmt.Errorf("--%s: missing --png FILE, the picture it is for", name))
 			}
 		}
+		p.Sheet = cmd.Flags().Changed("rows")
 		if p.Out != "" {
-			if err := p.Check(); err != nil {
+			if err := p.Check(a.Rows); err != nil {
 				return app.Usage(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
@@ -118,6 +119,7 @@ func TestExitCodes(t *testing.T) {
 		{2, []string{"run"}},
 		{2, []string{"runn", "x"}},
 		{2, []string{"inspect", "--no-such-flag", "x"}},
+		{2, []string{"run", bad, "--forever"}},
 		{2, []string{"inspect", "missing.pcd", "--rows", "0:4"}},
 		{2, []string{"inspect", "missing.pcd", "--row", "0"}},
 		{2, []string{"inspect", "missing.pcd", "--predict"}},
@@ -153,9 +155,17 @@ func TestSuggestions(t *testing.T) {
 		"help rnu":                  `unknown command "rnu" for "voxelstream" (did you mean run?)`,
 		"help dlq lst":              `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
 		"completion bsh":            `unknown command "bsh" for "voxelstream completion" (did you mean bash?)`,
+		"clasify --brokers x":       `unknown command "clasify" for "voxelstream" (did you mean classify?)`,
+		"clasify -z":                `unknown command "clasify" for "voxelstream" (did you mean classify?)`,
+		"dlq lst --topic x":         `unknown command "lst" for "voxelstream dlq" (did you mean list?)`,
+		"model sumary m --svg x":    `unknown command "sumary" for "voxelstream model" (did you mean summary?)`,
+		"model sumary m --json":     `unknown command "sumary" for "voxelstream model" (did you mean summary?)`,
+		"--jsn":                     "unknown flag: --jsn (did you mean --json?)",
 		"run --modle x":             "unknown flag: --modle (did you mean --model?)",
 		"run --jsn x.h5":            "unknown flag: --jsn (did you mean --json?)",
 		"run --zzzzzzzz":            "unknown flag: --zzzzzzzz",
+		"predict x.h5 --rows 4:2":   `--rows: found "4:2", want FIRST:END with FIRST < END, such as 0:24`,
+		"convert x y.npy --row -1":  `--row: found "-1", want an integer from 0`,
 		"generate --count many":     `--count: found "many", must be an integer`,
 		"evaluate x.h5 --split tst": `--split: found "tst" (did you mean test?), want one of train, val, test, all`,
 		"run -z":                    "unknown shorthand flag: 'z' in -z",
@@ -165,6 +175,30 @@ func TestSuggestions(t *testing.T) {
 		root.SetArgs(strings.Fields(line))
 		if err := root.Execute(); err == nil || err.Error() != want {
 			t.Errorf("%s: found %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestRows: commands that read archives take rows, whose IDs are those of all rows.
+func TestRows(t *testing.T) {
+	apptest.NeedHDF5(t)
+	t.Chdir(t.TempDir())
+	if _, code := run("generate", "--count", "11", "--test", "3", "--out", "d.h5"); code != exitDone {
+		t.Fatal("found no archive")
+	}
+	for line, want := range map[string]string{
+		"predict d.h5 --rows 2:4 --json":   ":X_train/2",
+		"predict d.h5 --row 3 --json":      ":X_train/3",
+		"predict d.h5 --row 8 --json":      ":X_test/0",
+		"convert d.h5 d.npz --rows 9:20":   "d.npz: 2 samples",
+		"convert d.h5 d.npy --row 7":       "d.npy: 1 sample\n",
+		"evaluate d.h5 --rows 1:4 --json":  `{"rows":2,`,
+		"predict d.h5 --rows 2:4 --row 1":  "",
+		"evaluate d.h5 --rows 3:9 --quiet": "",
+	} {
+		out, code := run(strings.Fields(line)...)
+		if (code == exitDone) != (want != "") || !strings.Contains(out, want) {
+			t.Errorf("%s: found exit code %d and %q, want %q", line, code, out, want)
 		}
 	}
 }

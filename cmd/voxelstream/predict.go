@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/app/files"
 	"github.com/voxelstream/voxelstream/app/predict"
+	"github.com/voxelstream/voxelstream/draw"
 )
 
 func (c *cli) predict() *cobra.Command {
@@ -22,10 +26,18 @@ The predictions are those of run, without a broker: the samples are converted to
 --model, the built-in model of digits classifies them. Exit code 3 means that some samples could not be classified.`
 	cmd.Example = "  voxelstream predict scan.pcd --model shapes.keras\n" +
 		"  voxelstream predict digits.h5 --json\n" +
+		"  voxelstream predict digits.h5 --rows 0:24 --png digits.png\n" +
 		"  cat scan.ply | voxelstream predict - --top-k 1"
+	rowsFlags(cmd, groupInput, "classify")
+	var picture string
+	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
+		outputVar(f, &picture, "png", "Draw the samples with their labels and predictions to this contact sheet, the "+
+			"first "+strconv.Itoa(draw.MostTiles)+" if there are more.", files.PictureExtensions(false)...)
+	})
+	forceFlag(cmd)
 	cmd.RunE = c.do(collecting(gcStreaming, func(ctx context.Context, a *app.Env, args []string) error {
 		t := &predictions{cli: c}
-		err := predict.Files(ctx, a, args, t.add)
+		err := predict.Files(ctx, a, args, picture, t.add)
 		return errors.Join(t.flush(), err)
 	}))
 	return cmd

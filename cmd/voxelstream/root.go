@@ -169,12 +169,12 @@ func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 		if pool != nil {
 			a.Confined = pool
 		}
-		if force := cmd.Flags().Lookup("force"); force != nil {
-			a.Force = force.Value.String() == "true"
+		for name, on := range map[string]*bool{"force": &a.Force, "stay": &a.Stay, "forever": &a.Forever} {
+			if f := cmd.Flags().Lookup(name); f != nil {
+				*on = f.Value.String() == "true"
+			}
 		}
-		if stay := cmd.Flags().Lookup("stay"); stay != nil {
-			a.Stay = stay.Value.String() == "true"
-		}
+		a.Rows = rowsOf(cmd.Flags())
 		if !c.quiet {
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
