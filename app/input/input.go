@@ -4,12 +4,14 @@ package input
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
 	"github.com/voxelstream/voxelstream/ingest/live"
+	"github.com/voxelstream/voxelstream/ingest/live/watch"
 	"github.com/voxelstream/voxelstream/internal/service"
 	"github.com/voxelstream/voxelstream/pipeline"
 )
@@ -99,6 +101,31 @@ func (in Input) Stream() string {
 		}
 	}
 	return in.text
+}
+
+// Watched returns inputs that never end: folders are watched for files that arrive. An input that ends and cannot be
+// watched is a usage error.
+func Watched(inputs []Input) ([]Input, error) {
+	var errs []error
+	out := make([]Input, len(inputs))
+	for i, in := range inputs {
+		switch {
+		case in.Endless():
+			out[i] = in
+		case in.live == nil && isFolder(in.path):
+			var err error
+			out[i].text = watch.Kind.Scheme + "://" + in.path
+			out[i].live, err = watch.Kind.New(in.path, watch.Kind.Options())
+			errs = append(errs, err)
+		default:
+			errs = append(errs, fmt.Errorf("--forever: %s ends, and cannot be watched for more: want a folder, a topic or "+
+				"another live source", in.text))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, app.Usage(err)
+	}
+	return out, nil
 }
 
 // Endless reports whether all inputs only end with a signal.

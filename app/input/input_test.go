@@ -11,6 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/live/watch"
 )
 
 // files makes files of one line of points in a folder that becomes the working directory.
@@ -194,6 +195,37 @@ func TestDocumentation(t *testing.T) {
 	for line := range strings.Lines(Help()) {
 		if len(line) > helpWidth+1 {
 			t.Errorf("found a line of %d columns: %s", len(line), line)
+		}
+	}
+}
+
+// TestWatched: folders are watched, live sources that do not end stay as they are, and the others are refused.
+func TestWatched(t *testing.T) {
+	dir := t.TempDir()
+	odd := filepath.Join(dir, "what?settle=1")
+	file := filepath.Join(dir, "a.xyz")
+	if err := errors.Join(os.Mkdir(odd, 0o700), os.WriteFile(file, []byte("0 0 0\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	parse := func(texts ...string) []Input {
+		inputs, err := Parse(texts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return inputs
+	}
+	watched, err := Watched(parse(odd, "kafka://frames"))
+	if err != nil || !Endless(watched) || watched[0].String() != "watch://"+odd ||
+		watched[1].String() != "kafka://frames" {
+		t.Errorf("found %v and %v", watched, err)
+	}
+	if in, ok := watched[0].live.(*watch.Input); !ok || in.Dir != odd || in.Settle == 0 {
+		t.Errorf("found %+v, want the folder with the default options", watched[0].live)
+	}
+	for _, text := range []string{file, "-"} {
+		_, err := Watched(parse(dir, text))
+		if !app.IsUsage(err) || !strings.Contains(err.Error(), "--forever: "+text+" ends") {
+			t.Errorf("%s: found %v, want a usage error", text, err)
 		}
 	}
 }

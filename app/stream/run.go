@@ -13,10 +13,14 @@ import (
 )
 
 // Run runs the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
-// has ended and everything on the volumes topic is settled, including what an earlier run left there. If there are dead
+// has ended and everything on the volumes topic is settled, including what an earlier run left there; forever, it
+// watches the folders among them until it is interrupted. If there are dead
 // letters, no input could be read, or the run is interrupted, it returns a result and an error.
 func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
+	if err == nil && a.Forever {
+		inputs, err = input.Watched(inputs)
+	}
 	if err != nil {
 		return nil, err
 	}
