@@ -52,10 +52,13 @@ func summaryText(w io.Writer, s *stream.Summary) {
 	if s.Inputs > 0 {
 		fmt.Fprintf(t, "volumes\t%d from %s\n", s.Volumes, app.Count(s.Inputs, "input"))
 	}
-	fmt.Fprintf(t, "classified\t%d in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n",
-		s.Classified, s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
-	if s.Repeated > 0 {
-		fmt.Fprintf(t, "stored\t%d new, %d before\n", s.New, s.Repeated)
+	fmt.Fprintf(t, "classified\t%s in %.2f s (%.0f/s), latency p50 %.1f ms, p99 %.1f ms\n",
+		app.Count(s.Classified, "volume"), s.Seconds, s.PerSecond, s.LatencyMS.P50, s.LatencyMS.P99)
+	switch {
+	case s.Repeated > 0 && s.New > 0:
+		fmt.Fprintf(t, "stored\t%s; %d had been classified and stored before\n", app.Count(s.New, "new volume"), s.Repeated)
+	case s.Repeated > 0:
+		fmt.Fprintln(t, "stored\tnothing new: all volumes had been classified and stored before")
 	}
 	if s.Accuracy != nil {
 		fmt.Fprintf(t, "accuracy\t%.2f %% (%d of %d)\n", 100**s.Accuracy, s.Correct, s.Labelled)

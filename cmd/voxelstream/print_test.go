@@ -58,7 +58,7 @@ func TestTexts(t *testing.T) {
 				{Class: 10, Volumes: 1, MeanScore: .25},
 			},
 		}, summaryText), `volumes       2 from 1 input
-classified    2 in 2.00 s (1/s), latency p50 1.0 ms, p99 2.2 ms
+classified    2 volumes in 2.00 s (1/s), latency p50 1.0 ms, p99 2.2 ms
 accuracy      50.00 % (1 of 2)
 dead letters  3
 dropped       1 classification by d.jsonl
@@ -69,9 +69,27 @@ class  volumes  correct  accuracy  mean score
 1      2        1        50.0 %    0.500
 10     1        -        -         0.250
 `},
+		"some before": {
+			printed(&stream.Summary{Classified: 3, New: 1, Repeated: 2}, summaryText),
+			`classified    3 volumes in 0.00 s (0/s), latency p50 0.0 ms, p99 0.0 ms
+stored        1 new volume; 2 had been classified and stored before
+dead letters  0
+model         , version 
+results       
+`,
+		},
+		"all before": {
+			printed(&stream.Summary{Classified: 1, Repeated: 1}, summaryText),
+			`classified    1 volume in 0.00 s (0/s), latency p50 0.0 ms, p99 0.0 ms
+stored        nothing new: all volumes had been classified and stored before
+dead letters  0
+model         , version 
+results       
+`,
+		},
 		"classify without volumes": {
 			printed(&stream.Summary{}, summaryText),
-			`classified    0 in 0.00 s (0/s), latency p50 0.0 ms, p99 0.0 ms
+			`classified    0 volumes in 0.00 s (0/s), latency p50 0.0 ms, p99 0.0 ms
 dead letters  0
 model         , version 
 results       
