@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,24 +17,74 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// onCluster lets the commands of a page use a broker that the test starts.
-const onCluster = "export VOXELSTREAM_KAFKA_BROKERS=kafka:9092\n"
+// useCluster lets the commands of a page use a broker that the test starts.
+const useCluster = "export VOXELSTREAM_KAFKA_BROKERS=kafka:9092\n"
 
-// prepared is what a page takes for granted: files of its own, or what is on a cluster.
+// prepared is what a page takes for granted, as commands: files of its own, or what is on a cluster. Files that a page
+// makes must not be there before.
 var prepared = map[string]string{
-	"README.md": ": kafka:9092",
+	"README.md":        "rm digits.h5 digits.keras",
+	"augment.md":       "rm digits.keras; cp build/mnist/* .",
+	"augmentations.md": "voxelstream generate --count 20 --layout clouds --out clouds.h5",
+	"bring-models.md": `
+		voxelstream train mnist3d.h5 --out small.keras
+		voxelstream model convert small.keras digits.onnx
+		voxelstream train three.npz --validation-split 0 --out three.keras
+		voxelstream model convert three.keras shapes.onnx
+		seq 10 > names.txt
+		voxelstream train scans.npz --grid 64 --arch medical --validation-split 0 --out ct.keras`,
+	"dead-letters.md": useCluster + `
+		export VOXELSTREAM_KAFKA_PARTITIONS=1
+		voxelstream ingest digits.h5 --grid 24
+		voxelstream classify --once || [ $? = 3 ]`,
+	"inputs.md":       "head -c 12 /dev/urandom | base64 > token",
+	"live-sensors.md": "voxelstream ingest simulate --scene drive --to 'udp://127.0.0.1:7502?sensor=ouster' --metadata os1.json",
+	"medical.md":      "voxelstream train adrenalmnist3d.npz --arch medical --grid 28 --values window:0:255 --out organs.keras",
+	"objects.md": `
+		voxelstream generate --scene drive --count 2 --out recording
+		voxelstream generate --scene indoors --count 1 --out redwood`,
+	"operate-kafka.md": "cp digits.keras new.keras",
+	"read-files.md":    "cp scan.ply cloud.ply; voxelstream generate --scene indoors --count 2 --out frames",
+	"reprocess.md": `
+		cp -r archives digits.keras data/
+		voxelstream reprocess archives --model digits.keras --format parquet,csv --out results-old
+		cp -r results-old results-new
+		cp results-old/results.parquet old.parquet
+		cp results-old/results.csv new.csv`,
+	"runbook.md": useCluster + "voxelstream ingest archives/; voxelstream classify --once",
+	"serve.md": `
+		cp archives/a.h5 .
+		cp city.laz b.las
+		mkdir -p models/shapes/1 models/shapes/2 models/digits/1
+		cp digits.safetensors models/digits/1/model.safetensors
+		cp shapes.keras models/shapes/1/model.keras
+		cp shapes.keras models/shapes/2/model.keras`,
+	"store-results.md": useCluster,
+	"switch-models.md": useCluster + `
+		cp shapes.keras shapes-1.keras
+		cp shapes.keras shapes-2.keras
+		voxelstream model labels shapes-2.keras a,b,c,d,e,f,g,h,i,j --force
+		mkdir -p models etc/voxelstream/model
+		cp shapes-2.keras models/other.keras
+		echo '{"model": "'$PWD'/shapes-2.keras", "sha256": "'$(sha256sum < shapes-2.keras | cut -d' ' -f1)'"}' \
+			> etc/voxelstream/model/announcement.json
+		voxelstream ingest digits.h5`,
+	"train.md":          useCluster + "rm digits.keras; voxelstream ingest digits.h5",
+	"trust.md":          "rm digits.keras; cp mnist3d.h5 heldout.h5",
+	"watch-training.md": "rm digits.keras",
+	"watch.md":          "export TOKEN=0123456789abcdef VOXELSTREAM_HTTP_TOKEN=0123456789abcdef",
 }
 
 // exampleFiles makes a folder with the files that the pages use as examples.
 func exampleFiles(t *testing.T) string {
 	t.Helper()
 	w := &world{t: t, bin: voxelstream(t), dir: t.TempDir()}
-	for _, folder := range []string{"archives", "scans", "srv/scans", "data", "etc/voxelstream", "ct-series", "sparse/0"} {
+	for _, folder := range []string{"archives", "scans", "srv/scans", "data", "etc/voxelstream", "ct-series", "sparse/0", "build/mnist"} {
 		if err := os.MkdirAll(w.path(folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.write(".curlrc", []byte("fail-with-body\nsilent\nshow-error\nretry = 20\nretry-all-errors\n"))
+	w.write(".curlrc", []byte("fail-with-body\nsilent\nshow-error\nretry = 60\nretry-delay = 1\nretry-max-time = 30\nretry-all-errors\n"))
 
 	builtin := filepath.Join(testenv.Root(), "app/models/builtin/digits.safetensors")
 	w.do(exitDone, "model", "convert", builtin, w.path("digits.safetensors"))
@@ -62,7 +113,49 @@ func exampleFiles(t *testing.T) string {
 	for name, text := range exampleCOLMAP() {
 		w.write(filepath.Join("sparse/0", name), []byte(text))
 	}
+	laz := must(os.ReadFile(filepath.Join(testenv.Root(), "ingest/lidar/testdata/laz/lazrs_1.laz")))(t)
+	w.write("city.laz", laz)
+	images, labels := exampleDigits(160)
+	for _, name := range []string{"train", "t10k"} {
+		w.write("build/mnist/"+name+"-images-idx3-ubyte.gz", gzipped(images))
+		w.write("build/mnist/"+name+"-labels-idx1-ubyte.gz", gzipped(labels))
+	}
+	w.npzGrids("three.npz", 16, 3, "train_images", "train_labels")
+	w.npzGrids("scans.npz", 64, 2, "train_images", "train_labels")
+	w.npzGrids("adrenalmnist3d.npz", 28, 2, "train_images", "train_labels", "val_images", "val_labels", "test_images",
+		"test_labels")
 	return w.dir
+}
+
+// npzGrids writes an archive with pairs of arrays: grids with as many labels as there are classes, two of each.
+func (w *world) npzGrids(name string, side, classes int, arrays ...string) {
+	w.t.Helper()
+	all := map[string][]byte{}
+	for pair := range slices.Chunk(arrays, 2) {
+		n := 2 * classes
+		labels := make([]int64, n)
+		values := make([]float32, n*side*side*side)
+		for i := range labels {
+			labels[i] = int64(i % classes)
+		}
+		for i := range values {
+			values[i] = float32(i % 256)
+		}
+		all[pair[0]] = npyOf([]int{n, side, side, side}, values)
+		all[pair[1]] = npyOf([]int{n, 1}, labels)
+	}
+	if err := writeNPZ(w.path(name), all); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// gzipped compresses data.
+func gzipped(data []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write(data) // a buffer takes everything
+	_ = z.Close()
+	return b.Bytes()
 }
 
 // examplePLY is a scan of 400 points.
@@ -174,11 +267,7 @@ func exampleNIfTI() []byte {
 	put16(254, 1)                        // the sform is valid
 	putFloats(280, -4, 0, 0, 30, 0, 4, 0, -30, 0, 0, 4, -30)
 	copy(h[344:], "n+1\x00")
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	_, _ = z.Write(append(h, exampleVoxels()...)) // a buffer takes everything
-	_ = z.Close()
-	return b.Bytes()
+	return gzipped(append(h, exampleVoxels()...))
 }
 
 // exampleVoxels are 16x16x16 values as int16: 200 in a block, and -100 around it.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,7 +39,8 @@ func TestDocs(t *testing.T) {
 				dir: w.dir, local: w.local(), prepare: "set -uo pipefail\n" + prepared[filepath.Base(name)],
 				env: []string{"VOXELSTREAM_TRAIN_EPOCHS=1", "CURL_HOME=" + w.dir},
 			}
-			if strings.Contains(s.prepare, "kafka:9092") {
+			named := func(b block) bool { return kafkaHosts.MatchString(b.script) }
+			if kafkaHosts.MatchString(s.prepare) || slices.ContainsFunc(blocks, named) {
 				w.startBroker(must(strconv.Atoi(s.local("9092")))(t))
 			}
 			s.typeBlocks(t, blocks)
@@ -73,20 +75,24 @@ func shellPages(t *testing.T) []string {
 	return pages
 }
 
+// kafkaHosts is the addresses of a cluster.
+var kafkaHosts = regexp.MustCompile(`\bkafka-?\d?:9092(,kafka-\d:9092)*`)
+
 // replacements are made in what is typed: for addresses and folders that this machine does not have, and to take less
 // time.
 var replacements = []struct {
 	from *regexp.Regexp
 	to   string
 }{
-	{regexp.MustCompile(`\bkafka-?\d?:9092(,kafka-\d:9092)*`), "127.0.0.1:9092"},
+	{kafkaHosts, "127.0.0.1:9092"},
 	{regexp.MustCompile(`\bhost:`), "127.0.0.1:"},
 	{regexp.MustCompile(`/(srv|data|etc/voxelstream)/`), "$$PWD/$1/"},
 	{regexp.MustCompile(`voxelstream serve`), "voxelstream serve --http :8080"}, // the default, which may be taken
 	{regexp.MustCompile(`--(count|drawn|first) \d{4,}`), "--$1 100"},
 	{regexp.MustCompile(`--epochs \d+`), "--epochs 1"},
 	{regexp.MustCompile(`--objects 400`), "--objects 40"},
-	{regexp.MustCompile(`ingest simulate (.*?)( --length 60s| --loop)?$`), "ingest simulate $1 --length 2s"},
+	{regexp.MustCompile(`, "version": "1f0c94be"`), ""}, // another one
+	{regexp.MustCompile(`ingest simulate (.*?)( --length 60s| --loop.*)?(\n|$)`), "ingest simulate $1 --length 2s$3"},
 }
 
 // local returns a function that makes the replacements in the folder of the world, and gives each port a free one.
