@@ -32,14 +32,16 @@ var prepared = map[string]string{
 		voxelstream train three.npz --validation-split 0 --out three.keras
 		voxelstream model convert three.keras shapes.onnx
 		seq 10 > names.txt
-		voxelstream train scans.npz --grid 64 --arch medical --validation-split 0 --out ct.keras`,
+		voxelstream train scans.npz --grid 64 --arch medical --values raw --validation-split 0 --out ct.keras`,
 	"dead-letters.md": useCluster + `
 		export VOXELSTREAM_KAFKA_PARTITIONS=1
-		voxelstream ingest digits.h5 --grid 24
+		voxelstream generate --count 60 --layout clouds --out clouds.h5
+		voxelstream ingest clouds.h5 --grid 24
 		voxelstream classify --once || [ $? = 3 ]`,
 	"inputs.md":       "head -c 12 /dev/urandom | base64 > token",
 	"live-sensors.md": "voxelstream ingest simulate --scene drive --to 'udp://127.0.0.1:7502?sensor=ouster' --metadata os1.json",
 	"medical.md":      "voxelstream train adrenalmnist3d.npz --arch medical --grid 28 --values window:0:255 --out organs.keras",
+	"mnist.md": "rm mnist3d.h5 digits.safetensors",
 	"objects.md": `
 		voxelstream generate --scene drive --count 2 --out recording
 		voxelstream generate --scene indoors --count 1 --out redwood`,
