@@ -109,7 +109,6 @@ var lasting = []struct {
 	{regexp.MustCompile(`voxelstream serve`), "INFO  serving "},
 	{regexp.MustCompile(`voxelstream broker`), "broker listening"},
 	{regexp.MustCompile(`voxelstream classify --([^o]|ou)`), "kafka: assigned"}, // not with --once
-	{regexp.MustCompile(`voxelstream train .*--follow`), "kafka: "},
 	{regexp.MustCompile(`voxelstream (run|ingest) '?watch:`), "INFO  watching "},
 	{regexp.MustCompile(`voxelstream (run|ingest) '?(udp|http):`), "INFO  listening  address"},
 	{regexp.MustCompile(`voxelstream (run|ingest) '?kafka:`), "INFO  reading files "},
