@@ -41,7 +41,7 @@ var prepared = map[string]string{
 	"inputs.md":       "head -c 12 /dev/urandom | base64 > token",
 	"live-sensors.md": "voxelstream ingest simulate --scene drive --to 'udp://127.0.0.1:7502?sensor=ouster' --metadata os1.json",
 	"medical.md":      "voxelstream train adrenalmnist3d.npz --arch medical --grid 28 --values window:0:255 --out organs.keras",
-	"mnist.md": "rm mnist3d.h5 digits.safetensors",
+	"mnist.md":        "rm mnist3d.h5 digits.safetensors",
 	"objects.md": `
 		voxelstream generate --scene drive --count 2 --out recording
 		voxelstream generate --scene indoors --count 1 --out redwood`,
