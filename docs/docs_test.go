@@ -204,3 +204,26 @@ func (p page) generated() bool { return strings.HasPrefix(p.name, "docs/referenc
 func (p page) historical() bool {
 	return strings.HasPrefix(p.name, "docs/decisions/") || p.name == "CHANGELOG.md"
 }
+
+// TestBlocks: the first line of a block has only a language, or says after it why tests do not run the block. The shell
+// languages are sh and console.
+func TestBlocks(t *testing.T) {
+	info := regexp.MustCompile(`^(([a-z]*)|(sh|console) not run: \S.*)$`)
+	notRun := 0
+	for _, p := range pages(t) {
+		if p.generated() || p.historical() {
+			continue
+		}
+		for _, m := range fenced.FindAllStringSubmatch(p.text, -1) {
+			found := info.FindStringSubmatch(m[1])
+			if found == nil || slices.Contains([]string{"bash", "shell", "zsh"}, found[2]) {
+				t.Errorf("%s: found a block that begins with ```%s, want ```, ```LANGUAGE or ```sh not run: REASON", p.name, m[1])
+			} else if found[3] != "" {
+				notRun++
+			}
+		}
+	}
+	if notRun < 10 {
+		t.Errorf("found %d blocks that are not run", notRun)
+	}
+}

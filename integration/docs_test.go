@@ -1,92 +1,114 @@
 package integration
 
 import (
-	"encoding/binary"
-	"fmt"
-	"math"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestDocs runs the blocks of the pages that are marked with "sh run", each page in a folder with the files that pages use
-// as examples. The mark is invisible to readers. What other blocks name is checked in docs.
+// TestDocs runs the shell blocks of README.md and of the pages below docs as a reader does: those of a page one after
+// another in one shell, in a folder with the files that the pages use as examples. Blocks that are not run say why in
+// their first line, "```sh not run: REASON", which the page does not show. TestTutorial runs the tutorial.
 func TestDocs(t *testing.T) {
 	slow(t)
 	needHDF5(t)
-	bin := voxelstream(t)
 	examples := exampleFiles(t)
-	pages, err := filepath.Glob(filepath.Join(testenv.Root(), "docs", "*", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	marked := regexp.MustCompile("(?ms)^```sh run\n(.*?)^```")
-	run := 0
-	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			t.Fatal(err)
-		}
-		blocks := marked.FindAllSubmatch(text, -1)
-		if len(blocks) == 0 {
-			continue
-		}
-		run += len(blocks)
-		t.Run(filepath.Base(page), func(t *testing.T) {
-			dir := t.TempDir()
-			if err := os.CopyFS(dir, os.DirFS(examples)); err != nil {
+	all, run := 0, 0
+	for _, name := range shellPages(t) {
+		text := must(os.ReadFile(filepath.Join(testenv.Root(), name)))(t)
+		blocks := shellBlocks(string(text))
+		all += len(blocks)
+		t.Run(name, func(t *testing.T) {
+			blocks := runnable(t, blocks)
+			if run += len(blocks); len(blocks) == 0 {
+				return
+			}
+			t.Parallel()
+			w := &world{t: t, bin: voxelstream(t), dir: t.TempDir()}
+			if err := os.CopyFS(w.dir, os.DirFS(examples)); err != nil {
 				t.Fatal(err)
 			}
-			for _, block := range blocks {
-				cmd := exec.Command("bash", "-euo", "pipefail", "-c", string(block[1]))
-				cmd.Dir = dir
-				cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(bin)+":"+os.Getenv("PATH"))
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Errorf("%v\n%s\n%s", err, block[1], out)
-				}
+			s := session{
+				dir: w.dir, local: w.local(), prepare: "set -uo pipefail\n" + prepared[filepath.Base(name)],
+				env: []string{"VOXELSTREAM_TRAIN_EPOCHS=1", "CURL_HOME=" + w.dir},
 			}
+			named := func(b block) bool { return kafkaHosts.MatchString(b.script) }
+			if kafkaHosts.MatchString(s.prepare) || slices.ContainsFunc(blocks, named) {
+				w.startBroker(must(strconv.Atoi(s.local("9092")))(t))
+			}
+			s.typeBlocks(t, blocks)
 		})
 	}
-	if run < 11 {
-		t.Errorf("found %d blocks to run", run)
+	t.Logf("%d of %d blocks are run", run, all)
+	if run < 90 {
+		t.Errorf("%d of %d blocks are run, want at least 90", run, all)
 	}
 }
 
-// exampleFiles makes a folder with the files that the pages use as examples: digits, models, clouds and folders of them.
-func exampleFiles(t *testing.T) string {
+// shellPages are the pages with shell blocks, below the root of the repository. What the pages of decisions show was so
+// at their time, and those of docs/reference/cli and docs/reference/layers are written by the program.
+func shellPages(t *testing.T) []string {
 	t.Helper()
-	w := &world{t: t, bin: voxelstream(t), dir: t.TempDir()}
-	model := filepath.Join(testenv.Root(), "app/models/builtin/digits.safetensors")
-	var ply strings.Builder
-	ply.WriteString("ply\nformat ascii 1.0\nelement vertex 400\n" +
-		"property float x\nproperty float y\nproperty float z\nend_header\n")
-	var raw []byte // coordinates and intensity as KITTI stores them
-	for i := range 400 {
-		x, y := float32(i%20)/10, float32(i/20)/10
-		fmt.Fprintln(&ply, x, y, x*y)
-		for _, v := range []float32{x, y, x * y, 0.5} {
-			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	pages := []string{"README.md"}
+	root := os.DirFS(testenv.Root())
+	err := fs.WalkDir(root, "docs", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case name == "docs/decisions", name == "docs/tutorial", name == "docs/reference/cli":
+			return fs.SkipDir
+		case filepath.Ext(name) == ".md":
+			pages = append(pages, name)
 		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	w.write("scan.ply", []byte(ply.String()))
-	w.write("scan.bin", raw)
-	w.do(exitDone, "model", "convert", model, w.path("digits.keras"))
-	w.do(exitDone, "model", "convert", model, w.path("shapes.keras"))
-	w.do(exitDone, "generate", "--count", "300", "--augment", "--seed", "1", "--out", w.path("mnist3d.h5"))
-	w.do(exitDone, "convert", w.path("scan.ply"), w.path("scan.pcd"))
-	for _, folder := range []string{"archives", "scans"} {
-		if err := os.Mkdir(w.path(folder), 0o755); err != nil {
-			t.Fatal(err)
+	return pages
+}
+
+// kafkaHosts is the addresses of a cluster.
+var kafkaHosts = regexp.MustCompile(`\bkafka-?\d?:9092(,kafka-\d:9092)*`)
+
+// replacements are made in what is typed: for addresses and folders that this machine does not have, and to take less
+// time.
+var replacements = []struct {
+	from *regexp.Regexp
+	to   string
+}{
+	{kafkaHosts, "127.0.0.1:9092"},
+	{regexp.MustCompile(`\bhost:`), "127.0.0.1:"},
+	{regexp.MustCompile(`/(srv|data|etc/voxelstream)/`), "$$PWD/$1/"},
+	{regexp.MustCompile(`voxelstream serve`), "voxelstream serve --http :8080"}, // the default, which may be taken
+	{regexp.MustCompile(`--(count|drawn|first) \d{4,}`), "--$1 100"},
+	{regexp.MustCompile(`--epochs \d+`), "--epochs 1"},
+	{regexp.MustCompile(`--objects 400`), "--objects 40"},
+	{regexp.MustCompile(`, "version": "1f0c94be"`), ""}, // another one
+	{regexp.MustCompile(`ingest simulate (.*?)( --length 60s| --loop.*)?(\n|$)`), "ingest simulate $1 --length 2s$3"},
+}
+
+// local returns a function that makes the replacements in the folder of the world, and gives each port a free one.
+func (w *world) local() func(string) string {
+	port := regexp.MustCompile(`\b(2368|7502|8001|808[0-3]|9092)\b`)
+	free := map[string]string{}
+	return func(s string) string {
+		for _, r := range replacements {
+			s = r.from.ReplaceAllString(s, r.to)
 		}
+		s = strings.ReplaceAll(s, "$PWD/", w.dir+"/")
+		return port.ReplaceAllStringFunc(s, func(p string) string {
+			if free[p] == "" {
+				free[p] = strconv.Itoa(freePort(w.t))
+			}
+			return free[p]
+		})
 	}
-	w.do(exitDone, "generate", "--count", "40", "--seed", "2", "--out", w.path("archives/a.h5"))
-	w.do(exitDone, "generate", "--count", "40", "--seed", "3", "--out", w.path("archives/b.h5"))
-	w.do(exitDone, "convert", w.path("scan.ply"), w.path("scans/first.pcd"))
-	w.do(exitDone, "convert", w.path("scan.ply"), w.path("scans/second.ply"))
-	return w.dir
 }

@@ -1,18 +1,14 @@
 package integration
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
@@ -27,8 +23,10 @@ func TestTutorial(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			blocks := shellBlocks(string(page))
-			outputs := typeBlocks(t, blocks)
+			blocks := runnable(t, shellBlocks(string(page)))
+			port := strconv.Itoa(freePort(t))
+			s := session{dir: t.TempDir(), local: func(s string) string { return strings.ReplaceAll(s, "9092", port) }}
+			outputs := s.typeBlocks(t, blocks)
 			shown := 0
 			for i, b := range blocks {
 				if b.output != "" {
@@ -43,66 +41,6 @@ func TestTutorial(t *testing.T) {
 			}
 		})
 	}
-}
-
-// block is a shell block of a page, and the output that the page shows after it.
-type block struct {
-	line           int // of the page
-	script, output string
-}
-
-var fences = regexp.MustCompile("(?ms)^```([^\n]*)\n(.*?)^```")
-
-func shellBlocks(page string) []block {
-	var all []block
-	for _, m := range fences.FindAllStringSubmatchIndex(page, -1) {
-		text := page[m[4]:m[5]]
-		switch page[m[2]:m[3]] {
-		case "", "sh":
-			all = append(all, block{line: 1 + strings.Count(page[:m[0]], "\n"), script: text})
-		case "text":
-			all[len(all)-1].output = text
-		}
-	}
-	return all
-}
-
-// typingLimit is the longest that the blocks of a page may take.
-const typingLimit = 8 * time.Minute
-
-// typeBlocks runs the blocks and returns what each of them prints on both streams. The port of the broker is a free one.
-func typeBlocks(t *testing.T, blocks []block) []string {
-	t.Helper()
-	w := newWorld(t)
-	if err := os.Symlink(voxelstream(t), w.path("voxelstream")); err != nil {
-		t.Fatal(err)
-	}
-	const end = "-- end of block --"
-	// The processes that a block leaves in the background end with the shell.
-	script := "set -e\ntrap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT\n"
-	for _, b := range blocks {
-		script += b.script + "\necho '" + end + "'\n"
-	}
-	dir := w.path("tutorial")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), typingLimit)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", strings.ReplaceAll(script, "9092", strconv.Itoa(freePort(t))))
-	// A shell that waits for a worker that has died ends at the limit, with all that it has started.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 10 * time.Second
-	cmd.Dir = dir
-	cmd.Env = append(environment(), "PATH="+w.dir+":"+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
-	outputs := strings.Split(string(out), end+"\n")
-	if err != nil || len(outputs) != len(blocks)+1 {
-		at := blocks[min(len(outputs), len(blocks))-1]
-		t.Fatalf("the block in line %d: %v\n%s\n%s", at.line, err, at.script, tail(outputs[len(outputs)-1]))
-	}
-	return outputs
 }
 
 // What differs from run to run: durations, rates and latencies.
