@@ -49,16 +49,19 @@ reproducible: setup bin/nfpm-$(NFPM_VERSION)
 setup:
 	@scripts/setup
 
-## test: run vet, all unit tests and the integration tests of the binary
+## test: run vet, all unit tests and the integration tests of the binary (EXTERNAL=1: also those of the target external)
+EXTERNAL ?=
 .PHONY: test
-test: setup
+test: setup $(if $(EXTERNAL),external-tools)
 	go vet $(GOFLAGS_TAGS) ./...
-	go test $(GOFLAGS_TAGS) -timeout 60m ./...
+	$(if $(EXTERNAL),$(EXTERNAL_ENV)) go test $(GOFLAGS_TAGS) -timeout 60m ./...
 
-## tiers: run the network's tests on the slower kernels (the kernels' own tests always cover all of them)
+## tiers: run the network's tests on the kernels that are slower than this processor's (the kernels' own tests always cover all)
 .PHONY: tiers
-tiers: setup
-	for tier in avx2 portable; do VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 60m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
+tiers: build
+	own=$$(bin/voxelstream version --json | sed 's/.*"tier":"\([a-z0-9]*\)".*/\1/'); \
+	for tier in avx2 portable; do [ $$tier = $$own ] || \
+	VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 60m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
 ## race: run the tests with the race detector, except those of whole processes and of packages that start no goroutines
 .PHONY: race
@@ -160,16 +163,22 @@ drawings: build
 ## external: run only the tests that need other software: Chromium, Apache Kafka (java, mvn), PostgreSQL, Mosquitto, sqlite3, zstd, pyarrow, pandas, h5py, Keras, tritonclient and schemathesis (python3; installs venvs)
 RUN := -run 'TestWeb|RealKafka|Pyarrow|Python|Servers|RowsOfKilledRuns'
 .PHONY: external
-external: build deploy-check package-check
+external: external-tools
+	$(EXTERNAL_ENV) go test -timeout 60m ./sinks/postgres ./sinks/mqtt
+	$(EXTERNAL_ENV) go test -count 1 -timeout 60m ./nn/format/... ./nn/parity/... ./internal/h5/...
+	$(EXTERNAL_ENV) go test -count 1 -timeout 60m $(RUN) ./integration/...
+
+EXTERNAL_ENV = VOXELSTREAM_REAL_KAFKA=1 VOXELSTREAM_BROWSER=1 VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null || true) \
+	VOXELSTREAM_CLIENTS=$$(ls -d $(CURDIR)/build/clients 2>/dev/null || true)
+
+# What the external tests talk to. Tests leave out what is missing.
+.PHONY: external-tools
+external-tools:
 	@{ command -v java && command -v mvn; } >/dev/null || echo "java or mvn is missing; tests with Apache Kafka are left out"
 	@command -v python3 >/dev/null || echo "python3 is missing; tests with Keras and pyarrow are left out"
 	@! command -v python3 >/dev/null || scripts/python-env build/venv
 	@! command -v python3 >/dev/null || scripts/python-env build/clients scripts/clients-requirements.txt
 	@scripts/servers
-	export VOXELSTREAM_PYTHON=$$(ls $(CURDIR)/build/venv/bin/python 2>/dev/null) VOXELSTREAM_REAL_KAFKA=1 VOXELSTREAM_BROWSER=1; \
-	export VOXELSTREAM_CLIENTS=$$(ls -d $(CURDIR)/build/clients 2>/dev/null); \
-	go test -timeout 60m ./sinks/postgres ./sinks/mqtt && \
-	go test -count 1 -timeout 60m ./nn/format/... ./nn/parity/... ./internal/h5/... && go test -count 1 -timeout 60m $(RUN) ./integration/...
 
 ## reloads: load a model 1,000 times while clients send requests; none may fail
 RELOADS ?= 1000
