@@ -297,7 +297,7 @@ bench-elementwise: setup
 	scripts/python-env build/torch bench/peers/requirements-torch.txt
 	build/torch/bin/python bench/elementwise/run.py --page docs/performance.md
 
-## bench-passes: measure the effect of each optimisation pass; updates docs/performance.md
+## bench-passes: measure the effect of each optimization pass; updates docs/performance.md
 .PHONY: bench-passes
 bench-passes: build
 	python3 bench/passes/run.py bin/voxelstream --page docs/performance.md

@@ -10,7 +10,7 @@ import (
 )
 
 // Judge says how far the outputs of a network can be trusted, by the model's metadata (see [nn.Trust]): it calibrates
-// scores and recognises volumes that are unlike the training data. It must not be used concurrently.
+// scores and recognizes volumes that are unlike the training data. It must not be used concurrently.
 type Judge struct {
 	trust    nn.Trust
 	input    *Input

@@ -27,11 +27,11 @@ import (
 type Format struct {
 	Name string
 	// Doc lists what is supported: versions, variants, what is ignored. Assumes lists what is assumed where the data
-	// leave a choice, and the flags that decide otherwise; Refuses lists what is recognised but not read, with the
+	// leave a choice, and the flags that decide otherwise; Refuses lists what is recognized but not read, with the
 	// reason or the way out. They are phrases of the reference page, without a final full stop.
 	Doc, Assumes, Refuses string
 	// Extensions are the usual ends of file names in lower case, such as ".pcd"; a folder has none. A file that no
-	// format recognises is taken for one of the format with its extension, the last in the list if there are several.
+	// format recognizes is taken for one of the format with its extension, the last in the list if there are several.
 	Extensions []string
 	// Parts is for folders: the names of the formats of files that belong to the recording. Files of other formats
 	// in the folder are inputs of their own. It is nil for formats of files.
@@ -71,7 +71,7 @@ const (
 // HeadBytes is the number of bytes inspected to detect the format of an input.
 const HeadBytes = 64 << 10
 
-// Head is the information by which a format is recognised.
+// Head is the information by which a format is recognized.
 type Head struct {
 	// Path is for formats with several files. Ext is its extension in lower case, without a final ".gz", ".zst" or
 	// ".zstd" if the file is compressed so.
@@ -447,7 +447,7 @@ func (Sandbox) Choices() []string {
 type Confined interface {
 	// Open opens an input as the functions of package formats do. It takes memory from o.Account and adds to o.Notes.
 	Open(ctx context.Context, path string, o Options) (Source, error)
-	// Detect recognises the format of a file. The note is a remark about that.
+	// Detect recognizes the format of a file. The note is a remark about that.
 	Detect(ctx context.Context, path string, o Options) (name string, sure Confidence, note string, err error)
 	// Inspect describes an input.
 	Inspect(ctx context.Context, path string, o Options) (Info, error)

@@ -26,7 +26,7 @@ func (h *Head) unzstd() error {
 	// An error here is due to the end of the part of the file that was read; the output before it is the head.
 	head, err := io.ReadAll(io.LimitReader(z, HeadBytes))
 	if err != nil && len(head) == 0 {
-		return nil // no format is recognised by what it holds
+		return nil // no format is recognized by what it holds
 	}
 	h.Bytes = head
 	for _, ext := range []string{".zst", ".zstd"} {

@@ -22,9 +22,9 @@ var cloudCases = []sensorCase{
 	},
 	{
 		folder:  "22-e57-quaternion-not-normalised",
-		learned: "Writers print quaternions with few digits or of any length, so readers normalise them.",
+		learned: "Writers print quaternions with few digits or of any length, so readers normalize them.",
 		args:    []string{"inspect", "nonunit.e57", "slightly.e57", "--json"},
-		out:     []string{"a pose's quaternion has length 2.828: normalised"},
+		out:     []string{"a pose's quaternion has length 2.828: normalized"},
 		check: func(t *testing.T, _, out string) {
 			for _, p := range pointsOf(t, out, 2) {
 				p.within(t, [3]float64{9, 20, 30}, [3]float64{10, 21, 31})

@@ -19,7 +19,7 @@ var medicalCases = []sensorCase{
 	},
 	{
 		folder:  "05-dicom-folder-without-extension",
-		learned: "Files of a series often have no extension, so DICOM is recognised by its signature.",
+		learned: "Files of a series often have no extension, so DICOM is recognized by its signature.",
 		args:    []string{"convert", "ct", "o.npz"},
 		out:     []string{"o.npz: 1 sample"},
 	},
@@ -49,7 +49,7 @@ var medicalCases = []sensorCase{
 	},
 	{
 		folder:  "56-nifti-known-but-unsupported",
-		learned: "A header with the mark of its format is recognised whatever it holds, so that the reader's reason is shown.",
+		learned: "A header with the mark of its format is recognized whatever it holds, so that the reader's reason is shown.",
 		args:    []string{"inspect", "rgba.nii", "c64.nii", "pnan.nii", "dim40.nii", "fs.nii"},
 		exit:    1,
 		out: []string{

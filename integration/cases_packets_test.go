@@ -91,7 +91,7 @@ var packetCases = []sensorCase{
 	},
 	{
 		folder:  "45-pcap-hesai-robosense",
-		learned: "Packets are recognised by their content, in captures as in bags.",
+		learned: "Packets are recognized by their content, in captures as in bags.",
 		args:    []string{"inspect", "xt16_small.pcap"},
 		out:     []string{"sensor  Hesai PandarXT16\n  packets 240"},
 	},

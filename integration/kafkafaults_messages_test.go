@@ -38,7 +38,7 @@ func messageFaults() []faultCase {
 		},
 		{
 			name: "volumes sent again beyond the window", what: "the same volumes are sent again after more " +
-				"classifications than the sink remembers. They are recognised, or the log has warned that they may not be",
+				"classifications than the sink remembers. They are recognized, or the log has warned that they may not be",
 			on: onAny, run: exceedWindow,
 		},
 		{

@@ -94,7 +94,7 @@ type verdict struct {
 		UnknownIDs              []string `json:"unknown_ids"`
 	}
 	// Volumes is how many were sent that have a classification, Redelivered how many of those came again to a member
-	// and were recognised.
+	// and were recognized.
 	Volumes, Redelivered int
 }
 
@@ -419,7 +419,7 @@ func (m *member) thaw() {
 	m.frozen.Store(false)
 }
 
-// scraping notes how many repeats the process has recognised, once a second.
+// scraping notes how many repeats the process has recognized, once a second.
 func (m *member) scraping(p *process) {
 	var addr string
 	for wait := time.Duration(0); !p.endsWithin(wait); wait = time.Second {

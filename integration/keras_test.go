@@ -14,7 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestKerasTrainsOnTheSameValues trains networks for 50 steps on raw, windowed, standardised and colour-mapped values,
+// TestKerasTrainsOnTheSameValues trains networks for 50 steps on raw, windowed, standardized and colour-mapped values,
 // with one and several channels, and compares weights, loss and accuracy with those of Keras on the same arrays.
 func TestKerasTrainsOnTheSameValues(t *testing.T) {
 	slow(t)

@@ -8,15 +8,15 @@ import (
 )
 
 // BenchmarkElementwise measures layers that do little with each element, on samples of 16^3 positions and 32
-// channels: nanoseconds an element on two threads. Training has a normalisation before, so that there is a gradient
-// to pass on; "normalisation alone" shows what of it that is.
+// channels: nanoseconds an element on two threads. Training has a normalization before, so that there is a gradient
+// to pass on; "normalization alone" shows what of it that is.
 func BenchmarkElementwise(b *testing.B) {
 	const side, channels, n = 16, 32, 16
 	type layer struct {
 		name string
 		make func() nn.Layer
 	}
-	all := []layer{{"normalisation alone", nil}}
+	all := []layer{{"normalization alone", nil}}
 	for _, name := range []string{
 		"elu", "selu", "celu", "sigmoid", "tanh", "softplus", "silu", "gelu", "exponential", "mish", "log_sigmoid",
 		"softsign", "hard_sigmoid", "relu6",
@@ -31,9 +31,9 @@ func BenchmarkElementwise(b *testing.B) {
 	frozen := layers.NewBatchNormalization()
 	frozen.Frozen = true
 	all = append(all,
-		layer{"layer normalisation", func() nn.Layer { return layers.NewLayerNormalization() }},
-		layer{"group normalisation", func() nn.Layer { return layers.NewGroupNormalization(8) }},
-		layer{"frozen normalisation", func() nn.Layer { return frozen }},
+		layer{"layer normalization", func() nn.Layer { return layers.NewLayerNormalization() }},
+		layer{"group normalization", func() nn.Layer { return layers.NewGroupNormalization(8) }},
+		layer{"frozen normalization", func() nn.Layer { return frozen }},
 		layer{"max pooling", func() nn.Layer { return layers.NewMaxPooling3D(2) }},
 		layer{"max pooling, padded", func() nn.Layer { return padded(layers.NewMaxPooling3D(3), false) }},
 		layer{"average pooling, padded", func() nn.Layer { return padded(layers.NewMaxPooling3D(3), true) }},

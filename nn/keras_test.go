@@ -166,7 +166,7 @@ func compareLayer(t *testing.T, g golden, c layerCase, without []string) {
 		t.Fatal(err)
 	}
 	near(t, "output", plan.Output(0), g.floats(c.Prefix+"y"), 1e-5)
-	// The backward pass of batch normalisation is that of training: with the moving statistics there is nothing to
+	// The backward pass of batch normalization is that of training: with the moving statistics there is nothing to
 	// train.
 	if c.ClassName == "BatchNormalization" && !c.Train {
 		return

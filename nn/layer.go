@@ -27,7 +27,7 @@ type Layer interface {
 type LayerBase struct {
 	// Name is unique within a model. If it is empty, the model derives it from the class as Keras does.
 	Name string
-	// Frozen layers do not change in training and normalise by their moving statistics: trainable=False in Keras.
+	// Frozen layers do not change in training and normalize by their moving statistics: trainable=False in Keras.
 	Frozen bool
 	// ActivityRegularizer is a penalty on the layer's outputs, divided by the number of samples.
 	ActivityRegularizer Regularizer

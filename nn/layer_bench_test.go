@@ -95,7 +95,7 @@ func convLayers() []convLayer {
 // BenchmarkLayer measures convolutions alone: samples a second, products and sums a second as if all were made, and
 // what part that is of what the bare microkernel shows around the run; minimal filtering goes beyond all of it.
 // "train" has no gradient of the input, as the first layer of a model has none; "middle" has it, and a batch
-// normalisation before, whose gradient it is. "direct" is "infer" and "steps" is "train" without minimal filtering.
+// normalization before, whose gradient it is. "direct" is "infer" and "steps" is "train" without minimal filtering.
 func BenchmarkLayer(b *testing.B) {
 	const threads = 2
 	for _, c := range convLayers() {

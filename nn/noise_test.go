@@ -10,7 +10,7 @@ import (
 
 // TestDropoutIsRandom measures which elements fall: as many as the rate says, each apart from its neighbours, from
 // the same element of the next sample and of the next step, and from that of another layer; what stays is scaled so
-// that the mean does not change. The second layer follows a normalisation, into which a pass draws it.
+// that the mean does not change. The second layer follows a normalization, into which a pass draws it.
 func TestDropoutIsRandom(t *testing.T) {
 	const size, batch, steps = 300, 32, 60
 	in := nn.Input("", nn.Shape{size})
@@ -36,7 +36,7 @@ func TestDropoutIsRandom(t *testing.T) {
 						kept := 0.
 						if v != 0 {
 							kept = 1
-							if want := 1 / (1 - rate); math.Abs(float64(v)-want) > 2e-3*want { // the normalisation's epsilon
+							if want := 1 / (1 - rate); math.Abs(float64(v)-want) > 2e-3*want { // the normalization's epsilon
 								t.Fatalf("layer %d: what stays of 1 is %g, want %g", k, v, want)
 							}
 						}

@@ -23,7 +23,7 @@ type Options struct {
 	// Palette makes the plan take palette indices instead of floats. The model must then have one input, whose
 	// channels are the palette's: the last axis or, if that has another size, the first axis of a volume [C,D,H,W].
 	Palette *Palette
-	// Without names optimisation passes to disable; "all" leaves only the reference operations.
+	// Without names optimization passes to disable; "all" leaves only the reference operations.
 	Without []string
 	// Seed is the seed of random numbers in training (dropout).
 	Seed uint64
@@ -37,7 +37,7 @@ type Options struct {
 	Keep []*Node
 }
 
-// Passes returns the name and description of each optimisation pass, in the order in which they run.
+// Passes returns the name and description of each optimization pass, in the order in which they run.
 func Passes() [][2]string {
 	var out [][2]string
 	for _, p := range pass.All {
@@ -46,7 +46,7 @@ func Passes() [][2]string {
 	return out
 }
 
-// CheckPasses returns an error if a name is not that of an optimisation pass; "all" stands for all of them.
+// CheckPasses returns an error if a name is not that of an optimization pass; "all" stands for all of them.
 func CheckPasses(without []string) error { return pass.Check(without) }
 
 // Plan runs a model for batches of up to a fixed size. All memory is allocated once; steps do not allocate. A plan
@@ -288,7 +288,7 @@ func (p *Plan) boundTo(v *ir.Value) (x, grad []float32) {
 }
 
 // Forward computes the outputs for the first n samples of the inputs. With train the layers behave as in training:
-// dropout is active, and batch normalisation uses the batch's statistics and updates the moving ones. The plan's
+// dropout is active, and batch normalization uses the batch's statistics and updates the moving ones. The plan's
 // seed and step determine the random numbers.
 func (p *Plan) Forward(n int, train bool, step uint64) error {
 	if n < 1 || n > p.program.Batch {

@@ -135,7 +135,7 @@ func results(t *testing.T, m *nn.Model, n int, seed uint64, o nn.Options) (out [
 	return out
 }
 
-// rounding bounds the difference, relative to the largest number of all. Where a batch normalisation divides by a
+// rounding bounds the difference, relative to the largest number of all. Where a batch normalization divides by a
 // small deviation, or a number lies at the edge of a rectifier, rounding grows; a voxel left out or taken twice is
 // far above.
 const rounding = 5e-4

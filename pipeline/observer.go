@@ -102,7 +102,7 @@ const (
 	LevelLag            Level = "lag"
 	LevelPartitions     Level = "partitions"
 	LevelConnections    Level = "connections"
-	// LevelForgotten is the number of messages of a topic that are too old to be recognised as duplicates.
+	// LevelForgotten is the number of messages of a topic that are too old to be recognized as duplicates.
 	LevelForgotten Level = "forgotten"
 	// LevelStoredBytes is the size of the data on disk.
 	LevelStoredBytes Level = "stored_bytes"

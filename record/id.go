@@ -7,7 +7,7 @@ import (
 )
 
 // ID identifies an item permanently. The same input yields the same ID on every machine and in every run, so
-// duplicates can be recognised.
+// duplicates can be recognized.
 type ID struct {
 	// Stream names the input. It is short and printable, and the same for the same content wherever it is stored. It
 	// is also the Kafka key, so the items of a stream stay in order.

@@ -93,7 +93,7 @@ type tile struct{ Name, Value, Note string }
 
 func newPage(r *Report) *page {
 	p := &page{Report: r}
-	p.summarise()
+	p.summarize()
 	p.listFiles()
 	p.addClasses()
 	p.Histogram = newHistogram(r.Confidence)
@@ -113,8 +113,8 @@ func newPage(r *Report) *page {
 	return p
 }
 
-// summarise says in words and in large numbers what matters most.
-func (p *page) summarise() {
+// summarize says in words and in large numbers what matters most.
+func (p *page) summarize() {
 	r := p.Report
 	from := ""
 	used := 0

@@ -172,7 +172,7 @@ func (o *Output) File() string {
 	return o.Target.Path
 }
 
-// advise adds what to do to the error of a sink that did not recognise a file.
+// advise adds what to do to the error of a sink that did not recognize a file.
 func (o *Output) advise(err error) error {
 	info, missing := os.Stat(o.File())
 	_, system := errors.AsType[*fs.PathError](err)

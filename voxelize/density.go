@@ -2,7 +2,7 @@ package voxelize
 
 import "github.com/voxelstream/voxelstream/ingest"
 
-// DensityGrid stores point counts in one of three normalisations.
+// DensityGrid stores point counts in one of three normalizations.
 var DensityGrid = Method{
 	Name: "density",
 	Doc: "Uses a regular grid. Each cell stores its point count, divided by the largest count in the grid, by the " +
@@ -19,7 +19,7 @@ type densityOptions struct {
 	Per string `yaml:"density" flag:"density" enum:"most,all,volume" doc:"Divisor of the point counts of method density: the largest count of any cell, the number of points in the grid, or the volume of a cell in cubic metres."`
 }
 
-// The normalisations of a density.
+// The normalizations of a density.
 const (
 	perMost   = "most"
 	perAll    = "all"

@@ -31,7 +31,7 @@ const (
 	PaletteIndices Encoding = "palette"
 	FullPalette    Encoding = "palette:full"
 	RawValues      Encoding = "raw"
-	Standardised   Encoding = "standard"
+	Standardized   Encoding = "standard"
 )
 
 // maxEncoding limits the text of an encoding; it fits into the metadata of a message.
@@ -73,12 +73,12 @@ func (e Encoding) IsPalette() bool {
 	return kind == "" || kind == string(PaletteIndices)
 }
 
-// Windowed returns e with a window in place of its own, if it has any. It is an error if e is a standardisation.
+// Windowed returns e with a window in place of its own, if it has any. It is an error if e is a standardization.
 func (e Encoding) Windowed(w Window) (Encoding, error) {
 	switch {
 	case w == Window{}:
 		return e, nil
-	case strings.HasPrefix(string(e), string(Standardised)):
+	case strings.HasPrefix(string(e), string(Standardized)):
 		return "", fmt.Errorf("found window %v and values %v, want one of them", w, e)
 	case w.None && e.IsPalette():
 		return scaling{kind: "palette", full: true}.encoding(), nil
@@ -95,7 +95,7 @@ func (e Encoding) Windowed(w Window) (Encoding, error) {
 	return s.encoding(), nil
 }
 
-// Apply computes what the network gets from values as measured, in place: a window or a standardisation. The values
+// Apply computes what the network gets from values as measured, in place: a window or a standardization. The values
 // have the shape (D, H, W, C) with C channels. Raw values stay as they are.
 func (e Encoding) Apply(values []float32, channels int) error {
 	s, err := scalingOf(e)

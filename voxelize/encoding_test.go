@@ -12,7 +12,7 @@ import (
 func TestEncodingText(t *testing.T) {
 	for text, want := range map[string]Encoding{
 		"": "", "palette": PaletteIndices, "palette:full": "palette:full", "raw": RawValues,
-		"window:-1e3:400.0": "window:-1000:400", "palette:0:.5": "palette:0:0.5", "standard": Standardised,
+		"window:-1e3:400.0": "window:-1000:400", "palette:0:.5": "palette:0:0.5", "standard": Standardized,
 		"standard:0.50:2": "standard:0.5:2", "standard:1,2:3,4": "standard:1,2:3,4",
 	} {
 		e := Encoding("raw")
@@ -55,7 +55,7 @@ func TestEncodingApply(t *testing.T) {
 		}
 	}
 	got := slices.Clone(in)
-	if err := Standardised.Apply(got, 2); err != nil {
+	if err := Standardized.Apply(got, 2); err != nil {
 		t.Fatal(err)
 	}
 	for c := range 2 {
@@ -64,7 +64,7 @@ func TestEncodingApply(t *testing.T) {
 		}
 	}
 	same := []float32{3, 3, 3}
-	if err := Standardised.Apply(same, 1); err != nil || !slices.Equal(same, []float32{0, 0, 0}) {
+	if err := Standardized.Apply(same, 1); err != nil || !slices.Equal(same, []float32{0, 0, 0}) {
 		t.Errorf("equal values: found %v, %v, want zeros", same, err)
 	}
 	if err := Encoding("standard:1,2:3,4").Apply(in, 1); err == nil {

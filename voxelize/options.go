@@ -13,7 +13,7 @@ import (
 // Value is the kind of value stored in a cell.
 type Value string
 
-// The values. Density is normalised by the method. Occupancy is 1 where there is a point, or where the value of an
+// The values. Density is normalized by the method. Occupancy is 1 where there is a point, or where the value of an
 // input grid is above 0; otherwise 0. Measured values are finite numbers whose meaning and unit the method documents;
 // only a method can have them.
 const (
@@ -32,7 +32,7 @@ func (Value) Choices() []string { return names(Values(), func(v Value) Value { r
 func (Value) ChoiceDoc(name string) string {
 	switch Value(name) {
 	case Density:
-		return "Number of points in the cell, normalised by the method."
+		return "Number of points in the cell, normalized by the method."
 	case Occupancy:
 		return "1 if the cell holds a point, or if the value in the input grid is above 0; 0 otherwise."
 	}

@@ -36,7 +36,7 @@ var kernels = map[Interpolation]kernel{
 
 // taps returns, for each of m target cells of edge e, the source cells that contribute to it, out of n cells of edge
 // c. Both rows have the same centre. The kernel is stretched to the larger of the two cells, so that downsampling
-// averages instead of skipping cells; Nearest takes the cell that holds the target's centre. Weights are normalised,
+// averages instead of skipping cells; Nearest takes the cell that holds the target's centre. Weights are normalized,
 // which repeats the last cell at the border. A target cell whose centre lies outside the source has no taps.
 func taps(n int, c float64, m int, e float64, how Interpolation) [][]tap {
 	out := make([][]tap, m)

@@ -297,7 +297,7 @@ func (tr *trainer) train(ctx context.Context, paths []string) (err error) {
 	}
 	tr.nameClasses(d)
 	if d.ranged && vo.Values == "" && tr.o.Init == "" {
-		tr.env.Log.Warn("each grid was normalised to its own range, so the model cannot tell absolute values apart; " +
+		tr.env.Log.Warn("each grid was normalized to its own range, so the model cannot tell absolute values apart; " +
 			"--values raw, window:LO:HI or standard keeps them")
 	}
 	models.LogInput(tr.env, tr.input)

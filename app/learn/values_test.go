@@ -153,7 +153,7 @@ func TestValuesReachTraining(t *testing.T) {
 			palette := apptest.New(t, "voxelize.grid", "4", "model.path", out, "voxelize.values", "palette:full")
 			if e, err := Evaluate(t.Context(), palette, []string{archive}, EvaluateOptions{}); err != nil ||
 				e.Accuracy > .9 {
-				t.Errorf("found %+v, %v, want normalised rows that look the same", e, err)
+				t.Errorf("found %+v, %v, want normalized rows that look the same", e, err)
 			}
 		}
 	}

@@ -31,7 +31,7 @@ type BenchOptions struct {
 	Mode    string // infer or train
 	Input   string // palette or dense
 	Lasting time.Duration
-	// Without lists the optimisation passes to disable, or "all".
+	// Without lists the optimization passes to disable, or "all".
 	Without []string
 }
 

@@ -102,7 +102,7 @@ func TestBench(t *testing.T) {
 		Without: []string{"winograd", "nothing"},
 	})
 	if err == nil || !strings.Contains(err.Error(),
-		`--without: got optimisation pass "nothing", want all or one of drop-identity, `) {
+		`--without: got optimization pass "nothing", want all or one of drop-identity, `) {
 		t.Errorf("unknown pass: found error %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // VerifyResult is the result of model verify.
 type VerifyResult struct {
 	record.Model
-	// Passes is the largest output difference between optimised and plain inference. Threads is that between one
+	// Passes is the largest output difference between optimized and plain inference. Threads is that between one
 	// thread and several.
 	Passes  float64 `json:"max_difference_passes"`
 	Threads float64 `json:"max_difference_threads"`
@@ -25,11 +25,11 @@ type VerifyResult struct {
 // verifyRows is the number of rows that Verify computes.
 const verifyRows = 16
 
-// PassTolerance is the maximum difference that optimisation passes may make to an output. They change the order of
+// PassTolerance is the maximum difference that optimization passes may make to an output. They change the order of
 // float32 sums.
 const PassTolerance = 1e-4
 
-// Verify checks that a model's parameters are finite, that the optimised and the plain network agree, and that the
+// Verify checks that a model's parameters are finite, that the optimized and the plain network agree, and that the
 // result does not depend on the number of threads.
 func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error) {
 	m, err := Load(ctx, path, a.Config.Model.Opening())
@@ -68,7 +68,7 @@ func Verify(ctx context.Context, a *app.Env, path string) (*VerifyResult, error)
 		Tier: nn.Tier(),
 	}
 	if !(r.Passes <= PassTolerance) || r.Threads != 0 {
-		return r, fmt.Errorf("model %s: outputs of optimised and plain inference differ by %g, and those of one and "+
+		return r, fmt.Errorf("model %s: outputs of optimized and plain inference differ by %g, and those of one and "+
 			"several threads by %g", m.Name, r.Passes, r.Threads)
 	}
 	return r, nil

@@ -51,7 +51,7 @@ const (
 	// maxLeft is the number of dead letters that are named if they cannot be sent.
 	maxLeft = 100
 	// recordEvery limits how many dead letters are sent back, and recordPause how much time passes, before it is recorded
-	// that they were. After a crash, so many may be sent again; they are recognised by their event IDs.
+	// that they were. After a crash, so many may be sent again; they are recognized by their event IDs.
 	recordEvery = 100
 	recordPause = time.Second
 )

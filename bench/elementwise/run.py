@@ -1,6 +1,6 @@
 """Layers that do little with each element beside PyTorch, in alternating rounds in one session: nanoseconds an element, two threads each, the least of the
 rounds, since whatever else the machine does only adds to them. The shapes are those of
-BenchmarkElementwise in nn: 16 samples of 16^3 positions and 32 channels. A step is forward and backward behind a batch normalisation.
+BenchmarkElementwise in nn: 16 samples of 16^3 positions and 32 channels. A step is forward and backward behind a batch normalization.
 
 usage: python run.py [--rounds N] [--seconds S] [--page docs/performance.md] [LAYER...]    (from the root of the repository, with PyTorch)
 """
@@ -44,12 +44,12 @@ LAYERS = {
     "elu": nn.ELU, "selu": nn.SELU, "celu": nn.CELU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softplus": nn.Softplus, "silu": nn.SiLU, "gelu": nn.GELU,
     "exponential": Exponential, "mish": nn.Mish, "log_sigmoid": nn.LogSigmoid, "softsign": nn.Softsign, "hard_sigmoid": nn.Hardsigmoid, "relu6": nn.ReLU6,
     "softmax": lambda: ChannelsLast(nn.Softmax(-1)), "log_softmax": lambda: ChannelsLast(nn.LogSoftmax(-1)),
-    "layer normalisation": lambda: ChannelsLast(nn.LayerNorm(CHANNELS)), "group normalisation": lambda: nn.GroupNorm(8, CHANNELS),
+    "layer normalization": lambda: ChannelsLast(nn.LayerNorm(CHANNELS)), "group normalization": lambda: nn.GroupNorm(8, CHANNELS),
     "max pooling, padded": lambda: nn.MaxPool3d(3, 2, 1), "average pooling, padded": lambda: nn.AvgPool3d(3, 2, 1, count_include_pad=False),
     "global maximum": GlobalMaximum, "global average": lambda: nn.AdaptiveAvgPool3d(1),
 }
-# PyTorch's pooling and group normalisation are slower with the channels last.
-FIRST = {"group normalisation", "max pooling, padded", "average pooling, padded", "global average"}
+# PyTorch's pooling and group normalization are slower with the channels last.
+FIRST = {"group normalization", "max pooling, padded", "average pooling, padded", "global average"}
 
 
 def theirs(name, step, seconds):
@@ -105,7 +105,7 @@ def main():
             for (name, step), (mine, other) in measured.items():
                 mine.append(ours(binary, name, step, args.seconds))
                 other.append(theirs(name, step, args.seconds))
-    lines = ["| layer | forward: PyTorch | voxelstream | a step behind a batch normalisation: PyTorch | voxelstream |", "|---|---|---|---|---|"]
+    lines = ["| layer | forward: PyTorch | voxelstream | a step behind a batch normalization: PyTorch | voxelstream |", "|---|---|---|---|---|"]
     lines += [f"| {n} | {cells(*measured[n, False])} | {cells(*measured[n, True])} |" for n in names]
     table = "\n".join(lines) + "\n"
     print(table)

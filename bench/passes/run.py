@@ -1,4 +1,4 @@
-"""What each optimisation pass buys: the tutorial's network without it, in alternating rounds in one session. Each number is how many times as long a step takes
+"""What each optimization pass buys: the tutorial's network without it, in alternating rounds in one session. Each number is how many times as long a step takes
 when the pass is switched off, from the least of the rounds' medians, since whatever else the machine does only adds to them; without "all" it is the plain operations.
 
 usage: run.py VOXELSTREAM [--rounds N] [--seconds S] [--threads N] [--page docs/performance.md]

@@ -57,7 +57,7 @@ def medical():
 
 
 def volume():
-    """Densities of 16^3: five normalised convolutions."""
+    """Densities of 16^3: five normalized convolutions."""
     stack = [keras.Input((16, 16, 16, 1))]
     for filters, size, stride in ((32, 6, 2), (32, 3, 1), (96, 3, 2), (96, 3, 1), (128, 3, 2)):
         stack += [L.Conv3D(filters, size, strides=stride, padding="same", use_bias=False, kernel_initializer="he_uniform"), L.BatchNormalization(), L.ReLU()]
@@ -66,7 +66,7 @@ def volume():
 
 
 def plane():
-    """Densities of 16^3, seen face on: six normalised convolutions of images of 20 pixels a side, and the pose."""
+    """Densities of 16^3, seen face on: six normalized convolutions of images of 20 pixels a side, and the pose."""
     size = 20
     inputs = keras.Input((16, 16, 16, 1))
     both = PrincipalPlane(size, upright=.2, pose=True, turn=.08, stretch=.05, shift=.03)(inputs)

@@ -1,4 +1,4 @@
-"""The models of models.py in PyTorch, with its own initialisation: the same layers, shapes and options."""
+"""The models of models.py in PyTorch, with its own initialization: the same layers, shapes and options."""
 import torch
 from torch import nn
 

@@ -93,7 +93,7 @@ func (c *cli) dlqReplay() *cobra.Command {
 	replay := command("replay [ID...]", "Send dead letters back to their topic", kafkaFlags)
 	replay.Long = replay.Short + ": the given ones, or all that the filters select.\n\n" +
 		"Dead letters that were sent back before are not sent again without --again. Messages keep their event IDs, " +
-		"so a volume that was classified in the meantime is recognised as a duplicate.\n\n" +
+		"so a volume that was classified in the meantime is recognized as a duplicate.\n\n" +
 		"Inputs that could not be read or voxelized cannot be replayed, because they never became messages. Run or ingest them again instead.\n\n" +
 		"Messages go back only to the topics in kafka.volumes and kafka.replay_topics. Those that cannot be sent are " +
 		"listed and stay where they are."

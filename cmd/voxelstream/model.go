@@ -99,7 +99,7 @@ colour map gets colours.`
 	})
 
 	bench := command("bench [MODEL]", "Measure the inference or training speed of a model", openFlags)
-	bench.Long = bench.Short + ".\n\nOptimisation passes for --without:\n\n" + passesText()
+	bench.Long = bench.Short + ".\n\nOptimization passes for --without:\n\n" + passesText()
 	bench.Example = "  voxelstream model bench shapes.keras --batch 1\n" +
 		"  voxelstream model bench --without winograd,palette"
 	var o models.BenchOptions
@@ -109,14 +109,14 @@ colour map gets colours.`
 		"as the pipeline does; dense uses arbitrary float32 values.", []string{"palette", "dense"})
 	bench.Flags().DurationVar(&o.Lasting, "time", 5*time.Second, "Duration of the measurement.")
 	bench.Flags().StringSliceVar(&o.Without, "without", nil,
-		"Optimisation passes to disable, or all, to measure their "+
+		"Optimization passes to disable, or all, to measure their "+
 			"contribution.")
 	bench.RunE = c.do(collecting(gcKeeping, func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Bench(ctx, a, first(args), o)
 		return show(c, r, err, benchText)
 	}))
 
-	verify := command("verify [MODEL]", "Check that a model is finite, and optimised inference exact", openFlags)
+	verify := command("verify [MODEL]", "Check that a model is finite, and optimized inference exact", openFlags)
 	verify.Example = "  voxelstream model verify shapes.keras"
 	verify.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
 		r, err := models.Verify(ctx, a, first(args))
@@ -263,7 +263,7 @@ func first(args []string) string {
 	return args[0]
 }
 
-// passesText lists the optimisation passes, one per line.
+// passesText lists the optimization passes, one per line.
 func passesText() string {
 	var out strings.Builder
 	for _, pass := range nn.Passes() {
@@ -291,7 +291,7 @@ func benchText(w io.Writer, r *models.BenchResult) {
 }
 
 func verifyText(w io.Writer, r *models.VerifyResult) {
-	fmt.Fprintf(w, "%s, version %s: maximum difference %.2g with optimisation passes (tolerance %g), %g with threads; "+
+	fmt.Fprintf(w, "%s, version %s: maximum difference %.2g with optimization passes (tolerance %g), %g with threads; "+
 		"kernels %s\n",
 		r.Name, r.Version, r.Passes, models.PassTolerance, r.Threads, r.Tier)
 }

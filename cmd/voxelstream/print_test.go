@@ -292,7 +292,7 @@ q.keras: inference in int8; model bench measures its speed
 		"verify": {
 			printed(&models.VerifyResult{Model: record.Model{Name: "m", Version: "v"}, Passes: 1e-5, Tier: "generic"},
 				verifyText),
-			"m, version v: maximum difference 1e-05 with optimisation passes (tolerance 0.0001), 0 with " +
+			"m, version v: maximum difference 1e-05 with optimization passes (tolerance 0.0001), 0 with " +
 				"threads; kernels generic\n",
 		},
 		"build": {

@@ -118,7 +118,7 @@ var rows = []row{
 			[][2]string{{`sum by (part) (rate(voxelstream_retries_total{job=~"$job"}[5m]))`, "{{part}}"}},
 		},
 		{
-			"Repeated, damaged and dropped", "In 5 minutes. Repeated values were recognised and skipped.", "timeseries",
+			"Repeated, damaged and dropped", "In 5 minutes. Repeated values were recognized and skipped.", "timeseries",
 			"short", third,
 			[][2]string{
 				{`sum by (part) (increase(voxelstream_repeated_total{job=~"$job"}[5m]))`, "repeated {{part}}"},

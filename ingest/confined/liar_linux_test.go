@@ -56,7 +56,7 @@ func TestLiar(t *testing.T) {
 		_, inspect := p.Inspect(t.Context(), path, o)
 		for call, err := range map[string]error{"Open": open, "Detect": detect, "Inspect": inspect} {
 			if call == "Detect" && name == "end without content" {
-				continue // it says that no format is recognised
+				continue // it says that no format is recognized
 			}
 			if !errors.Is(err, ErrWorker) {
 				t.Errorf("%s of %q: found error %v, want ErrWorker", call, name, err)

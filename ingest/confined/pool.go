@@ -207,7 +207,7 @@ func (p *Pool) Open(ctx context.Context, path string, o ingest.Options) (ingest.
 	return s, nil
 }
 
-// Detect recognises the format of a file.
+// Detect recognizes the format of a file.
 func (p *Pool) Detect(ctx context.Context, path string, o ingest.Options) (string, ingest.Confidence, string, error) {
 	j, m, err := p.begin(ctx, "detect", path, o)
 	if err != nil {

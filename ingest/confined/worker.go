@@ -298,7 +298,7 @@ func (s *server) obey(o sent) error {
 func (s *server) read(ctx context.Context, o *order, options ingest.Options) error {
 	switch o.Do {
 	case "detect":
-		name, sure, note, err := formats.Recognise(ctx, o.Path, options)
+		name, sure, note, err := formats.Recognize(ctx, o.Path, options)
 		return s.send(&message{Is: "end", Name: name, Sure: sure, Note: note, Fault: faultOf(err)})
 	case "inspect":
 		found, err := formats.Inspect(ctx, o.Path, options)

@@ -88,7 +88,7 @@ func TestPNG(t *testing.T) {
 	}
 }
 
-// TestNoDepth: images that hold no depth are recognised, and the error says what they are.
+// TestNoDepth: images that hold no depth are recognized, and the error says what they are.
 func TestNoDepth(t *testing.T) {
 	rect := image.Rect(0, 0, 2, 2)
 	for name, c := range map[string]struct {
@@ -114,7 +114,7 @@ func TestNoDepth(t *testing.T) {
 		path := filepath.Join(dir, name)
 		head, err := ingest.ReadHead(path)
 		if err != nil || c.format.Detect(head) != ingest.Sure {
-			t.Errorf("%s: not recognised, %v", name, err)
+			t.Errorf("%s: not recognized, %v", name, err)
 		}
 		if _, err := c.format.Inspect(t.Context(), path, ingest.Options{}); err == nil ||
 			!strings.Contains(err.Error(), c.want) {
@@ -432,7 +432,7 @@ func TestFramesFolder(t *testing.T) {
 		put(t, dir, files)
 		head, err := ingest.ReadHead(dir)
 		if err != nil || Frames.Detect(head) == ingest.No {
-			t.Errorf("%s: not recognised: %v", name, err)
+			t.Errorf("%s: not recognized: %v", name, err)
 		}
 		src, err := Frames.Open(t.Context(), dir, ingest.Options{})
 		if err != nil {

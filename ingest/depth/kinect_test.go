@@ -58,7 +58,7 @@ func TestKinectRaw(t *testing.T) {
 		path := dir + "/" + name
 		head, err := ingest.ReadHead(path)
 		if err != nil || detectKinect(head) != ingest.Likely {
-			t.Errorf("%s: not recognised: %v", name, err)
+			t.Errorf("%s: not recognized: %v", name, err)
 		}
 		f, err := readKinect(path, settingsOf(ingest.Options{}))
 		if err != nil {

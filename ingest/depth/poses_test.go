@@ -32,7 +32,7 @@ func framesOf(t *testing.T, format ingest.Format, dir string, o ingest.Options) 
 	t.Helper()
 	head, err := ingest.ReadHead(dir)
 	if err != nil || format.Detect(head) == ingest.No {
-		t.Fatalf("%s: not recognised: %v", format.Name, err)
+		t.Fatalf("%s: not recognized: %v", format.Name, err)
 	}
 	src, err := format.Open(t.Context(), dir, o)
 	if err != nil {

@@ -98,7 +98,7 @@ func detect(ctx context.Context, path string, o ingest.Options) (detected, error
 	return best, unknown(head)
 }
 
-// detectConfined has another process recognise the format of a file.
+// detectConfined has another process recognize the format of a file.
 func detectConfined(ctx context.Context, path string, o ingest.Options) (detected, error) {
 	name, sure, note, err := o.Confined.Detect(ctx, path, o)
 	if err != nil {
@@ -112,8 +112,8 @@ func detectConfined(ctx context.Context, path string, o ingest.Options) (detecte
 	return detected{Format: all[i], sure: sure, note: note}, nil
 }
 
-// Recognise is Detect, with the confidence and a remark about it.
-func Recognise(ctx context.Context, path string, o ingest.Options,
+// Recognize is Detect, with the confidence and a remark about it.
+func Recognize(ctx context.Context, path string, o ingest.Options,
 ) (name string, sure ingest.Confidence, note string, err error) {
 	d, err := detect(ctx, path, o)
 	return d.Name, d.sure, d.note, err
@@ -153,7 +153,7 @@ func byExtension(path string, gzip bool) (best ingest.Format, ok bool) {
 	return best, ok
 }
 
-// named judges a file whose extension is that of f, although f did not recognise it. In most cases the error says what
+// named judges a file whose extension is that of f, although f did not recognize it. In most cases the error says what
 // is wrong with it. Text that f can read is accepted with a note. Other content is not, because any bytes could be
 // numbers.
 func named(ctx context.Context, head *ingest.Head, f ingest.Format, o ingest.Options) (detected, error) {
@@ -168,7 +168,7 @@ func named(ctx context.Context, head *ingest.Head, f ingest.Format, o ingest.Opt
 		return detected{}, fmt.Errorf("%s: its name is that of a file of format %s, but its content is not plausible: %w; "+
 			"--format %[2]s reads it all the same", head.Path, f.Name, ingest.ErrFormat)
 	}
-	return detected{Format: f, sure: ingest.Guess, note: "the format was recognised by the file's extension only"}, nil
+	return detected{Format: f, sure: ingest.Guess, note: "the format was recognized by the file's extension only"}, nil
 }
 
 // signatures are the first bytes of files that are no inputs, with what to say about them.
@@ -189,7 +189,7 @@ var signatures = []struct{ magic, what string }{
 	{"<html", "an HTML page, perhaps of a failed download"},
 }
 
-// unknown is the error for a file that no format recognises.
+// unknown is the error for a file that no format recognizes.
 func unknown(head *ingest.Head) error {
 	for _, s := range signatures {
 		if bytes.HasPrefix(head.Bytes, []byte(s.magic)) {

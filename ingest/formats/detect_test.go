@@ -37,7 +37,7 @@ const (
 	notLPC    = "\x00\x01\x02\x03 no points"
 )
 
-// TestReasons: what no format recognises is judged by its name, and the decoder's reason is the error.
+// TestReasons: what no format recognizes is judged by its name, and the decoder's reason is the error.
 func TestReasons(t *testing.T) {
 	for name, c := range map[string]struct{ data, want string }{
 		"empty.xyz":    {"", "the file is empty"},
@@ -65,7 +65,7 @@ func TestReasons(t *testing.T) {
 	} {
 		path := filepath.Join(tree(t, map[string]string{name: c.data}), name)
 		_, err := Open(t.Context(), path, ingest.Options{})
-		if err == nil { // the format was recognised; its reader has the reason
+		if err == nil { // the format was recognized; its reader has the reason
 			_, err = Inspect(t.Context(), path, ingest.Options{})
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path) ||
@@ -78,7 +78,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestForced: --format opens a file that is not recognised, and gives the decoder's reason for one of another format.
+// TestForced: --format opens a file that is not recognized, and gives the decoder's reason for one of another format.
 func TestForced(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"zeros": string(make([]byte, 160)), "b/1.dat": string(make([]byte, 32)), "b/2.dat": "short", "a.pcd": pcd,

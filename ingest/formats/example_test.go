@@ -24,7 +24,7 @@ DATA ascii
 0 0 3
 `
 
-// Read every sample of a file. Its format is recognised by its content, not by its name.
+// Read every sample of a file. Its format is recognized by its content, not by its name.
 func ExampleOpen() {
 	dir, err := os.MkdirTemp("", "")
 	if err != nil {

@@ -44,7 +44,7 @@ func OpenSingle(ctx context.Context, path string, o ingest.Options) (ingest.Sour
 	return d.open(ctx, path, o)
 }
 
-// confines reports whether a file is read in another process. The format of a folder is recognised by names, and the
+// confines reports whether a file is read in another process. The format of a folder is recognized by names, and the
 // files in it are opened one by one.
 func confines(path string, o ingest.Options) bool {
 	if o.Confined == nil {

@@ -10,7 +10,7 @@ import (
 // WriteReference writes the reference page of all formats, in the order in which they are tried, as Markdown.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("# Formats\n\nGenerated from the list of formats. Every input is recognised by its content, never " +
+	b.WriteString("# Formats\n\nGenerated from the list of formats. Every input is recognized by its content, never " +
 		"by its name alone. Any of these files may be\n" +
 		"compressed with gzip. The usual extensions are listed for reference. `voxelstream inspect FILE` describes " +
 		"the content of a file\nand notes what was assumed, left out or repaired.\n\n" +

@@ -66,7 +66,7 @@ var HDF5 = ingest.Format{
 	Inspect: inspect,
 }
 
-// MAT5 is the format of MATLAB files before version 7.3, which are recognised but not read.
+// MAT5 is the format of MATLAB files before version 7.3, which are recognized but not read.
 var MAT5 = ingest.Format{
 	Name: "mat5",
 	Doc:  "none",

@@ -33,7 +33,7 @@ func Format(t *testing.T, f ingest.Format, name string, data []byte) {
 		t.Fatal(err)
 	}
 	if f.Detect(head) == ingest.No {
-		t.Errorf("%s: %s not recognised", f.Name, name)
+		t.Errorf("%s: %s not recognized", f.Name, name)
 	}
 	if n, err := Drain(t.Context(), f, path); err != nil || n == 0 {
 		t.Fatalf("%s: found %d samples and error %v in a good file", f.Name, n, err)

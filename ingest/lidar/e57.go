@@ -27,7 +27,7 @@ var E57 = ingest.CloudFormat(ingest.Format{
 	Name: "e57",
 	Doc: "cartesian and spherical; floats, integers, scaled integers; invalid states; several " +
 		"scans with poses; checksums",
-	Assumes:    "a pose's quaternion is normalised; scans that cannot be decoded are left out if others can",
+	Assumes:    "a pose's quaternion is normalized; scans that cannot be decoded are left out if others can",
 	Extensions: []string{".e57"},
 	Tested:     "cry-inc/e57 bunnyInt21.e57",
 	Detect:     detectE57,
@@ -620,7 +620,7 @@ func pose(p *ingest.PointCloud, pose *xmlNode, o ingest.Options) error {
 		return fmt.Errorf("pose: %w", err)
 	}
 	if n := q[0]*q[0] + q[1]*q[1] + q[2]*q[2] + q[3]*q[3]; math.Abs(n-1) > 1e-3 {
-		o.Note("a pose's quaternion has length %.4g: normalised", math.Sqrt(n))
+		o.Note("a pose's quaternion has length %.4g: normalized", math.Sqrt(n))
 	}
 	for i := range p.X {
 		p.X[i], p.Y[i], p.Z[i] = m.Apply(p.X[i], p.Y[i], p.Z[i])

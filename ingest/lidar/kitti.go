@@ -41,7 +41,7 @@ var NuScenes = ingest.CloudFormat(ingest.Format{
 const (
 	// rawRange is a distance in metres beyond the range of any scanner.
 	rawRange = 10_000
-	// rawPeek is the number of records inspected to recognise a format without a signature.
+	// rawPeek is the number of records inspected to recognize a format without a signature.
 	rawPeek = 2048
 )
 

@@ -214,7 +214,7 @@ func TestKITTISequenceLists(t *testing.T) {
 			}
 			writeTree(t, dir, files)
 			if head, err := ingest.ReadHead(dir); err != nil || KITTISequence.Detect(head) == ingest.No {
-				t.Error("not recognised")
+				t.Error("not recognized")
 			}
 			o := ingest.Options{Notes: new(ingest.Notes)}
 			got, err := scanTexts(t, dir, o, seconds)

@@ -20,7 +20,7 @@ import (
 var PCD = ingest.CloudFormat(ingest.Format{
 	Name: "pcd",
 	Doc: "0.5 to 0.7; ascii, binary, binary_compressed (LZF); any COUNT; rgb packed as float or " +
-		"integer; organised; VIEWPOINT is not applied",
+		"integer; organized; VIEWPOINT is not applied",
 	Assumes:    "missing points at the end and damaged rows of text are left out; without COUNT, one value per field",
 	Extensions: []string{".pcd"},
 	Tested:     "PointCloudLibrary/data",
@@ -175,23 +175,23 @@ func (h *pcdHeader) check(o ingest.Options) error {
 		return fmt.Errorf("header: found %d FIELDS, %d SIZE, %d TYPE and %d COUNT, want the same number of each", n,
 			len(h.sizes), len(h.types), len(h.counts))
 	}
-	organised := int64(-1)
+	organized := int64(-1)
 	if h.width >= 0 && h.height >= 0 && (h.height == 0 || h.width <= 1<<40/h.height) {
-		organised = h.width * h.height
+		organized = h.width * h.height
 	}
 	switch {
-	case h.points < 0 && organised < 0:
+	case h.points < 0 && organized < 0:
 		return fmt.Errorf("header: found no POINTS, WIDTH %d and HEIGHT %d", h.width, h.height)
 	case h.points < 0:
-		h.points = organised
-	case organised >= 0 && organised != h.points:
+		h.points = organized
+	case organized >= 0 && organized != h.points:
 		o.Note(
 			"header: POINTS says %d, WIDTH and HEIGHT %d x %d: as many points as there are",
 			h.points,
 			h.width,
 			h.height,
 		)
-		h.points = max(h.points, organised)
+		h.points = max(h.points, organized)
 	}
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/textnum"
 )
 
-// PTX is Leica's text format of organised scans, one or more per file: columns, rows, the scanner's position and
+// PTX is Leica's text format of organized scans, one or more per file: columns, rows, the scanner's position and
 // three axes, a 4x4 matrix (four lines, the translation in the last) from the scanner to the world, then columns x
 // rows lines of x y z intensity, or with red green blue. "0 0 0" is a ray without return and becomes NaN. Other
 // points are transformed to world coordinates.

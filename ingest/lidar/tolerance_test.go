@@ -38,7 +38,7 @@ func describe(clouds []*ingest.PointCloud) string {
 	return strings.Join(out, "; ")
 }
 
-// readVariant reads a file with the format that recognises it.
+// readVariant reads a file with the format that recognizes it.
 func readVariant(t *testing.T, v variant, o ingest.Options) (got, notes string, err error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), v.name)
@@ -58,7 +58,7 @@ func readVariant(t *testing.T, v variant, o ingest.Options) (got, notes string, 
 		}
 	}
 	if sure == ingest.No {
-		return "", "", fmt.Errorf("not recognised")
+		return "", "", fmt.Errorf("not recognized")
 	}
 	o.Notes = new(ingest.Notes)
 	src, err := best.Open(t.Context(), path, o)
@@ -229,7 +229,7 @@ func TestTextVariants(t *testing.T) {
 		},
 		{name: "nir.csv", data: "x,y,z,red,r,g,b\n1,2,3,99,10,20,30\n", want: "[1] [2] [3] c[10] [20] [30]"},
 		{name: "lat.csv", data: "lat,lon,alt\n52.1,4.3,10\n52.2,4.4,11\n", err: "longitude and latitude are not read"},
-		{name: "other.csv", data: "a,b,c\n1,2,3\n4,5,6\n", err: "not recognised"},
+		{name: "other.csv", data: "a,b,c\n1,2,3\n4,5,6\n", err: "not recognized"},
 		{name: "count.csv", data: "x,y,z\n1,2,3,4\n5,6,7,8\n", err: "line 1 names 3 columns, line 2 has 4 values"},
 
 		// Point numbers, times, text columns without names.
@@ -279,7 +279,7 @@ func TestTextVariants(t *testing.T) {
 			data: "ncols 4\nnrows 2\nxllcorner 0\nyllcorner 0\ncellsize 1\nNODATA_value -9999\n1 2 3 4\n5 6 7 8\n",
 		},
 		{name: "again.txt", data: "X Y Z\n1 2 3\n\nX Y Z\n4 5 6\n", want: two, note: "1 row left out: line 4"},
-		{name: "labels.csv", data: "id,label,score\n1,2,0.5\n2,3,0.25\n", err: "not recognised"},
+		{name: "labels.csv", data: "id,label,score\n1,2,0.5\n2,3,0.25\n", err: "not recognized"},
 		{name: "xy.csv", data: "x,y,v\n1,2,0.5\n2,3,0.25\n", err: "want one named z"},
 		{
 			name: "numpy.txt",
@@ -907,7 +907,7 @@ func TestE57Variants(t *testing.T) {
 		{name: "unit.e57", data: file(pose("1", "0", "0", "0")), want: two},
 		{
 			name: "nonunit.e57", data: file(pose("0", "0", "0", "2")),
-			want: turned, note: "quaternion has length 2: normalised",
+			want: turned, note: "quaternion has length 2: normalized",
 		},
 		{name: "digits.e57", data: file(pose("0", "0", "0", "0.9999")), want: turned},
 		{name: "zero.e57", data: file(pose("0", "0", "0", "0")), want: two, note: "0 0 0 0"},

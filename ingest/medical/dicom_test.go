@@ -160,7 +160,7 @@ func TestDICOMSeries(t *testing.T) {
 	}
 	head, err := ingest.ReadHead(dir)
 	if err != nil || DICOMSeries.Detect(head) != ingest.Sure {
-		t.Errorf("not recognised: %v", err)
+		t.Errorf("not recognized: %v", err)
 	}
 	src, err := DICOMSeries.Open(t.Context(), dir, ingest.Options{})
 	if err != nil {

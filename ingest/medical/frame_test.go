@@ -454,7 +454,7 @@ func TestEncodings(t *testing.T) {
 		path := file(t, "IM0001", c.data)
 		head, err := ingest.ReadHead(path)
 		if err != nil || DICOM.Detect(head) < ingest.Likely {
-			t.Errorf("%s: not recognised: %v", name, err)
+			t.Errorf("%s: not recognized: %v", name, err)
 		}
 		grids, notes, err := readNoted(t, DICOM, path)
 		if err != nil || len(grids) != 1 || summary(grids) != "[0 10] 1 0.5 0.25" || !strings.Contains(notes, c.note) {
@@ -549,7 +549,7 @@ func TestSeries(t *testing.T) {
 		}
 		head, err := ingest.ReadHead(dir)
 		if err != nil || DICOMSeries.Detect(head) != ingest.Sure {
-			t.Errorf("%s: not recognised: %v", name, err)
+			t.Errorf("%s: not recognized: %v", name, err)
 		}
 		grids, notes, err := readNoted(t, DICOMSeries, dir)
 		if err != nil || len(grids) == 0 {

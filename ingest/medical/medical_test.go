@@ -230,7 +230,7 @@ func TestNIfTIRepairs(t *testing.T) {
 	}
 }
 
-// TestNIfTIReasons checks that a variant that is not supported is recognised, so that its error is shown.
+// TestNIfTIReasons checks that a variant that is not supported is recognized, so that its error is shown.
 func TestNIfTIReasons(t *testing.T) {
 	for want, change := range map[string]func(b []byte){
 		"datatype 2304 (RGBA)":      func(b []byte) { b[70], b[71] = 0, 9 },
@@ -250,7 +250,7 @@ func TestNIfTIReasons(t *testing.T) {
 		path := file(t, "a.nii", b)
 		head, err := ingest.ReadHead(path)
 		if err != nil || NIfTI.Detect(head) < ingest.Likely {
-			t.Errorf("%s: not recognised: %v", want, err)
+			t.Errorf("%s: not recognized: %v", want, err)
 		}
 		if _, _, err := readNoted(t, NIfTI, path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("found error %v, want %q", err, want)

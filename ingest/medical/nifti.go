@@ -116,7 +116,7 @@ func (f fields) real(v1, v2, i int) float64 {
 	return float64(math.Float32frombits(f.o.Uint32(f.b[v1+4*i:])))
 }
 
-// niftiFields recognises a header by its size. magic is empty if the header is one of ANALYZE 7.5, from which NIfTI-1
+// niftiFields recognizes a header by its size. magic is empty if the header is one of ANALYZE 7.5, from which NIfTI-1
 // was derived.
 func niftiFields(data []byte) (f fields, magic string, err error) {
 	if len(data) < nifti1Size {

@@ -118,7 +118,7 @@ func (s *series) is(name string) bool {
 	return slices.Contains([]string{s.uid, s.number, s.description, s.String()}, name)
 }
 
-// maxTried limits the files that are looked at to recognise a folder.
+// maxTried limits the files that are looked at to recognize a folder.
 const maxTried = 16
 
 // hasDICOM reports whether one of the first files of a folder that may be DICOM is.

@@ -10,7 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Binvox is Patrick Min's format of voxelised meshes: "#binvox 1", dim, translate and scale, "data", then pairs of
+// Binvox is Patrick Min's format of voxelized meshes: "#binvox 1", dim, translate and scale, "data", then pairs of
 // bytes (value 0 or 1, run length 1..255) with y running fastest, then z, then x. The grid is given as [z][y][x].
 // https://www.patrickmin.com/binvox/binvox.html
 var Binvox = ingest.Format{

@@ -1,5 +1,5 @@
 // Package mesh reads the vertices of polygon meshes as points, with the faces as triangles if they are asked for, and
-// voxelised models as grids.
+// voxelized models as grids.
 package mesh
 
 import (

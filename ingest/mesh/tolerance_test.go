@@ -125,7 +125,7 @@ func TestVariants(t *testing.T) {
 	}
 }
 
-// readVariant reads a file with the format that recognises it.
+// readVariant reads a file with the format that recognizes it.
 func readVariant(t *testing.T, name, data string) (got, notes string, err error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -162,5 +162,5 @@ func readVariant(t *testing.T, name, data string) (got, notes string, err error)
 		}
 		return got, notes, nil
 	}
-	return "", "", fmt.Errorf("not recognised")
+	return "", "", fmt.Errorf("not recognized")
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cdr reads the serialisation of ROS 2 messages: XCDR1 of the OMG's Common Data Representation. Numbers are aligned
+// cdr reads the serialization of ROS 2 messages: XCDR1 of the OMG's Common Data Representation. Numbers are aligned
 // to their size, relative to the end of the four bytes of encapsulation, the second of which tells whether numbers
 // are little-endian.
 type cdr struct {
@@ -31,7 +31,7 @@ func newCDR(b []byte) *cdr {
 	return c
 }
 
-// newROS1 reads the serialisation of ROS 1 messages: little-endian, no alignment, strings without a terminating
+// newROS1 reads the serialization of ROS 1 messages: little-endian, no alignment, strings without a terminating
 // zero.
 func newROS1(b []byte) *cdr { return &cdr{b: b, order: binary.LittleEndian, tight: true} }
 

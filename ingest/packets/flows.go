@@ -26,7 +26,7 @@ const (
 	families
 )
 
-// familyOf returns the family of a packet. Those of Ouster cannot be recognised without metadata.
+// familyOf returns the family of a packet. Those of Ouster cannot be recognized without metadata.
 func familyOf(p packet) family {
 	switch {
 	case isVelodyne(p):

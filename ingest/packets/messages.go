@@ -138,7 +138,7 @@ const (
 )
 
 // scanFamilies are the sensors whose packets are in messages of a type, unless they are those of another sensor that
-// can be recognised.
+// can be recognized.
 var scanFamilies = map[string]family{
 	"velodyne_msgs/VelodyneScan": velodyneFamily, "pandar_msgs/PandarScan": hesaiFamily,
 	"hesai_lidar/PandarScan":       hesaiFamily,

@@ -415,7 +415,7 @@ func (d *ousterDecoder) add(p packet) (done *turn, err error) {
 	return done, nil
 }
 
-// clock returns the time of column k of a packet. The sensor's nanoseconds are Unix time if it is synchronised.
+// clock returns the time of column k of a packet. The sensor's nanoseconds are Unix time if it is synchronized.
 // Otherwise they count from its start, and the recording time is returned.
 func (d *ousterDecoder) clock(p packet, k int) time.Time {
 	at := k * d.column

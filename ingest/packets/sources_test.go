@@ -725,7 +725,7 @@ func TestTopicsApart(t *testing.T) {
 		path := written(t, c.file, c.data)
 		head, err := ingest.ReadHead(path)
 		if err != nil || c.f.Detect(head) == ingest.No {
-			t.Errorf("%s: not recognised: %v", name, err)
+			t.Errorf("%s: not recognized: %v", name, err)
 		}
 		got, notes, err := described(t, c.f, path, Options{})
 		if err != nil || !slices.Equal(got, want) || !strings.HasPrefix(notes, c.note) || c.note == "" && notes != "" {
@@ -830,7 +830,7 @@ func TestSplitBag(t *testing.T) {
 		t.Helper()
 		head, err := ingest.ReadHead(dir)
 		if err != nil || ROSBag2.Detect(head) == ingest.No {
-			t.Errorf("%s: not recognised: %v", name, err)
+			t.Errorf("%s: not recognized: %v", name, err)
 		}
 		got, notes, err := described(t, ROSBag2, dir, Options{})
 		if err != nil || !slices.Equal(got, want) || !strings.Contains(notes, note) {

@@ -172,7 +172,7 @@ func decodeCameras(data []byte) (*Model, error) {
 	return m, nil
 }
 
-// detectBin recognises a small file by decoding it.
+// detectBin recognizes a small file by decoding it.
 func detectBin(decode func([]byte) (*Model, error)) func(*ingest.Head) ingest.Confidence {
 	return func(h *ingest.Head) ingest.Confidence {
 		if h.IsDir() || int64(len(h.Bytes)) != h.Size {
@@ -185,7 +185,7 @@ func detectBin(decode func([]byte) (*Model, error)) func(*ingest.Head) ingest.Co
 	}
 }
 
-// detectText recognises a text file by the comment at its start or, without it, by its first row.
+// detectText recognizes a text file by the comment at its start or, without it, by its first row.
 func detectText(comment string, fits func(h *ingest.Head, words []string) bool) func(*ingest.Head) ingest.Confidence {
 	return func(h *ingest.Head) ingest.Confidence {
 		if bytes.HasPrefix(h.Bytes, []byte(comment)) {

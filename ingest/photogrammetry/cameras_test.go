@@ -21,7 +21,7 @@ func modelOf(t *testing.T, f ingest.Format, path string) *Model {
 	t.Helper()
 	head, err := ingest.ReadHead(path)
 	if err != nil || f.Detect(head) == ingest.No {
-		t.Fatalf("%s: not recognised: %v", f.Name, err)
+		t.Fatalf("%s: not recognized: %v", f.Name, err)
 	}
 	d, err := f.Inspect(t.Context(), path, ingest.Options{})
 	if err != nil {

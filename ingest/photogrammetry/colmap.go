@@ -188,7 +188,7 @@ func decodeCOLMAP(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error)
 	return s.clouds(m), m, nil
 }
 
-// detectCOLMAPText recognises the comment that COLMAP starts the file with or, without it, the file's name, or rows
+// detectCOLMAPText recognizes the comment that COLMAP starts the file with or, without it, the file's name, or rows
 // with ascending numbers, colours and an error.
 func detectCOLMAPText(h *ingest.Head) ingest.Confidence {
 	if bytes.HasPrefix(h.Bytes, []byte("# 3D point list")) {

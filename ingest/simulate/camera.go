@@ -16,7 +16,7 @@ type Camera struct {
 	// Noise is the standard deviation of the depth at 1 m in metres. It grows with the square of the depth.
 	Noise float64
 	// Baseline is the distance of camera and projector in metres, and Step the step of the disparity in pixels, which
-	// together quantise the depth. If one is 0, the depth is not quantised.
+	// together quantize the depth. If one is 0, the depth is not quantized.
 	Baseline, Step float64
 }
 

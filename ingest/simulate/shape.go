@@ -242,7 +242,7 @@ func hitLeaf(d, at vec, from, to, mean float64, ok bool) (float64, bool) {
 	return t, t < to
 }
 
-// mix is the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+// mix is the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
 func mix(z uint64) uint64 {
 	z += 0x9e3779b97f4a7c15
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9

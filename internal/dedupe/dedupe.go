@@ -1,4 +1,4 @@
-// Package dedupe recognises duplicates by their keys. A [Window] remembers the latest keys. A [Set] remembers all keys
+// Package dedupe recognizes duplicates by their keys. A [Window] remembers the latest keys. A [Set] remembers all keys
 // in bounded memory. Neither is safe for concurrent use.
 //
 // The package imports no other package of this module, because both pipeline and sinks need it.

@@ -1,5 +1,5 @@
 // Notices writes THIRD_PARTY_NOTICES.md: what the binary is linked with on Linux, macOS and Windows, the licence of each
-// part, and the texts of the licences. A part whose licence it does not recognise is an error: somebody must read it.
+// part, and the texts of the licences. A part whose licence it does not recognize is an error: somebody must read it.
 package main
 
 import (

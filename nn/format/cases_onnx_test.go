@@ -23,7 +23,7 @@ var onnxCases = []struct {
 }{
 	{"03-onnx-slice-without-axes", "Without axes Slice takes those from the first on.", agrees},
 	{"04-onnx-clip-lowest-float", "Bounds as wide as float32 bound nothing, and must not be added to values.", agrees},
-	{"06-onnx-groupnorm-two-muls", "Factors after a normalisation multiply, they do not replace each other.", agrees},
+	{"06-onnx-groupnorm-two-muls", "Factors after a normalization multiply, they do not replace each other.", agrees},
 	{"09-conv-outlier-spreads", "Minimal filtering must not spread what the direct sum does not.", staysLocal},
 	{"19-onnx-trilinear", "Resize interpolates.", agrees},
 	{"20-onnx-slice-int64max", "The largest int64 stands for the end.", agrees},

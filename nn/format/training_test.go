@@ -59,7 +59,7 @@ func compareWeights(t *testing.T, what string, m *nn.Model, want map[string][]fl
 	}
 }
 
-// idle is a bias before a normalisation: its gradient is nothing but rounding, which Adam makes a full step of.
+// idle is a bias before a normalization: its gradient is nothing but rounding, which Adam makes a full step of.
 func idle(name string) bool { return name == "conv3d_2/bias" }
 
 // TestTrainingGoesOn loads what Keras has trained, trains on here and there, and the other way round.

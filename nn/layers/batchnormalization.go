@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// BatchNormalization normalises each channel over the batch and all positions, then scales it by gamma and shifts
+// BatchNormalization normalizes each channel over the batch and all positions, then scales it by gamma and shifts
 // it by beta (Ioffe & Szegedy 2015).
 //
 // Input and output have the same shape; gamma, beta, moving mean and moving variance are [C], where C is the size
@@ -74,7 +74,7 @@ func (b *BatchNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	return shape, checkGather(&b.LayerBase, b.Class(), shape)
 }
 
-// Lower emits the normalisation.
+// Lower emits the normalization.
 func (b *BatchNormalization) Lower(l *nn.Lowering) {
 	norm := &op.BatchNorm{
 		C: size(b.Out, b.at), Epsilon: b.Epsilon, Momentum: b.Momentum, Scale: b.Scale, Center: b.Center, Frozen: b.Frozen,

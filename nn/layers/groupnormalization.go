@@ -7,12 +7,12 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// GroupNormalization normalises groups of neighbouring channels of each sample by their own mean and variance over
+// GroupNormalization normalizes groups of neighbouring channels of each sample by their own mean and variance over
 // all positions, then scales each channel by gamma and shifts it by beta (Wu & He 2018).
 //
 // Input and output have the same shape; gamma and beta are [C], where C, the size along Axis, is divisible by Groups.
-// One group is layer normalisation over the whole sample. As many groups as channels (-1 for short) is instance
-// normalisation.
+// One group is layer normalization over the whole sample. As many groups as channels (-1 for short) is instance
+// normalization.
 type GroupNormalization struct {
 	nn.LayerBase
 	Groups        int
@@ -91,7 +91,7 @@ func addScaleAndShift(b *nn.LayerBase, scale bool, gamma nn.Weight, center bool,
 	}
 }
 
-// Lower emits the normalisation.
+// Lower emits the normalization.
 func (n *GroupNormalization) Lower(l *nn.Lowering) {
 	along(l, n.Out, n.at, func(shape nn.Shape) {
 		c := size(n.Out, n.at)

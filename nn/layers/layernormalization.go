@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/op"
 )
 
-// LayerNormalization normalises the numbers along Axes, by default the channels of each position, by their own mean
+// LayerNormalization normalizes the numbers along Axes, by default the channels of each position, by their own mean
 // and variance, then scales them by gamma and shifts them by beta (Ba, Kiros & Hinton 2016).
 //
 // Input and output have the same shape; gamma and beta have the shape of Axes alone.
@@ -65,7 +65,7 @@ func (n *LayerNormalization) Build(in []nn.Shape) (nn.Shape, error) {
 	return shape, checkGather(&n.LayerBase, n.Class(), shape)
 }
 
-// Lower emits the normalisation.
+// Lower emits the normalization.
 func (n *LayerNormalization) Lower(l *nn.Lowering) {
 	along(l, n.Out, n.at, func(shape nn.Shape) {
 		l.Emit(&op.LayerNorm{C: size(n.Out, n.at), Epsilon: n.Epsilon, Scale: n.Scale, Center: n.Center}, shape, n.Params...)

@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore")
 logging.set_verbosity("error")
 tf.get_logger().setLevel("ERROR")
 
-# Adam makes a full step of any gradient above its epsilon, and there are gradients that are nothing but rounding: of a bias before a normalisation.
+# Adam makes a full step of any gradient above its epsilon, and there are gradients that are nothing but rounding: of a bias before a normalization.
 BATCH, STEPS, RATE, EPSILON = 4, 20, 2e-3, 1e-3
 LARGEST = 1500  # numbers in an activation
 ACTIVATIONS = (
@@ -134,7 +134,7 @@ class Maker:
 
     def layernorm(self, shape):
         axes = sorted(set(int(a) for a in self.rng.integers(1, len(shape) + 1, 2)))
-        if shape[axes[-1] - 1] == 1 or shape[-1] == 1:  # one number alone becomes 0, and what normalises that again divides rounding by nothing
+        if shape[axes[-1] - 1] == 1 or shape[-1] == 1:  # one number alone becomes 0, and what normalizes that again divides rounding by nothing
             return self.dense(shape)
         options = self.some(axis=self.pick(axes, axes[-1]), epsilon=0.01, center=self.chance(0.5), scale=self.chance(0.5))
         return "LayerNormalization", options | self.weights("gamma", "beta", ranks=(1, 1))

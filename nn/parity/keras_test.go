@@ -202,7 +202,7 @@ func (c *comparison) model(t *testing.T, e entry) {
 	c.ours[e.Number] = c.predict(t, m, want)
 }
 
-// predict returns the outputs for the inputs in the arrays, with all optimisation passes but those named.
+// predict returns the outputs for the inputs in the arrays, with all optimization passes but those named.
 func (c *comparison) predict(t *testing.T, m *nn.Model, in map[string][]float32, without ...string) [][]float32 {
 	t.Helper()
 	plan, err := m.Compile(c.manifest.Batch, nn.Options{Threads: 2, Without: without})

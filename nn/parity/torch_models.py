@@ -236,7 +236,7 @@ def one(number, seed, folder):
         torch.onnx.export(model, (x if open_batch else x[:1],), path, dynamo=True, external_data=False, verbose=False,
                           dynamic_shapes=({0: torch.export.Dim.DYNAMIC},) if open_batch else None)
     else:
-        # PRESERVE leaves normalisations as they are, where the default folds them into convolutions.
+        # PRESERVE leaves normalizations as they are, where the default folds them into convolutions.
         training = torch.onnx.TrainingMode.PRESERVE if number % 4 == 0 else torch.onnx.TrainingMode.EVAL
         torch.onnx.export(model, (x if open_batch else x[:1],), path, dynamo=False, input_names=["x"], training=training,
                           opset_version=int(rng.choice([17, 18, 20])), dynamic_axes={"x": {0: "batch"}} if open_batch else None)

@@ -35,7 +35,7 @@ type Options struct {
 	Threads      int
 	// Memory limits the bytes of rows loaded at once, for rows that are not already in memory; 0 means 256 MiB.
 	Memory int64
-	// Without names optimisation passes to disable.
+	// Without names optimization passes to disable.
 	Without []string
 	// EarlyStopping and Plateau are disabled if nil.
 	EarlyStopping *EarlyStopping

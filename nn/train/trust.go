@@ -26,7 +26,7 @@ func Predictions(ctx context.Context, m *nn.Model, rows Rows, threads int, use f
 	})
 }
 
-// FitTemperature returns the temperature that minimises the cross-entropy of rows with some classes (Guo et al. 2017).
+// FitTemperature returns the temperature that minimizes the cross-entropy of rows with some classes (Guo et al. 2017).
 // logits holds those of all rows one after another. The cross-entropy is convex in the inverse of the temperature, so
 // that its derivative has one zero, which bisection finds. The result is rounded to six digits.
 func FitTemperature(logits []float32, classes int, labels []int32) (float64, error) {

@@ -42,7 +42,7 @@ func TestFitTemperature(t *testing.T) {
 			return sum
 		}
 		if best := loss(got); loss(got*1.01) < best || loss(got/1.01) < best {
-			t.Errorf("temperature %v does not minimise the loss", got)
+			t.Errorf("temperature %v does not minimize the loss", got)
 		}
 	}
 	// Rows that are all right have no minimum.

@@ -25,7 +25,7 @@ var architectures = []architecture{
 	{"voxnet", "VoxNet (Maturana and Scherer 2015), designed for 32x32x32 cells.", 3, voxnet},
 	{"resnet", "A small residual network (He et al. 2016), designed for 32x32x32 cells.", 3, resnet},
 	{"medical", "A network for medical scans, designed for 64x64x64 cells.", 3, medical},
-	{"volume", "A network for voxel grids of 16x16x16 cells or more: five normalised convolutions and 256 units.", 1, volume},
+	{"volume", "A network for voxel grids of 16x16x16 cells or more: five normalized convolutions and 256 units.", 1, volume},
 	{"plane", "A network for flat objects in any pose, such as 3D MNIST: it turns them face on (see PrincipalPlane).", 1, plane},
 }
 
@@ -104,7 +104,7 @@ func voxnet(input nn.Shape, classes int) (*nn.Model, error) {
 }
 
 // medical is a network for single-channel volumes, designed for 64x64x64: three convolutions, each followed by
-// pooling and normalisation, then global average pooling, so that any size of at least 8 works.
+// pooling and normalization, then global average pooling, so that any size of at least 8 works.
 func medical(input nn.Shape, classes int) (*nn.Model, error) {
 	var stack []nn.Layer
 	for _, filters := range []int{16, 32, 64} {
@@ -122,7 +122,7 @@ func medical(input nn.Shape, classes int) (*nn.Model, error) {
 func resnet(input nn.Shape, classes int) (*nn.Model, error) {
 	g := &graph{}
 	start := nn.Input("", input)
-	x := g.apply(layers.NewReLU(), g.normalised(16, 3, 1, start))
+	x := g.apply(layers.NewReLU(), g.normalized(16, 3, 1, start))
 	for _, stage := range []struct{ filters, stride int }{{16, 1}, {32, 2}, {64, 2}} {
 		x = g.block(x, stage.filters, stage.stride)
 	}
@@ -145,9 +145,9 @@ func (g *graph) apply(l nn.Layer, in ...*nn.Node) *nn.Node {
 	return n
 }
 
-// normalised adds a convolution and a normalisation. The convolution has no bias, because the normalisation would
+// normalized adds a convolution and a normalization. The convolution has no bias, because the normalization would
 // cancel it.
-func (g *graph) normalised(filters, size, stride int, in *nn.Node) *nn.Node {
+func (g *graph) normalized(filters, size, stride int, in *nn.Node) *nn.Node {
 	conv := layers.NewConv3D(filters, size, "")
 	conv.Strides, conv.UseBias = [3]int{stride, stride, stride}, false
 	if size > 1 {
@@ -158,14 +158,14 @@ func (g *graph) normalised(filters, size, stride int, in *nn.Node) *nn.Node {
 
 // block adds a residual block of two convolutions. If shapes differ, a convolution of size 1 projects the shortcut.
 func (g *graph) block(x *nn.Node, filters, stride int) *nn.Node {
-	y := g.normalised(filters, 3, 1, g.apply(layers.NewReLU(), g.normalised(filters, 3, stride, x)))
+	y := g.normalized(filters, 3, 1, g.apply(layers.NewReLU(), g.normalized(filters, 3, stride, x)))
 	if g.err == nil && (stride > 1 || x.Shape[len(x.Shape)-1] != filters) {
-		x = g.normalised(filters, 1, stride, x)
+		x = g.normalized(filters, 1, stride, x)
 	}
 	return g.apply(layers.NewReLU(), g.apply(layers.NewAdd(), y, x))
 }
 
-// volume is a network for densities: five convolutions, each normalised, of which three halve the size, and 256 units.
+// volume is a network for densities: five convolutions, each normalized, of which three halve the size, and 256 units.
 func volume(input nn.Shape, classes int) (*nn.Model, error) {
 	var stack []nn.Layer
 	for _, c := range []struct{ filters, size, stride int }{{32, 6, 2}, {32, 3, 1}, {96, 3, 2}, {96, 3, 1}, {128, 3, 2}} {
@@ -184,7 +184,7 @@ func volume(input nn.Shape, classes int) (*nn.Model, error) {
 // largest of an upright one is .135, and the smallest of a rotated one .241.
 const uprightBelow = .2
 
-// plane is a network for the images of layers.PrincipalPlane: six convolutions, each normalised, in three stages of half
+// plane is a network for the images of layers.PrincipalPlane: six convolutions, each normalized, in three stages of half
 // the size each, then 128 units that also see the pose.
 func plane(input nn.Shape, classes int) (*nn.Model, error) {
 	const size = 20

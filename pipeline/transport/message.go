@@ -32,7 +32,7 @@ func ValidTopic(name string) bool {
 // The headers of a message.
 const (
 	// HeaderEventID is derived from the input and never random. Delivery is at least once, and duplicates are
-	// recognised by it.
+	// recognized by it.
 	HeaderEventID = "event-id"
 	// HeaderVolume is the position of a classification's volume, as PARTITION/OFFSET of the topic of volumes.
 	HeaderVolume = "volume"

@@ -12,7 +12,7 @@ import (
 
 func TestMessage(t *testing.T) {
 	m := New("stream", "stream/7", ContentArrow, []byte("123456789"))
-	// e3069283 is the check value of CRC-32C in the catalogue of parametrised CRC algorithms.
+	// e3069283 is the check value of CRC-32C in the catalogue of parametrized CRC algorithms.
 	for name, want := range map[string]string{
 		HeaderEventID: "stream/7", headerContentType: ContentArrow,
 		headerChecksum: "crc32c:e3069283",

@@ -123,7 +123,7 @@ type Sensor struct {
 	Camera *Camera `json:"camera,omitempty"`
 }
 
-// Field is a number per point, quantised to a byte: value = lo + (hi-lo) * q/255.
+// Field is a number per point, quantized to a byte: value = lo + (hi-lo) * q/255.
 type Field struct {
 	Name string  `json:"name"`
 	Lo   float32 `json:"lo"`

@@ -7,7 +7,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// steps is the number of steps of a quantised coordinate.
+// steps is the number of steps of a quantized coordinate.
 const steps = math.MaxUint16
 
 // millimetres are those of a metre.
@@ -69,10 +69,10 @@ func (p *Payload) addCloud(h *Header, c *ingest.PointCloud, limit int) {
 		f := Field{Name: "intensity"}
 		f.Lo, f.Hi = bounds(c.Intensity)
 		span := float64(f.Hi) - float64(f.Lo)
-		quantised := p.Add("field:intensity", U8, n)
+		quantized := p.Add("field:intensity", U8, n)
 		for j, i := range chosen {
 			if x := float64(c.Intensity[i]) - float64(f.Lo); span > 0 && x > 0 {
-				quantised[j] = uint8(math.Round(min(x/span, 1) * math.MaxUint8))
+				quantized[j] = uint8(math.Round(min(x/span, 1) * math.MaxUint8))
 			}
 		}
 		s.Fields = append(s.Fields, f)

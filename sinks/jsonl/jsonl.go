@@ -28,7 +28,7 @@ var Kind = appendfile.Kind(sinks.Kind{
 		"its file has been deleted, because of `keep` or by you, and it is delivered again after the next start, " +
 		"it is stored again. Without these options, only the current file counts.\n\n" +
 		"Another program may rename, remove or truncate the file while it is in use. The sink then continues with " +
-		"a new file, or at the end of what is left. It recognises classifications in the files of other programs " +
+		"a new file, or at the end of what is left. It recognizes classifications in the files of other programs " +
 		"only until it is restarted. A program that copies the file before it truncates it, such as logrotate with " +
 		"`copytruncate`, loses what is written between the two steps. `create` and `nocreate` lose nothing. Zeros " +
 		"between lines, which such rotations could cause in earlier releases, are removed at startup.",

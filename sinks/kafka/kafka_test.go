@@ -26,7 +26,7 @@ func TestSuite(t *testing.T) {
 }
 
 // TestEncodings: messages have the value and the headers of the encoding, and those that are on the topic already are
-// recognised in each.
+// recognized in each.
 func TestEncodings(t *testing.T) {
 	for _, e := range []wire.Encoding{wire.JSON, wire.Avro, wire.Protobuf} {
 		t.Run(string(e), func(t *testing.T) {

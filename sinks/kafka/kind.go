@@ -24,7 +24,7 @@ var Kind = sinks.Kind{
 		"before. This needs the right to write to transactional IDs that begin with the name of the group. Without it, " +
 		"the sink logs a warning and continues without claims. Consumers need no support for transactions, but clients " +
 		"that do not skip control records, such as kafka-go's Reader, see the markers of the claims.\n\n" +
-		"The sink recognises the latest `window` classifications of each partition. If a volume with an older " +
+		"The sink recognizes the latest `window` classifications of each partition. If a volume with an older " +
 		"classification is sent again, it is stored a second time. A warning and the metric " +
 		"`voxelstream_forgotten_messages` say when a topic holds more classifications than that.",
 	Guarantee: sinks.ExactlyOnce,

@@ -34,7 +34,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Harness) {
 	for _, c := range []struct {
 		name string
 		run  func(t *testing.T, h Harness)
-		// flushed cases are for flushers, lasting ones for kinds that recognise repeats after a restart.
+		// flushed cases are for flushers, lasting ones for kinds that recognize repeats after a restart.
 		flushed, lasting bool
 	}{
 		{"is declared as it is", declared, false, false},

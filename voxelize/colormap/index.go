@@ -2,7 +2,7 @@ package colormap
 
 import "github.com/voxelstream/voxelstream/internal/vector"
 
-// Entry returns the palette entry of a normalised value: x*256 truncated, with 256 mapped to 255. Values outside [0,
+// Entry returns the palette entry of a normalized value: x*256 truncated, with 256 mapped to 255. Values outside [0,
 // 1] are clamped. NaN gives 0.
 func Entry[T float32 | float64](x T) uint8 {
 	x *= Size
@@ -15,7 +15,7 @@ func Entry[T float32 | float64](x T) uint8 {
 	return 0
 }
 
-// Index writes the palette entries of values into dst, after normalising them to their own range: (v - min) / (max -
+// Index writes the palette entries of values into dst, after normalizing them to their own range: (v - min) / (max -
 // min), or all 0 if the values are constant. Values must be finite. dst has the length of values.
 //
 // The result is bit-identical to ScalarMappable.to_rgba of a new mappable: matplotlib subtracts and divides by

@@ -123,7 +123,7 @@ func ByName(name string) (*Palette, error) {
 	return kept.(*Palette), nil //nolint:forcetypeassert // nothing else is stored
 }
 
-// Color returns the colour of a normalised value: red, green, blue, alpha in [0, 1]. Values below 0 get the first
+// Color returns the colour of a normalized value: red, green, blue, alpha in [0, 1]. Values below 0 get the first
 // entry, values above 1 the last; NaN is transparent black.
 func (p *Palette) Color(x float64) [4]float32 {
 	if math.IsNaN(x) {

@@ -115,9 +115,9 @@ func ranged[T float32 | float64](s Scale, values []T) Scale {
 	return s
 }
 
-// normalised returns a function that maps values to 0..1, or to NaN if the norm cannot. Steps are rounded to the type
+// normalized returns a function that maps values to 0..1, or to NaN if the norm cannot. Steps are rounded to the type
 // of the values, as numpy does it for arrays of that type.
-func normalised[T float32 | float64](s *Scale) func(v T) T {
+func normalized[T float32 | float64](s *Scale) func(v T) T {
 	low, width := s.Low, s.High-s.Low
 	switch {
 	case s.Low == s.High:
@@ -151,7 +151,7 @@ func IndexScaled[T float32 | float64](dst []uint8, values []T, s Scale) {
 		return
 	}
 	s = ranged(s, values)
-	norm := normalised[T](&s)
+	norm := normalized[T](&s)
 	for i, v := range values {
 		dst[i] = Entry(norm(v))
 	}
@@ -160,7 +160,7 @@ func IndexScaled[T float32 | float64](dst []uint8, values []T, s Scale) {
 // Colors writes red, green, blue and alpha of values into dst, which has four times their length.
 func Colors[T float32 | float64](dst []float32, values []T, s Scale) {
 	s = ranged(s, values)
-	norm := normalised[T](&s)
+	norm := normalized[T](&s)
 	under, over, bad := s.Under.RGBA, s.Over.RGBA, s.Bad.RGBA
 	if !s.Under.Set {
 		under = s.Palette.entry(0)

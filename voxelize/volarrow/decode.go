@@ -93,7 +93,7 @@ func planFor(b []byte) (p *plan, frame int, err error) {
 	s, rest, err := openSchema(b)
 	if s != nil {
 		switch version := s.settings[KeyVersion]; version {
-		case "", "1": // recognise compares it with the schema that we write
+		case "", "1": // recognize compares it with the schema that we write
 		case "2":
 			if err == nil {
 				p, err = s.plan()
@@ -106,7 +106,7 @@ func planFor(b []byte) (p *plan, frame int, err error) {
 			return nil, 0, fmt.Errorf("%w: found version %q, want 1 or 2", ErrForeign, version)
 		}
 	}
-	l, err := recognise(b)
+	l, err := recognize(b)
 	if err != nil {
 		return nil, 0, err
 	}

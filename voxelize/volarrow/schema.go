@@ -140,10 +140,10 @@ func knownVersion1(b []byte) *layout {
 	return known(func(l *layout) bool { return l.version == 1 && bytes.HasPrefix(b, l.frame) })
 }
 
-// recognise returns the layout of version 1 whose schema message is at the start of b. Only messages that are
+// recognize returns the layout of version 1 whose schema message is at the start of b. Only messages that are
 // byte-identical to our own writer's are accepted, so Arrow's parser, which allocates as much as a message asks for,
 // never sees anything else. The shape and the palettes only select the schema to compare with.
-func recognise(b []byte) (*layout, error) {
+func recognize(b []byte) (*layout, error) {
 	head := b[:min(len(b), 4096)]
 	dims, ok := shapeIn(head)
 	if !ok {

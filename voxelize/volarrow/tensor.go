@@ -51,7 +51,7 @@ func (t *FixedShapeTensor) ExtensionEquals(other arrow.ExtensionType) bool {
 		slices.Equal(t.names, o.names)
 }
 
-// tensorMetadata is the extension's serialised form.
+// tensorMetadata is the extension's serialized form.
 type tensorMetadata struct {
 	Shape       []int64  `json:"shape"`
 	Names       []string `json:"dim_names,omitempty"`

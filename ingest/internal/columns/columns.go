@@ -48,7 +48,7 @@ type Column struct {
 // memory once.
 const block = 2048
 
-// Cloud makes a cloud of n rows. Columns are recognised by name, see [Assign]. Others are left out, unless o asks for
+// Cloud makes a cloud of n rows. Columns are recognized by name, see [Assign]. Others are left out, unless o asks for
 // them as fields. The caller has
 // checked that every column holds n values. Choices among columns, and about the range of colours, are noted in o.
 func Cloud(n int, cols []Column, o ingest.Options) (*ingest.PointCloud, error) {

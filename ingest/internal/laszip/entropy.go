@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// The arithmetic coder: an interval of 32 bits, byte-wise renormalised, with probabilities of 15 bits (13 for
+// The arithmetic coder: an interval of 32 bits, byte-wise renormalized, with probabilities of 15 bits (13 for
 // single bits) that follow the symbols seen. A. Said, Introduction to Arithmetic Coding: Theory and Practice,
 // HPL-2004-76.
 const (
@@ -52,7 +52,7 @@ func (d *decoder) next() uint32 {
 	return b
 }
 
-func (d *decoder) renormalise() {
+func (d *decoder) renormalize() {
 	for d.length < minLength {
 		d.value = d.value<<8 | d.next()
 		d.length <<= 8
@@ -68,7 +68,7 @@ func (d *decoder) bits(n uint32) uint32 {
 	d.length >>= n
 	v := d.value / d.length
 	d.value -= v * d.length
-	d.renormalise()
+	d.renormalize()
 	if v >= 1<<n {
 		d.fail()
 		return 0
@@ -162,7 +162,7 @@ func (d *decoder) symbol(m *model) uint32 {
 	d.value -= begin
 	d.length = end - begin
 	if d.length < minLength {
-		d.renormalise()
+		d.renormalize()
 	}
 	m.count[low]++
 	if m.left--; m.left == 0 {
@@ -192,7 +192,7 @@ func (d *decoder) bit(m *bitModel) int32 {
 		m.zeros++
 	}
 	if d.length < minLength {
-		d.renormalise()
+		d.renormalize()
 	}
 	if m.left--; m.left == 0 {
 		m.update()

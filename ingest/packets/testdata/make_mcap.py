@@ -1,4 +1,4 @@
-"""Makes plain.mcap, lz4.mcap and zstd.mcap: three clouds of sensor_msgs/msg/PointCloud2, of 5 points each but the last, which is organised and big endian.
+"""Makes plain.mcap, lz4.mcap and zstd.mcap: three clouds of sensor_msgs/msg/PointCloud2, of 5 points each but the last, which is organized and big endian.
 Point i of cloud k is at (i, k, -i/2) with intensity 10 i, but the first of the last, which is not a number.
 
 usage: python make_mcap.py (needs mcap 1.6)

@@ -366,7 +366,7 @@ func (e *exporter) batchNormalization(b *layers.BatchNormalization, in nn.Shape,
 	return &written{plain: e.node("Add", []string{y, e.numbers(shift, c)})}, nil
 }
 
-// scaleAndShift returns gamma and beta of a normalisation, or ones and zeros if it has none, and the parameters
+// scaleAndShift returns gamma and beta of a normalization, or ones and zeros if it has none, and the parameters
 // after them.
 func (e *exporter) scaleAndShift(params []*nn.Param, scale, center bool, n int) (gamma, beta []float32,
 	rest []*nn.Param,

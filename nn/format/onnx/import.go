@@ -26,9 +26,9 @@ type value struct {
 	other *nn.Node
 	// from is the value that a Reshape converted to this one.
 	from *value
-	// view is the intermediate shape of a normalised volume before the file reshapes it back; nil for other values.
+	// view is the intermediate shape of a normalized volume before the file reshapes it back; nil for other values.
 	view []int
-	// bare is the normalisation that computes the value, if it has no beta yet; products and a sum may supply gamma
+	// bare is the normalization that computes the value, if it has no beta yet; products and a sum may supply gamma
 	// and beta.
 	bare *layers.GroupNormalization
 	// dims is the shape in the file for a batch of 1, and batch the axis of the samples; nil stands for an axis of

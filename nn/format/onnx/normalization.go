@@ -114,8 +114,8 @@ func groupNormalization(o *operation) (*value, error) {
 	return v.fill(gamma, beta), nil
 }
 
-// groupsOfChannels reads the operators that PyTorch writes for a group normalisation: a volume is reshaped to
-// [groups, rest], each group is normalised, and the result is reshaped back, multiplied by gamma and added to beta.
+// groupsOfChannels reads the operators that PyTorch writes for a group normalization: a volume is reshaped to
+// [groups, rest], each group is normalized, and the result is reshaped back, multiplied by gamma and added to beta.
 func groupsOfChannels(o *operation) (*value, error) {
 	v := o.in[0]
 	groups, channels := v.node.Shape[0], v.from.fileShape()[0]
@@ -146,7 +146,7 @@ func groupsOfChannels(o *operation) (*value, error) {
 	return out, nil
 }
 
-// factor sets gamma (parameter 0) or beta (parameter 1) of a bare normalisation. It returns false if the value is
+// factor sets gamma (parameter 0) or beta (parameter 1) of a bare normalization. It returns false if the value is
 // not one, or has other consumers.
 func (o *operation) factor(x *value, parameter int, c *tensor) bool {
 	if x.bare == nil || len(c.dims) < 4 {

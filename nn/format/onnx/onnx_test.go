@@ -197,7 +197,7 @@ func TestRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !onnx.Is(file.Bytes()) {
-				t.Errorf("the file begins with %x, and is not recognised", file.Bytes()[:8])
+				t.Errorf("the file begins with %x, and is not recognized", file.Bytes()[:8])
 			}
 			again, err := onnx.Decode(file.Bytes())
 			if err != nil {

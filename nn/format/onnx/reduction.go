@@ -238,7 +238,7 @@ func inverse(order []int) []int {
 	return out
 }
 
-// layerNormArray reads a normalisation of the axes from one on: LayerNormalization, whose gamma and beta may be
+// layerNormArray reads a normalization of the axes from one on: LayerNormalization, whose gamma and beta may be
 // arrays that broadcasting lines up, and RMSNormalization, which does not subtract the mean.
 func layerNormArray(o *operation) ([]*array, error) {
 	a := o.arg(0)

@@ -8,7 +8,7 @@ import (
 )
 
 // Conv is op.Conv with what passes have fused into it: a ReLU and a maximum over windows after it, and, for inference
-// only, a batch normalisation after those. P is the convolution's, then that of Norm.
+// only, a batch normalization after those. P is the convolution's, then that of Norm.
 type Conv struct {
 	kernel.Geometry
 	Bias bool
@@ -219,7 +219,7 @@ func (c *Conv) normParams(e *ir.Env[float32]) [][]float32 {
 	return e.P[len(e.P)-moving-2:]
 }
 
-// weights returns the weights, rescaled where a normalisation is folded into them.
+// weights returns the weights, rescaled where a normalization is folded into them.
 func (c *Conv) weights(e *ir.Env[float32]) []float32 {
 	if c.rescaled != nil {
 		return c.rescaled.weights

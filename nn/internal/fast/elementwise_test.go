@@ -55,9 +55,9 @@ func TestNearTheReference(t *testing.T) {
 		group := &op.GroupNorm{Cells: 125, C: 40, Groups: 8, Epsilon: 1e-3, Scale: true, Center: scale}
 		frozen := &op.BatchNorm{C: 40, Epsilon: 1e-3, Scale: scale, Center: true, Frozen: true}
 		cases = append(cases,
-			replaced{"layer normalisation", layer, &fast.LayerNorm{LayerNorm: layer}, 5000, 5000, 2},
-			replaced{"group normalisation", group, &fast.GroupNorm{GroupNorm: group}, 5000, 5000, 2},
-			replaced{"frozen normalisation", frozen, &fast.BatchNorm{BatchNorm: frozen}, 5000, 5000, 4},
+			replaced{"layer normalization", layer, &fast.LayerNorm{LayerNorm: layer}, 5000, 5000, 2},
+			replaced{"group normalization", group, &fast.GroupNorm{GroupNorm: group}, 5000, 5000, 2},
+			replaced{"frozen normalization", frozen, &fast.BatchNorm{BatchNorm: frozen}, 5000, 5000, 4},
 		)
 	}
 	for _, channels := range []int{5, 32} {

@@ -7,10 +7,10 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/pool"
 )
 
-// folded is a batch normalisation with the moving statistics, as one factor and one summand per channel.
+// folded is a batch normalization with the moving statistics, as one factor and one summand per channel.
 type folded struct {
 	*op.BatchNorm
-	f *kernel.Normalisation
+	f *kernel.Normalization
 }
 
 // newFolded returns nil for nil.
@@ -18,7 +18,7 @@ func newFolded(b *op.BatchNorm) *folded {
 	if b == nil {
 		return nil
 	}
-	return &folded{BatchNorm: b, f: kernel.NewNormalisation(b.C)}
+	return &folded{BatchNorm: b, f: kernel.NewNormalization(b.C)}
 }
 
 // set computes the factors from the parameters.
@@ -43,7 +43,7 @@ func (b *folded) factors(params [][]float32, j int) (gamma, beta float32) {
 	return gamma, beta
 }
 
-// apply normalises rows in place.
+// apply normalizes rows in place.
 func (b *folded) apply(y []float32) { kernel.ScaleShift(y, y, b.f.Scale, b.f.Shift) }
 
 // BatchNorm is op.BatchNorm, followed by Drop where that is not nil.
@@ -61,7 +61,7 @@ type BatchNorm struct {
 	scratch [][]float32
 	sums    []float32 // [parts+1, 2, C]
 
-	moment, normalise, sum, grad func(worker, task int)
+	moment, normalize, sum, grad func(worker, task int)
 }
 
 // Plan makes the operation's memory.
@@ -72,7 +72,7 @@ func (b *BatchNorm) Plan(p *ir.Program) {
 	b.scratch = workers(p, 2*b.C)
 	b.sets = alone(p, b)
 	f := b.folded.f
-	b.normalise = func(_, task int) {
+	b.normalize = func(_, task int) {
 		e := b.env
 		lo, hi := b.part(task)
 		kernel.ScaleShift(e.Y[lo:hi], e.X[0][lo:hi], f.Scale, f.Shift)
@@ -136,7 +136,7 @@ func (b *BatchNorm) Forward(e *ir.Env[float32]) {
 	} else {
 		b.folded.set(e.P)
 	}
-	e.Pool.Run(parts(e.N), b.normalise)
+	e.Pool.Run(parts(e.N), b.normalize)
 }
 
 // measure takes the statistics of the batch.

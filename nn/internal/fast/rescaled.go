@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// rescaled is the weights and the bias of a convolution times the factors of a batch normalisation that follows at
+// rescaled is the weights and the bias of a convolution times the factors of a batch normalization that follows at
 // once, so that nothing is left to do for the outputs.
 type rescaled struct {
 	norm          *folded

@@ -93,24 +93,24 @@ func portableSquares(sums, x, mean []float32) {
 	}
 }
 
-// Normalisation are the factors that BatchNorm reduces to: y = scale*x + shift, per channel.
-type Normalisation struct {
+// Normalization are the factors that BatchNorm reduces to: y = scale*x + shift, per channel.
+type Normalization struct {
 	Scale, Shift []float32
 	// Mean and InvStd, 1/sqrt(variance+epsilon), are what the backward pass needs.
 	Mean, InvStd []float32
 }
 
-// NewNormalisation allocates factors for c channels.
-func NewNormalisation(c int) *Normalisation {
+// NewNormalization allocates factors for c channels.
+func NewNormalization(c int) *Normalization {
 	all := make([]float32, 4*c)
-	return &Normalisation{Scale: all[: c : 2*c], Shift: all[c : 2*c : 2*c], Mean: all[2*c : 3*c : 3*c], InvStd: all[3*c:]}
+	return &Normalization{Scale: all[: c : 2*c], Shift: all[c : 2*c : 2*c], Mean: all[2*c : 3*c : 3*c], InvStd: all[3*c:]}
 }
 
 // Both returns the scales, then the shifts.
-func (f *Normalisation) Both() []float32 { return f.Scale[: 2*len(f.Scale) : 2*len(f.Scale)] }
+func (f *Normalization) Both() []float32 { return f.Scale[: 2*len(f.Scale) : 2*len(f.Scale)] }
 
 // Set computes the factors for channel j.
-func (f *Normalisation) Set(j int, mean, variance, epsilon float64, gamma, beta float32) {
+func (f *Normalization) Set(j int, mean, variance, epsilon float64, gamma, beta float32) {
 	inv := 1 / math.Sqrt(variance+epsilon)
 	f.Mean[j], f.InvStd[j] = float32(mean), float32(inv)
 	f.Scale[j] = float32(inv * float64(gamma))
@@ -129,7 +129,7 @@ func ScaleShift(dst, x, scale, shift []float32) {
 
 // BatchNormSums sets dbeta and dgamma [C] to the gradients over the rows of x and dy [rows,C]: the sum of dy and
 // the sum of dy*(x-mean)*invStd.
-func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalisation) {
+func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalization) {
 	loops.gradSums(dbeta, dgamma[:len(dbeta)], x, dy[:len(x)], f.Mean[:len(dbeta)])
 	for j := range dgamma {
 		dgamma[j] *= f.InvStd[j]
@@ -138,7 +138,7 @@ func BatchNormSums(dbeta, dgamma, x, dy []float32, f *Normalisation) {
 
 // BatchNormGrad sets dx to the gradient of the input, from the gradients dbeta and dgamma summed over all n rows of
 // the batch: dx = scale * (dy - dbeta/n - (x-mean)*invStd*dgamma/n). dx may be dy; scratch is [2*C].
-func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalisation, scratch []float32) {
+func BatchNormGrad(dx, x, dy, dbeta, dgamma []float32, n int, f *Normalization, scratch []float32) {
 	c := len(dbeta)
 	// As dx = a*dy + b*x + d per channel.
 	a, b, d := f.Scale[:c], scratch[:c:c], scratch[c:2*c:2*c]

@@ -27,7 +27,7 @@ func TestBatchNorm(t *testing.T) {
 				whole.Compute(in[:cut], scratch)
 				part.Compute(in[cut:], scratch)
 				whole.Merge(part)
-				f := kernel.NewNormalisation(c)
+				f := kernel.NewNormalization(c)
 				for j := range c {
 					f.Set(j, whole.Mean[j], whole.M2[j]/float64(rows), epsilon, gamma[j], beta[j])
 				}

@@ -244,7 +244,7 @@ func softmaxGrad2(rows int, c int, dx *float32, dy *float32, y *float32)
 //go:noescape
 func logSoftmaxGrad2(rows int, c int, dx *float32, dy *float32, y *float32)
 
-// layerNorm2 sets y to the normalised rows of x.
+// layerNorm2 sets y to the normalized rows of x.
 //
 //go:noescape
 func layerNorm2(rows int, c int, y *float32, x *float32, gamma *float32, beta *float32, p *float32)

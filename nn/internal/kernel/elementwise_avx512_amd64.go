@@ -244,7 +244,7 @@ func softmaxGrad512(rows int, c int, dx *float32, dy *float32, y *float32)
 //go:noescape
 func logSoftmaxGrad512(rows int, c int, dx *float32, dy *float32, y *float32)
 
-// layerNorm512 sets y to the normalised rows of x.
+// layerNorm512 sets y to the normalized rows of x.
 //
 //go:noescape
 func layerNorm512(rows int, c int, y *float32, x *float32, gamma *float32, beta *float32, p *float32)

@@ -2,22 +2,22 @@ package kernel
 
 import "math"
 
-// GroupNorm normalises samples [cells,C] by the mean and the variance of each of some groups of consecutive
+// GroupNorm normalizes samples [cells,C] by the mean and the variance of each of some groups of consecutive
 // channels; gamma and beta are [C]. It holds the memory for one sample at a time.
 type GroupNorm struct {
 	c, width  int // channels, and those of a group
 	epsilon   float64
 	moments   *Moments // of the channels
-	f         *Normalisation
+	f         *Normalization
 	sums      []float32 // [2,C], of the gradients of beta and gamma
 	b, d      []float32 // factor and summand of the gradient, see combine
 	blockSums []float32
 }
 
-// NewGroupNorm prepares the normalisation of c channels; groups divide them.
+// NewGroupNorm prepares the normalization of c channels; groups divide them.
 func NewGroupNorm(c, groups int, epsilon float64) *GroupNorm {
 	return &GroupNorm{
-		c: c, width: c / groups, epsilon: epsilon, moments: NewMoments(c), f: NewNormalisation(c),
+		c: c, width: c / groups, epsilon: epsilon, moments: NewMoments(c), f: NewNormalization(c),
 		sums: make([]float32, 2*c), b: make([]float32, c), d: make([]float32, c), blockSums: make([]float32, 2*c),
 	}
 }
@@ -42,13 +42,13 @@ func (g *GroupNorm) measure(x, gamma, beta []float32) {
 	}
 }
 
-// Forward sets y to the normalised x.
+// Forward sets y to the normalized x.
 func (g *GroupNorm) Forward(y, x, gamma, beta []float32) {
 	g.measure(x, gamma, beta)
 	ScaleShift(y, x, g.f.Scale, g.f.Shift)
 }
 
-// Backward adds to dgamma and dbeta, and unless dx is nil sets it: with h the normalised x, g = gamma dy and m the
+// Backward adds to dgamma and dbeta, and unless dx is nil sets it: with h the normalized x, g = gamma dy and m the
 // mean over a group's channels and cells, dx = (g - m(g) - h m(g h)) / deviation. dx may be dy.
 func (g *GroupNorm) Backward(dx, dgamma, dbeta, x, dy, gamma, beta []float32) {
 	g.measure(x, gamma, beta)
@@ -75,18 +75,18 @@ func (g *GroupNorm) Backward(dx, dgamma, dbeta, x, dy, gamma, beta []float32) {
 	loops.combine(dx[:len(x)], x, dy[:len(x)], g.f.Scale, g.b, g.d)
 }
 
-// LayerNorm normalises rows of c elements by the mean and the variance of each.
+// LayerNorm normalizes rows of c elements by the mean and the variance of each.
 type LayerNorm struct {
 	c       int
 	numbers [2]float32 // 1/c and epsilon
 }
 
-// NewLayerNorm prepares the normalisation of rows of c elements.
+// NewLayerNorm prepares the normalization of rows of c elements.
 func NewLayerNorm(c int, epsilon float64) *LayerNorm {
 	return &LayerNorm{c: c, numbers: [2]float32{float32(1 / float64(c)), float32(epsilon)}}
 }
 
-// Forward sets y to the normalised rows of x [rows,C], by gamma and beta [C].
+// Forward sets y to the normalized rows of x [rows,C], by gamma and beta [C].
 func (l *LayerNorm) Forward(y, x, gamma, beta []float32) {
 	if len(x) > 0 {
 		loops.layerNorm(y[:len(x)], x, gamma[:l.c], beta[:l.c], &l.numbers)

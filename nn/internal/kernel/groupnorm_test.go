@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/kernel"
 )
 
-// groupNorm is a sample's normalisation in float64, with its gradients; a layer normalisation is that of a sample
+// groupNorm is a sample's normalization in float64, with its gradients; a layer normalization is that of a sample
 // of one cell and one group.
 func groupNorm(x, dy, gamma, beta []float32, c, groups int, epsilon float64) (y, dx, dgamma, dbeta []float32) {
 	y, dx, dgamma, dbeta = make([]float32, len(x)), make([]float32, len(x)), make([]float32, c), make([]float32, c)

@@ -147,7 +147,7 @@ func (c *LowConv) Prepare(words, src []float32, lo, hi int, scratch []float32) {
 			x := c.filled(from[y*row:(y+1)*row], scratch)
 			line := to[over.index(z+c.Pad[0], y+c.Pad[1], c.Pad[2]):]
 			if c.Precision == Int8 {
-				loops.quantise(line, x, c.affine)
+				loops.quantize(line, x, c.affine)
 			} else {
 				loops.shorten(line, x)
 			}
@@ -225,29 +225,29 @@ func (c *LowConv) products(dst, words []float32, lo, hi int, rows []float32) {
 		from, apart = dst, cols
 	}
 	if c.Precision == Int8 {
-		loops.dequantise(dst, dst, c.scale, c.shift)
+		loops.dequantize(dst, dst, c.scale, c.shift)
 	}
 }
 
-// Quantise sets four bytes of each word of dst to four elements of src. What is no number becomes 0, the least.
-func Quantise(dst, src []float32, a Affine) { loops.quantise(dst, src, a) }
+// Quantize sets four bytes of each word of dst to four elements of src. What is no number becomes 0, the least.
+func Quantize(dst, src []float32, a Affine) { loops.quantize(dst, src, a) }
 
 // Shorten sets the two halves of each word of dst to two elements of src.
 func Shorten(dst, src []float32) { loops.shorten(dst, src) }
 
-// quantiseLimit is beyond all that is not cut to 0 or 255 anyway.
-const quantiseLimit = 512
+// quantizeLimit is beyond all that is not cut to 0 or 255 anyway.
+const quantizeLimit = 512
 
-// portableQuantise sets four bytes of each word of dst to four of src.
-func portableQuantise(dst, src []float32, a Affine) {
+// portableQuantize sets four bytes of each word of dst to four of src.
+func portableQuantize(dst, src []float32, a Affine) {
 	for i := 0; i+4 <= len(src); i += 4 {
 		word := uint32(0)
 		for j, x := range src[i : i+4] {
 			v := float32(x * a.Scale)
-			if !(v > -quantiseLimit) { // what is no number too
-				v = -quantiseLimit
+			if !(v > -quantizeLimit) { // what is no number too
+				v = -quantizeLimit
 			}
-			q := int32(math.RoundToEven(float64(min(v, quantiseLimit)))) + a.Zero
+			q := int32(math.RoundToEven(float64(min(v, quantizeLimit)))) + a.Zero
 			word |= uint32(max(0, min(q, 255))) << (8 * j)
 		}
 		dst[i/4] = math.Float32frombits(word)
@@ -270,8 +270,8 @@ func shorten(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// portableDequantise sets dst to x*scale+shift, by rows; x holds integers.
-func portableDequantise(dst, x, scale, shift []float32) {
+// portableDequantize sets dst to x*scale+shift, by rows; x holds integers.
+func portableDequantize(dst, x, scale, shift []float32) {
 	n := len(scale)
 	for i := 0; i < len(x); i += n {
 		for j := range n {

@@ -184,15 +184,15 @@ func int8Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *fl
 //go:noescape
 func bf16Tile2x4(k int, a *float32, ars int, acs int, b *float32, ldb int, c *float32, ldc int, from *float32, ldf int, times int, amove int, bmove int, tiles int, anext int, bnext int, cnext int, fromnext int, ahead uintptr, step int, hop int, skip int)
 
-// quantise512 sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least. n is a multiple of 16.
+// quantize512 sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least. n is a multiple of 16.
 //
 //go:noescape
-func quantise512(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
+func quantize512(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
 
-// quantise2 sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least. n is a multiple of 32.
+// quantize2 sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least. n is a multiple of 32.
 //
 //go:noescape
-func quantise2(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
+func quantize2(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
 
 // shorten512 sets n bfloat16 of dst to src, rounded to even; what is no number stays that. n is a multiple of 16.
 //
@@ -204,12 +204,12 @@ func shorten512(dst *float32, src *float32, n int)
 //go:noescape
 func shorten2(dst *float32, src *float32, n int)
 
-// dequantise512 sets dst [rows,n] to x*scale+shift, x holding integers.
+// dequantize512 sets dst [rows,n] to x*scale+shift, x holding integers.
 //
 //go:noescape
-func dequantise512(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+func dequantize512(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
 
-// dequantise2 sets dst [rows,n] to x*scale+shift, x holding integers.
+// dequantize2 sets dst [rows,n] to x*scale+shift, x holding integers.
 //
 //go:noescape
-func dequantise2(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+func dequantize2(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)

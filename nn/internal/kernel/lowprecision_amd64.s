@@ -5464,9 +5464,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func quantise512(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
+// func quantize512(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
 // Requires: AVX, AVX512F
-TEXT ·quantise512(SB), NOSPLIT, $0-40
+TEXT ·quantize512(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -5491,9 +5491,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func quantise2(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
+// func quantize2(dst *float32, src *float32, n int, scale float32, least float32, most float32, zero int32)
 // Requires: AVX, AVX2
-TEXT ·quantise2(SB), NOSPLIT, $0-40
+TEXT ·quantize2(SB), NOSPLIT, $0-40
 	MOVQ         dst+0(FP), AX
 	MOVQ         src+8(FP), CX
 	MOVQ         n+16(FP), DX
@@ -5501,7 +5501,7 @@ TEXT ·quantise2(SB), NOSPLIT, $0-40
 	VBROADCASTSS least+28(FP), Y6
 	VBROADCASTSS most+32(FP), Y7
 	VBROADCASTSS zero+36(FP), Y8
-	VMOVDQU      quantiseOrder<>+0(SB), Y9
+	VMOVDQU      quantizeOrder<>+0(SB), Y9
 
 loop:
 	VMULPS    (CX), Y5, Y0
@@ -5536,15 +5536,15 @@ loop:
 	VZEROUPPER
 	RET
 
-DATA quantiseOrder<>+0(SB)/4, $0x00000000
-DATA quantiseOrder<>+4(SB)/4, $0x00000004
-DATA quantiseOrder<>+8(SB)/4, $0x00000001
-DATA quantiseOrder<>+12(SB)/4, $0x00000005
-DATA quantiseOrder<>+16(SB)/4, $0x00000002
-DATA quantiseOrder<>+20(SB)/4, $0x00000006
-DATA quantiseOrder<>+24(SB)/4, $0x00000003
-DATA quantiseOrder<>+28(SB)/4, $0x00000007
-GLOBL quantiseOrder<>(SB), RODATA|NOPTR, $32
+DATA quantizeOrder<>+0(SB)/4, $0x00000000
+DATA quantizeOrder<>+4(SB)/4, $0x00000004
+DATA quantizeOrder<>+8(SB)/4, $0x00000001
+DATA quantizeOrder<>+12(SB)/4, $0x00000005
+DATA quantizeOrder<>+16(SB)/4, $0x00000002
+DATA quantizeOrder<>+20(SB)/4, $0x00000006
+DATA quantizeOrder<>+24(SB)/4, $0x00000003
+DATA quantizeOrder<>+28(SB)/4, $0x00000007
+GLOBL quantizeOrder<>(SB), RODATA|NOPTR, $32
 
 // func shorten512(dst *float32, src *float32, n int)
 // Requires: AVX, AVX512F
@@ -5621,9 +5621,9 @@ loop:
 	VZEROUPPER
 	RET
 
-// func dequantise512(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+// func dequantize512(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
 // Requires: AVX, AVX512F, BMI2, CMOV
-TEXT ·dequantise512(SB), NOSPLIT, $0-48
+TEXT ·dequantize512(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ scale+16(FP), DX
@@ -5671,9 +5671,9 @@ row:
 	VZEROUPPER
 	RET
 
-// func dequantise2(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
+// func dequantize2(dst *float32, x *float32, scale *float32, shift *float32, rows int, n int)
 // Requires: AVX, FMA3
-TEXT ·dequantise2(SB), NOSPLIT, $0-48
+TEXT ·dequantize2(SB), NOSPLIT, $0-48
 	MOVQ dst+0(FP), AX
 	MOVQ x+8(FP), CX
 	MOVQ scale+16(FP), DX

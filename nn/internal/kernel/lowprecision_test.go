@@ -80,7 +80,7 @@ func testLowConv(t *testing.T, c convCase, p kernel.Precision, relu bool, least,
 	near(t, c.name, out, want, 2e-5)
 }
 
-// TestSpecialNumbers quantises what is not finite.
+// TestSpecialNumbers quantizes what is not finite.
 func TestSpecialNumbers(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
 	src := []float32{inf, -inf, nan, 0, 1e30, -1e30, .5, -.5, 1e-40, -1e-40, 2.5, 3.5, 127.49, -128, 254, 255}
@@ -95,7 +95,7 @@ func TestSpecialNumbers(t *testing.T) {
 	eachTier(t, func(t *testing.T) {
 		ar := arena{t: t}
 		b, h := ar.alloc(len(src)/4), ar.alloc(len(src)/2)
-		kernel.Quantise(b, src, kernel.NewAffine(-128, 127))
+		kernel.Quantize(b, src, kernel.NewAffine(-128, 127))
 		kernel.Shorten(h, src)
 		ar.check()
 		bytes, halves = append(bytes, b), append(halves, h)

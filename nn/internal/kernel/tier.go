@@ -114,11 +114,11 @@ type inner struct {
 // lowPrecision is what works on words, see Precision.
 type lowPrecision struct {
 	int8, bf16 tileKernel
-	// quantise sets four bytes of each word of dst to four elements of src, shorten both halves to two.
-	quantise func(dst, src []float32, a Affine)
+	// quantize sets four bytes of each word of dst to four elements of src, shorten both halves to two.
+	quantize func(dst, src []float32, a Affine)
 	shorten  func(dst, src []float32)
-	// dequantise sets dst [rows,n], n a multiple of lowCols, to x*scale+shift; x holds integers and may be dst.
-	dequantise func(dst, x, scale, shift []float32)
+	// dequantize sets dst [rows,n], n a multiple of lowCols, to x*scale+shift; x holds integers and may be dst.
+	dequantize func(dst, x, scale, shift []float32)
 }
 
 // span is a pair of places in two arrays.
@@ -194,9 +194,9 @@ var portable = inner{
 	lowPrecision: lowPrecision{
 		int8:       tileKernel{rows: 64, cols: 64, rowCols: 64, add: portableInt8Tile},
 		bf16:       tileKernel{rows: 64, cols: 64, rowCols: 64, add: portableBFloat16Tile},
-		quantise:   portableQuantise,
+		quantize:   portableQuantize,
 		shorten:    portableShorten,
-		dequantise: portableDequantise,
+		dequantize: portableDequantize,
 	},
 }
 

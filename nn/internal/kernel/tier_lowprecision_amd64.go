@@ -7,7 +7,7 @@ import "golang.org/x/sys/cpu"
 // lowPrecisionAVX512 are the loops over words. Without the instructions that multiply words, tiles are those of AVX2.
 func lowPrecisionAVX512() lowPrecision {
 	l := lowPrecisionAVX2()
-	l.quantise, l.shorten, l.dequantise = quantiseAVX512, shortenAVX512, dequantiseAVX512
+	l.quantize, l.shorten, l.dequantize = quantizeAVX512, shortenAVX512, dequantizeAVX512
 	if cpu.X86.HasAVX512VNNI {
 		l.int8 = tileKernel{rows: 14, cols: 32, rowCols: 32, add: int8TileAVX512}
 	}
@@ -22,9 +22,9 @@ func lowPrecisionAVX2() lowPrecision {
 	return lowPrecision{
 		int8:       tileKernel{rows: 4, cols: 16, rowCols: 16, add: int8TileAVX2},
 		bf16:       tileKernel{rows: 4, cols: 16, rowCols: 16, add: bf16TileAVX2},
-		quantise:   quantiseAVX2,
+		quantize:   quantizeAVX2,
 		shorten:    shortenAVX2,
-		dequantise: dequantiseAVX2,
+		dequantize: dequantizeAVX2,
 	}
 }
 
@@ -74,20 +74,20 @@ func bf16TileAVX2(m, n, k int, a []float32, ars, acs int, b []float32, ldb int, 
 	bf16Tiles2[m](k, &a[0], 4*ars, 4*acs, &b[0], 4*ldb, &c[0], 4*ldc, &from[0], 4*ldf, w.times, 4*w.a, 4*w.b, w.tiles, d.a, d.b, d.c, d.from, w.at, w.step, w.hop, w.skip)
 }
 
-func quantiseAVX512(dst, src []float32, a Affine) {
+func quantizeAVX512(dst, src []float32, a Affine) {
 	whole := len(src) &^ 15
 	if whole > 0 {
-		quantise512(&dst[0], &src[0], whole, a.Scale, -quantiseLimit, quantiseLimit, a.Zero)
+		quantize512(&dst[0], &src[0], whole, a.Scale, -quantizeLimit, quantizeLimit, a.Zero)
 	}
-	portableQuantise(dst[whole/4:], src[whole:], a)
+	portableQuantize(dst[whole/4:], src[whole:], a)
 }
 
-func quantiseAVX2(dst, src []float32, a Affine) {
+func quantizeAVX2(dst, src []float32, a Affine) {
 	whole := len(src) &^ 31
 	if whole > 0 {
-		quantise2(&dst[0], &src[0], whole, a.Scale, -quantiseLimit, quantiseLimit, a.Zero)
+		quantize2(&dst[0], &src[0], whole, a.Scale, -quantizeLimit, quantizeLimit, a.Zero)
 	}
-	portableQuantise(dst[whole/4:], src[whole:], a)
+	portableQuantize(dst[whole/4:], src[whole:], a)
 }
 
 func shortenAVX512(dst, src []float32) {
@@ -106,10 +106,10 @@ func shortenAVX2(dst, src []float32) {
 	portableShorten(dst[whole/2:], src[whole:])
 }
 
-func dequantiseAVX512(dst, x, scale, shift []float32) {
-	dequantise512(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
+func dequantizeAVX512(dst, x, scale, shift []float32) {
+	dequantize512(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
 }
 
-func dequantiseAVX2(dst, x, scale, shift []float32) {
-	dequantise2(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
+func dequantizeAVX2(dst, x, scale, shift []float32) {
+	dequantize2(&dst[0], &x[0], &scale[0], &shift[0], len(x)/len(scale), len(scale))
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// BatchNorm normalises each channel (the last axis, C of them): y = gamma (x - mean) / sqrt(variance + Epsilon) +
+// BatchNorm normalizes each channel (the last axis, C of them): y = gamma (x - mean) / sqrt(variance + Epsilon) +
 // beta. P is gamma (where Scale), beta (where Center), moving mean, moving variance. In training, mean and variance
 // are those of the batch (the variance divided by the count, not by one less), and the moving ones become Momentum
 // times themselves plus the rest of the batch's, as in Keras.
@@ -85,7 +85,7 @@ func batchNormForward[T ir.Float](b *BatchNorm, e *ir.Env[T]) {
 	}
 }
 
-// batchNormBackward differentiates through the batch's statistics in training: with h the normalised input and m
+// batchNormBackward differentiates through the batch's statistics in training: with h the normalized input and m
 // the mean over the batch, dx = gamma/dev (dy - m(dy) - h m(dy h)). Source: Ioffe & Szegedy 2015, section 3.
 func batchNormBackward[T ir.Float](b *BatchNorm, e *ir.Env[T]) {
 	gamma, beta, _ := b.Params()

@@ -6,7 +6,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// GroupNorm normalises, in each sample X [Cells,C], each of Groups runs of C/Groups channels by its own mean and
+// GroupNorm normalizes, in each sample X [Cells,C], each of Groups runs of C/Groups channels by its own mean and
 // variance over all cells: y = gamma (x - mean) / sqrt(variance + Epsilon) + beta. P is gamma (where Scale), beta
 // (where Center), of C elements each. Source: Wu & He 2018.
 type GroupNorm struct {

@@ -6,7 +6,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// LayerNorm normalises each row of C elements, the last axis, by its own mean and variance (divided by C): y =
+// LayerNorm normalizes each row of C elements, the last axis, by its own mean and variance (divided by C): y =
 // gamma (x - mean) / sqrt(variance + Epsilon) + beta. P is gamma (where Scale), beta (where Center), of C elements
 // each. Source: Ba, Kiros & Hinton 2016.
 type LayerNorm struct {
@@ -67,7 +67,7 @@ func layerNormForward[T ir.Float](l *LayerNorm, e *ir.Env[T]) {
 	}
 }
 
-// layerNormBackward: with h the normalised row, g = gamma dy and m the mean over the row, dx = (g - m(g) - h m(g
+// layerNormBackward: with h the normalized row, g = gamma dy and m the mean over the row, dx = (g - m(g) - h m(g
 // h)) / deviation.
 func layerNormBackward[T ir.Float](l *LayerNorm, e *ir.Env[T]) {
 	gamma, beta := scaleAndShift(l.Scale, l.Center)

@@ -9,7 +9,7 @@ import (
 
 // cropDead removes positions at the far end of each axis that nothing reads, such as those left over by a pooling
 // with a remainder, and then the positions that only those read. What remains is computed from the same terms. The
-// gradient of a position that nothing reads is zero, so training is the same too; only batch normalisation in
+// gradient of a position that nothing reads is zero, so training is the same too; only batch normalization in
 // training reads all positions for its statistics, and dropout numbers them.
 func cropDead(p *ir.Program) {
 	need, plain := map[*ir.Value]extent{}, map[*ir.Node]bool{}

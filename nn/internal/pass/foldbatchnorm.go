@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// foldBatchNorm folds batch normalisation, in programs that never train, into the convolution before it as a scale
+// foldBatchNorm folds batch normalization, in programs that never train, into the convolution before it as a scale
 // and an offset per channel, together with a ReLU after it. They become part of the weights and the bias or, after a
 // ReLU or a pooling, are applied while the outputs are in cache. Rounding differs by about one unit in the last place
 // of each product, since the reference computes the factor in float64 for each element.

@@ -5,7 +5,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/internal/ir"
 )
 
-// fuseDropout fuses dropout into the batch normalisation before it, so that elements are dropped while they are in
+// fuseDropout fuses dropout into the batch normalization before it, so that elements are dropped while they are in
 // cache. It is exact: the same elements are dropped.
 func fuseDropout(p *ir.Program) {
 	fuse(p, func(n, reader *ir.Node) bool {

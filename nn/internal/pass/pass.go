@@ -26,8 +26,8 @@ var All = []Pass{
 	{"fuse-relu", "Fuses ReLU into convolutions and dense layers.", fuseReLU},
 	{"pool-first", "Applies max pooling before ReLU.", poolFirst},
 	{"fuse-pool", "Fuses max pooling into convolutions.", fusePool},
-	{"fold-batchnorm", "Folds batch normalisation into convolutions, for inference.", foldBatchNorm},
-	{"fuse-dropout", "Fuses dropout into batch normalisation.", fuseDropout},
+	{"fold-batchnorm", "Folds batch normalization into convolutions, for inference.", foldBatchNorm},
+	{"fuse-dropout", "Fuses dropout into batch normalization.", fuseDropout},
 	{"sparse-backward", "Visits only the gradients that pooling passes on.", sparseBackward},
 	{"winograd", "Convolves 3x3x3 kernels with a third of the multiplications.", useWinograd},
 	{"winograd4", "Convolves 3x3x3 kernels with an eighth of the multiplications, 5x5x5 kernels with a fifth and " +
@@ -46,7 +46,7 @@ func Check(without []string) error {
 			for _, q := range All {
 				names = append(names, q.Name)
 			}
-			return fmt.Errorf("got optimisation pass %q, want all or one of %s", name, strings.Join(names, ", "))
+			return fmt.Errorf("got optimization pass %q, want all or one of %s", name, strings.Join(names, ", "))
 		}
 	}
 	return nil

@@ -79,7 +79,7 @@ func models() []*nn.Model {
 			layers.NewMaxPooling3D(2),
 			layers.NewBatchNormalization(), layers.NewReLU(), conv(9, 2, "", nil), layers.NewMaxPooling3D(3), layers.NewReLU(),
 			layers.NewFlatten(), layers.NewDense(3, "softmax"))),
-		must(nn.Sequential("normalised before the rectifier", nn.Shape{8, 8, 8, 3}, conv(16, 3, "", nil),
+		must(nn.Sequential("normalized before the rectifier", nn.Shape{8, 8, 8, 3}, conv(16, 3, "", nil),
 			layers.NewBatchNormalization(),
 			layers.NewReLU(), overlap, layers.NewDropout(.3), paddedPool, layers.NewFlatten(), layers.NewDense(3, "softmax"))),
 		must(nn.Sequential("reshaped", nn.Shape{7, 6, 5, 3}, conv(4, 3, "relu", nil),
@@ -106,7 +106,7 @@ func models() []*nn.Model {
 		must(nn.Sequential("depthwise", nn.Shape{6, 9, 7, 3}, conv(32, 1, "tanh", nil), conv(32, 3, "tanh", grouped(32)),
 			conv(32, 3, "relu", func(c *layers.Conv3D) { strided(c); c.Groups = 32 }),
 			conv(32, 1, "", func(c *layers.Conv3D) { strided(c); c.Groups = 32 }), layers.NewFlatten())),
-		must(nn.Sequential("other normalisations", nn.Shape{7, 6, 5, 3}, conv(12, 3, "gelu", nil),
+		must(nn.Sequential("other normalizations", nn.Shape{7, 6, 5, 3}, conv(12, 3, "gelu", nil),
 			layers.NewGroupNormalization(3), conv(16, 2, "silu", same),
 			layers.NewLayerNormalization(), &layers.PReLU{SharedAxes: []int{1, 2, 3}},
 			&layers.Rescaling{Scale: []float64{2}, Offset: []float64{-1}}, conv(5, 2, "mish", nil),
@@ -233,7 +233,7 @@ func (s step) compare(t *testing.T, want step) {
 	}
 	for _, name := range s.params {
 		near(t, name+" moved", s.moved[name], want.moved[name], 1e-5)
-		// A normalisation takes the bias before it away again, so its gradient is nothing but rounding; hence the
+		// A normalization takes the bias before it away again, so its gradient is nothing but rounding; hence the
 		// scale of all gradients.
 		near(t, name+" gradient", s.grads[name], want.grads[name], 3e-5*most/largest(want.grads[name]))
 	}

@@ -21,7 +21,7 @@ const defaultDedupeWindow = 1_000_000
 
 // Deduper is a pipeline sink that writes each event to a topic once, even after kill -9 and rebalances. Events are
 // identified by the header event-id, and dead letters by the message that failed (see [transport.Identity]). It
-// remembers the latest events of every partition of the topic, so it recognises an event that lies in another partition
+// remembers the latest events of every partition of the topic, so it recognizes an event that lies in another partition
 // than its key has now, because partitions were added.
 //
 // Messages that stem from a partition of the topic of volumes (see [transport.PartitionOfVolume]) are written under a

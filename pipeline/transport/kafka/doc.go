@@ -4,7 +4,7 @@
 //
 //   - Producers use Client.RawProduce with batches encoded here. kafka-go's own writer is not idempotent and stores a
 //     batch twice after a lost response. Our batches carry a producer ID, an epoch and a sequence number. They are
-//     retried byte for byte and sent one at a time per partition, so the broker recognises duplicates and the messages
+//     retried byte for byte and sent one at a time per partition, so the broker recognizes duplicates and the messages
 //     of a key stay in order.
 //   - Batches are fetched with Client.Transport and decoded by package recordset. kafka-go's own readers allocate what a
 //     batch claims to need, so one record could end every process of a group.

@@ -464,7 +464,7 @@ func (q *partitionQueue) send(es []entry) {
 			fail(es, errMoved)
 			return
 		case is(err, kafkago.InvalidTimestamp):
-			// The same sequence number is used again: if an earlier attempt was stored, the broker recognises it.
+			// The same sequence number is used again: if an earlier attempt was stored, the broker recognizes it.
 			q.p.client.clock.refused(q.p.client.log, q.topic, err)
 			b.restamp(q.p.client.clock.now())
 			stamped = noProducer

@@ -72,7 +72,7 @@ func (r recordBatch) restamp(now time.Time) {
 	be.PutUint64(b[35:], uint64(now.UnixMilli()))
 }
 
-// stamp sets the fields by which the broker recognises duplicates. A retry must not be stamped again.
+// stamp sets the fields by which the broker recognizes duplicates. A retry must not be stamped again.
 func (r recordBatch) stamp(producer int64, epoch int16, sequence int32) {
 	b, be := r.raw[sizePrefix:], binary.BigEndian
 	be.PutUint64(b[43:], uint64(producer))

@@ -38,7 +38,7 @@ type ReplayConfig struct {
 const replayTime = 30 * time.Second
 
 // Replay sends dead letters back to their topics, without the dead letter headers, and returns their number. It reads
-// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognised
+// Topic up to its current end. Messages keep their event IDs, so a volume that was classified after all is recognized
 // as a duplicate, and count their replays in a header. If the value of a dead letter was left out, the original
 // message is sent instead, if it is still on its topic. A dead letter that cannot be sent is left, and the next one
 // is sent.

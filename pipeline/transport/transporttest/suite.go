@@ -52,7 +52,7 @@ func Run(t *testing.T, start func(t testing.TB) Broker) {
 		{"a message that is too large is a permanent error", testTooLarge},
 		{"a second run continues where the first stopped", testSecondRun},
 		{"two members share and hand over", testRebalance},
-		{"a deduper recognises the messages of an earlier run", testDedupe},
+		{"a deduper recognizes the messages of an earlier run", testDedupe},
 		{"a sink that reports false failures", testChaos},
 		{"connections that are reset", testResets},
 		{"a single message has a low latency", testLatency},
@@ -469,7 +469,7 @@ func testDedupe(t *testing.T, broker Broker) {
 	if err := second.Write(b.ctx, append(slices.Clone(ms[200:]), ms[400])); err != nil {
 		t.Fatal(err)
 	}
-	if err := first.Write(b.ctx, ms); err != nil { // must recognise its own messages and those of the second
+	if err := first.Write(b.ctx, ms); err != nil { // must recognize its own messages and those of the second
 		t.Fatal(err)
 	}
 	b.exactly(b.read(b.out), ms)

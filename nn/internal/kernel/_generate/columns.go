@@ -135,7 +135,7 @@ func (l lanes) columns(name, doc string, arrays, vectors []string, before, each,
 	RET()
 }
 
-// batchNorm generates the loops of batch normalisation.
+// batchNorm generates the loops of batch normalization.
 func (l lanes) batchNorm() {
 	l.columns("sums", "sets sums [n] to the sum of the rows of x [rows,n].",
 		[]string{"x"}, []string{"sums"},

@@ -23,12 +23,12 @@ func lowPrecision() {
 		}, func(from Mem, sum VecPhysical) { VPADDD(from, sum, sum) })
 		lowTile2("bf16", rows, bf16Low, bf16High, func(a, b, sum, _ VecPhysical) { VFMADD231PS(a, b, sum) }, func(from Mem, sum VecPhysical) { VADDPS(from, sum, sum) })
 	}
-	quantise512()
-	quantise2()
+	quantize512()
+	quantize2()
 	shorten512()
 	shorten2()
 	for _, l := range []lanes{lanes512, lanes2} {
-		l.columns("dequantise", "sets dst [rows,n] to x*scale+shift, x holding integers.",
+		l.columns("dequantize", "sets dst [rows,n] to x*scale+shift, x holding integers.",
 			[]string{"dst", "x"}, []string{"scale", "shift"},
 			func(h half) {
 				h.load("scale", h.reg(0))
@@ -139,21 +139,21 @@ func rounding(name, parameters, doc string, step, written int, prepare func(), e
 }
 
 const (
-	quantiseParameters = ", scale, least, most float32, zero int32"
-	quantiseDoc        = "sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least."
+	quantizeParameters = ", scale, least, most float32, zero int32"
+	quantizeDoc        = "sets n bytes of dst to src*scale, cut to least and most and rounded to even, plus zero, cut to 0 and 255; what is no number becomes least."
 	shortenDoc         = "sets n bfloat16 of dst to src, rounded to even; what is no number stays that."
 )
 
-// quantiseFactors loads the parameters behind n into registers, zero's bits as those of a float.
-func quantiseFactors(to ...VecPhysical) {
+// quantizeFactors loads the parameters behind n into registers, zero's bits as those of a float.
+func quantizeFactors(to ...VecPhysical) {
 	for i, name := range []string{"scale", "least", "most", "zero"} {
 		VBROADCASTSS(must(Param(name)), to[i])
 	}
 }
 
-func quantise512() {
-	rounding("quantise512", quantiseParameters, quantiseDoc, 16, 16, func() {
-		quantiseFactors(Z1, Z2, Z3, Z4)
+func quantize512() {
+	rounding("quantize512", quantizeParameters, quantizeDoc, 16, 16, func() {
+		quantizeFactors(Z1, Z2, Z3, Z4)
 		zero(Z5)
 	}, func(dst, src Register) {
 		VMULPS(Mem{Base: src}, Z1, Z0)
@@ -166,10 +166,10 @@ func quantise512() {
 	})
 }
 
-func quantise2() {
-	rounding("quantise2", quantiseParameters, quantiseDoc, 32, 32, func() {
-		quantiseFactors(Y5, Y6, Y7, Y8)
-		order := GLOBL("quantiseOrder", RODATA|NOPTR) // packing works in halves of 128 bits
+func quantize2() {
+	rounding("quantize2", quantizeParameters, quantizeDoc, 32, 32, func() {
+		quantizeFactors(Y5, Y6, Y7, Y8)
+		order := GLOBL("quantizeOrder", RODATA|NOPTR) // packing works in halves of 128 bits
 		for i, v := range []U32{0, 4, 1, 5, 2, 6, 3, 7} {
 			DATA(4*i, v)
 		}

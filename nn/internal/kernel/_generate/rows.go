@@ -213,7 +213,7 @@ func (l lanes) softmax() {
 	})
 }
 
-// moments returns what normalises a row x: its mean in two parts, as the first is rounded, and
+// moments returns what normalizes a row x: its mean in two parts, as the first is rounded, and
 // 1/sqrt(variance+epsilon). Numbers are 1/c and epsilon.
 func (r *rows) moments() (mean, rest, inv VecVirtual) {
 	mean = r.mul(r.total(func(in []VecVirtual) VecVirtual { return in[0] }, "x"), r.number(0))
@@ -230,15 +230,15 @@ func (r *rows) moments() (mean, rest, inv VecVirtual) {
 	return mean, rest, r.div(r.k(1), r.sqrt(r.add(variance, r.number(1))))
 }
 
-// layerNorm generates layer normalisation.
+// layerNorm generates layer normalization.
 func (l lanes) layerNorm() {
-	normalised := func(x Op, mean, rest, inv VecVirtual) VecVirtual {
+	normalized := func(x Op, mean, rest, inv VecVirtual) VecVirtual {
 		return l.mul(l.sub(l.sub(x, mean), rest), inv)
 	}
-	l.rows("layerNorm", "sets y to the normalised rows of x.", []string{"y", "x"}, []string{"gamma", "beta", "p"}, nil, func(r *rows) {
+	l.rows("layerNorm", "sets y to the normalized rows of x.", []string{"y", "x"}, []string{"gamma", "beta", "p"}, nil, func(r *rows) {
 		mean, rest, inv := r.moments()
 		r.sweep("y", l.k(0), []string{"x", "gamma", "beta"}, func(in []VecVirtual) VecVirtual {
-			return l.fma(normalised(in[0], mean, rest, inv), in[1], in[2])
+			return l.fma(normalized(in[0], mean, rest, inv), in[1], in[2])
 		})
 	})
 	l.rows("layerNormGrad", "sets dx to the gradient of layerNorm and adds to those of gamma and beta.",
@@ -246,7 +246,7 @@ func (l lanes) layerNorm() {
 			mean, rest, inv := r.moments()
 			sum, dot := l.accumulator(0), l.accumulator(0)
 			r.sweep("", l.k(0), []string{"x", "dy", "gamma", "dgamma", "dbeta"}, func(in []VecVirtual) VecVirtual {
-				h, dy := normalised(in[0], mean, rest, inv), in[1]
+				h, dy := normalized(in[0], mean, rest, inv), in[1]
 				r.write(r.left, l.fma(dy, h, in[3]), "dgamma")
 				r.write(r.left, l.add(in[4], dy), "dbeta")
 				g := l.mul(dy, in[2])
@@ -256,7 +256,7 @@ func (l lanes) layerNorm() {
 			})
 			a, b := l.mul(l.fold(sum, l.add), r.number(0)), l.mul(l.fold(dot, l.add), r.number(0))
 			r.sweep("dx", l.k(0), []string{"x", "dy", "gamma"}, func(in []VecVirtual) VecVirtual {
-				h := normalised(in[0], mean, rest, inv)
+				h := normalized(in[0], mean, rest, inv)
 				return l.mul(l.sub(l.sub(l.mul(in[1], in[2]), a), l.mul(h, b)), inv)
 			})
 		})

@@ -133,7 +133,7 @@ func ReLUGrad(grad, out []float32) {
 	}
 }
 
-// BatchNorm returns x [rows,c] normalised by its own mean and variance, scaled and shifted.
+// BatchNorm returns x [rows,c] normalized by its own mean and variance, scaled and shifted.
 func BatchNorm(x []float32, c int, gamma, beta []float32, epsilon float64) []float32 {
 	mean, variance := moments(x, c)
 	out := make([]float32, len(x))
