@@ -59,14 +59,14 @@ func messages(t *testing.T) []string {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() {
+		if d.IsDir() && path != root {
 			switch d.Name() {
 			case ".git", "build", "node_modules", "bench", "docs":
 				return fs.SkipDir
 			}
 			return nil
 		}
-		if filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+		if d.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)

@@ -263,7 +263,7 @@ func (k *guardedKafka) grantAll(t *testing.T, principal, text string, granted ma
 // rightsOfGuide returns the rights that the guide lists for each command, as options of kafka-acls.
 func rightsOfGuide(t *testing.T) map[string][]string {
 	t.Helper()
-	text := string(must(os.ReadFile(filepath.Join(testenv.Root(), "docs/how-to/secure-kafka.md")))(t))
+	text := string(must(os.ReadFile(filepath.Join(testenv.Root(), "docs/how-to/kafka-rights.md")))(t))
 	out := map[string][]string{}
 	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z ]+)` \\| `--operation (\\w+) (--[^`]+)` \\|").
 		FindAllStringSubmatch(text, -1) {
