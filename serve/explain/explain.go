@@ -218,11 +218,15 @@ func need(m *nn.Model) int {
 }
 
 // layer returns the node of the layer or input with a name; the last one if it is used several times. An empty name
-// stands for the last convolution whose output is a volume.
+// stands for the last convolution whose output is a volume, with its normalization and activation.
 func (x *explained) layer(name string) (*nn.Node, error) {
-	for _, n := range slices.Backward(x.Model.Nodes()) {
+	nodes := x.Model.Nodes()
+	for i, n := range slices.Backward(nodes) {
 		conv := n.Layer != nil && isVolume(n) && strings.Contains(n.Layer.Class(), "Conv")
-		if name == "" && conv || name != "" && n.Name() == name {
+		if name == "" && conv {
+			return activated(nodes[i:]), nil
+		}
+		if name != "" && n.Name() == name {
 			return n, nil
 		}
 	}
@@ -231,6 +235,23 @@ func (x *explained) layer(name string) (*nn.Node, error) {
 			x.Info.Name)
 	}
 	return nil, reply.Errorf(http.StatusNotFound, "model %s: it has no layer %.100q", x.Info.Name, name)
+}
+
+// activated follows the first of the nodes through layers that normalize or activate its output. Before its activation,
+// a channel with a negative offset outweighs all others, and Grad-CAM is empty.
+func activated(nodes []*nn.Node) *nn.Node {
+	at := nodes[0]
+	for _, n := range nodes[1:] {
+		if len(n.Inputs) != 1 || n.Inputs[0] != at {
+			continue
+		}
+		switch n.Layer.Class() {
+		case "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU",
+			"BatchNormalization", "LayerNormalization", "GroupNormalization":
+			at = n
+		}
+	}
+	return at
 }
 
 // classes returns the number of classes of the model.

@@ -295,6 +295,20 @@ func TestGradCAM(t *testing.T) {
 	}
 }
 
+// TestGradCAMLayer: without a layer, Grad-CAM takes the last convolution with its normalization and activation, but not
+// with what pools it.
+func TestGradCAMLayer(t *testing.T) {
+	m := sequential(t, nn.Shape{side, side, side, 1}, layers.NewConv3D(2, 3, "relu"), layers.NewConv3D(4, 3, ""),
+		layers.NewBatchNormalization(), layers.NewReLU(), layers.NewMaxPooling3D(2), layers.NewFlatten(),
+		layers.NewDense(5, "softmax"))
+	for name, want := range map[string]string{"": "re_lu", "conv3d_1": "conv3d_1"} {
+		x := explained{Subject: subject(t, m)}
+		if n, err := x.layer(name); err != nil || n.Name() != want {
+			t.Errorf("layer %q: found %v, %v, want %s", name, n, err, want)
+		}
+	}
+}
+
 func TestInterpolate(t *testing.T) {
 	cells := []float32{0, 1, 2, 3, 4, 5, 6, 7} // z*4 + y*2 + x
 	size, dims := [3]int{2, 2, 2}, [3]int{4, 4, 4}

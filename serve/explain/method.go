@@ -38,7 +38,8 @@ type Request struct {
 	Method string
 	// Model is the name of a model, or NAME/VERSION. Empty means the model in use.
 	Model string
-	// Layer is the name of a layer, for methods gradcam and features. Empty means the last convolution.
+	// Layer is the name of a layer, for methods gradcam and features. Empty means the last convolution, with its
+	// normalization and activation.
 	Layer string
 	// Class is the class to explain; negative means the class with the largest logit.
 	Class int
