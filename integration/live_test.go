@@ -32,7 +32,7 @@ type liveSensor struct {
 	conn   io.Writer
 }
 
-const turn = 100 * time.Millisecond // both sensors turn ten times a second
+const sweep = 100 * time.Millisecond // both sensors turn ten times a second
 
 // Write sends a packet.
 func (s *liveSensor) Write(b []byte) (int, error) {
@@ -40,11 +40,11 @@ func (s *liveSensor) Write(b []byte) (int, error) {
 	return s.conn.Write(b)
 }
 
-// complete is when the packet was sent that ended the turn that began at a time, by the sensor's clock: the first
-// that has a part of the next. ok is false for the last turn, which nothing follows.
+// complete is when the packet was sent that ended the sweep that began at a time, by the sensor's clock: the first
+// that has a part of the next. ok is false for the last sweep, which nothing follows.
 func (s *liveSensor) complete(began time.Time) (t time.Time, ok bool) {
-	n := began.Sub(s.begun).Round(turn)/turn + 1
-	i := int(n * turn / s.period)
+	n := began.Sub(s.begun).Round(sweep)/sweep + 1
+	i := int(n * sweep / s.period)
 	if i >= len(s.sent) {
 		return t, false
 	}
@@ -52,8 +52,8 @@ func (s *liveSensor) complete(began time.Time) (t time.Time, ok bool) {
 }
 
 // TestLive: a VLP-16 and an Ouster with 64 beams at their own pace for as long as VOXELSTREAM_LIVE says, or for 12
-// seconds at a quarter of it, because the machine may be slow. No packet is lost, each turn is classified once, and the
-// process's memory is bounded. With VOXELSTREAM_LIVE, the time from the end of a turn to its durable classification is
+// seconds at a quarter of it, because the machine may be slow. No packet is lost, each sweep is classified once, and the
+// process's memory is bounded. With VOXELSTREAM_LIVE, the time from the end of a sweep to its durable classification is
 // below 100 ms for 99 of 100. The test is not parallel to others: it measures time.
 func TestLive(t *testing.T) {
 	if testing.Short() {
@@ -61,7 +61,7 @@ func TestLive(t *testing.T) {
 	}
 	length, pace, limit := 12*time.Second, 0.25, time.Duration(0)
 	if v := os.Getenv("VOXELSTREAM_LIVE"); v != "" {
-		length, pace, limit = must(time.ParseDuration(v))(t), 1, turn
+		length, pace, limit = must(time.ParseDuration(v))(t), 1, sweep
 	}
 	turned := time.Duration(float64(length) * pace)
 	w := newWorld(t)
@@ -69,7 +69,7 @@ func TestLive(t *testing.T) {
 	metadata := w.write("os64.json", must(simulate.Ouster{}.Metadata())(t))
 	sensors := []*liveSensor{
 		{name: "velodyne", packets: simulate.VLP16, period: 1327104 * time.Nanosecond},
-		{name: "ouster", packets: simulate.Ouster{}.Packets, period: turn / 64},
+		{name: "ouster", packets: simulate.Ouster{}.Packets, period: sweep / 64},
 	}
 	var inputs []string
 	for _, s := range sensors {
@@ -99,7 +99,7 @@ func TestLive(t *testing.T) {
 	seen := follow(t, p, w.path("classifications.jsonl"), length)
 	players.Wait()
 	p.wait(t, exitDone)
-	checkLive(t, p, sensors, seen, int(turned/turn), limit)
+	checkLive(t, p, sensors, seen, int(turned/sweep), limit)
 }
 
 func freeUDPPort(t *testing.T) int {
@@ -157,7 +157,7 @@ func follow(t *testing.T, p *process, path string, length time.Duration) (seen [
 	}
 	t.Logf("memory: %d MiB after a third of the time, %d MiB at most", calm>>20, most>>20)
 	// The broker keeps the volumes of the retention in memory, 4 KiB each.
-	if allowed := calm + 64<<20 + int(length/turn)*2*8<<10; most > allowed {
+	if allowed := calm + 64<<20 + int(length/sweep)*2*8<<10; most > allowed {
 		t.Errorf("found %d MiB, want at most %d", most>>20, allowed>>20)
 	}
 	return seen
@@ -174,12 +174,12 @@ func resident(pid int) int {
 	return pages * os.Getpagesize()
 }
 
-// checkLive wants each turn of each sensor once, no packet lost, and latencies below a limit, unless that is 0.
-func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, turns int, limit time.Duration) {
+// checkLive wants each sweep of each sensor once, no packet lost, and latencies below a limit, unless that is 0.
+func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, sweeps int, limit time.Duration) {
 	t.Helper()
 	log := p.stderr.String()
 	if n := strings.Count(log,
-		`lost=0, repeated=0, dropped by the kernel=0, bad=0, of another kind=0, turns left out=0`); n != len(sensors) {
+		`lost=0, repeated=0, dropped by the kernel=0, bad=0, of another kind=0, sweeps left out=0`); n != len(sensors) {
 		t.Errorf("a sensor lost something: %s", tail(log))
 	}
 	for _, s := range sensors {
@@ -193,22 +193,22 @@ func checkLive(t *testing.T, p *process, sensors []*liveSensor, seen []arrival, 
 				continue
 			}
 			if ids[a.c.Seq] {
-				t.Errorf("%s: turn %d was classified twice", s.name, a.c.Seq)
+				t.Errorf("%s: sweep %d was classified twice", s.name, a.c.Seq)
 			}
 			ids[a.c.Seq] = true
 			if in, ok := s.complete(a.c.Time); ok {
 				latencies = append(latencies, a.at.Sub(in))
 			}
 		}
-		if len(ids) < turns || len(ids) > turns+1 { // a VLP-16's packets do not end where the turn does
-			t.Errorf("%s: found %d turns, want %d", s.name, len(ids), turns)
+		if len(ids) < sweeps || len(ids) > sweeps+1 { // a VLP-16's packets do not end where the sweep does
+			t.Errorf("%s: found %d sweeps, want %d", s.name, len(ids), sweeps)
 		}
 		if len(latencies) == 0 {
 			t.Fatalf("%s: found no latency", s.name)
 		}
 		slices.Sort(latencies)
 		p50, p99 := quantile(latencies, 0.5), quantile(latencies, 0.99)
-		t.Logf("%s: %d packets, %d turns, from the end of a turn to its durable classification p50 %v, p99 "+
+		t.Logf("%s: %d packets, %d sweeps, from the end of a sweep to its durable classification p50 %v, p99 "+
 			"%v, most %v", s.name, len(s.sent), len(ids),
 			p50.Round(100*time.Microsecond), p99.Round(100*time.Microsecond),
 			latencies[len(latencies)-1].Round(100*time.Microsecond))

@@ -22,7 +22,7 @@ func TestCalibrationFiles(t *testing.T) {
 		{"VLP32.yaml", "nebula_vlp32_packets.db3", ROSBag2},
 	} {
 		path := testenv.Sample(t, "lidar/velodyne/"+c.recording)
-		want := turnsOf(t, c.format, path)
+		want := sweepsOf(t, c.format, path)
 		src, err := c.format.Open(t.Context(), path,
 			ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/"+c.calibration)}}})
 		if err != nil {
@@ -41,7 +41,7 @@ func TestCalibrationFiles(t *testing.T) {
 			}
 			for k := range a.X {
 				if off := math.Abs(a.X[k]-b.X[k]) + math.Abs(a.Y[k]-b.Y[k]) + math.Abs(a.Z[k]-b.Z[k]); off > 1e-3*(1+math.Abs(a.X[k])+math.Abs(a.Y[k])) {
-					t.Fatalf("%s: point %d of turn %d is %g m off", c.calibration, k, i, off)
+					t.Fatalf("%s: point %d of sweep %d is %g m off", c.calibration, k, i, off)
 				}
 			}
 		}

@@ -134,9 +134,9 @@ func hesaiOf(b []byte) *hesaiModel {
 
 func isHesai(p packet) bool { return hesaiOf(p.data) != nil }
 
-// hesaiDecoder decodes packets of one model, that of the first packet, into turns.
+// hesaiDecoder decodes packets of one model, that of the first packet, into sweeps.
 type hesaiDecoder struct {
-	sweep
+	collector
 
 	model *hesaiModel
 	table string // a path
@@ -190,7 +190,7 @@ func (d *hesaiDecoder) sensor() string {
 	return "Hesai " + d.model.name
 }
 
-func (d *hesaiDecoder) add(p packet) (done *turn, err error) {
+func (d *hesaiDecoder) add(p packet) (done *sweep, err error) {
 	m := hesaiOf(p.data)
 	if m == nil {
 		return nil, errors.New("hesai: found a packet of another kind, want a PandarQT64, PandarXT16 or Pandar40P packet")

@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Decoder decodes the packets of one sensor, as they arrive, into one cloud per turn. It must be used by one
+// Decoder decodes the packets of one sensor, as they arrive, into one cloud per sweep. It must be used by one
 // goroutine at a time.
 type Decoder struct {
 	dec     decoder
@@ -122,16 +122,16 @@ func (s Sensor) NewDecoder(calibration string) (*Decoder, error) {
 	return &Decoder{dec: dec, fits: fits}, nil
 }
 
-// Turn is the cloud of one turn of a sensor.
-type Turn struct {
+// Sweep is the cloud of one sweep of a sensor.
+type Sweep struct {
 	Cloud *ingest.PointCloud
 	// Began is the start time by the sensor's clock or, if it has none, the arrival time of the first packet.
 	Began time.Time
 }
 
-// Add decodes a packet that arrived at the given time; it does not retain b. It returns the turn that the packet
+// Add decodes a packet that arrived at the given time; it does not retain b. It returns the sweep that the packet
 // completes, or nil. Packets of another kind are counted and ignored. An error concerns this packet only.
-func (d *Decoder) Add(at time.Time, b []byte) (*Turn, error) {
+func (d *Decoder) Add(at time.Time, b []byte) (*Sweep, error) {
 	p := packet{time: at, data: b}
 	if !d.fits(p) {
 		d.foreign++
@@ -144,14 +144,14 @@ func (d *Decoder) Add(at time.Time, b []byte) (*Turn, error) {
 	return exported(t), err
 }
 
-// Rest returns the incomplete turn, or nil if there is none, for use when a sensor stops sending.
-func (d *Decoder) Rest() *Turn { return exported(d.dec.rest()) }
+// Rest returns the incomplete sweep, or nil if there is none, for use when a sensor stops sending.
+func (d *Decoder) Rest() *Sweep { return exported(d.dec.rest()) }
 
-func exported(t *turn) *Turn {
+func exported(t *sweep) *Sweep {
 	if t == nil {
 		return nil
 	}
-	return &Turn{Cloud: t.cloud, Began: t.time}
+	return &Sweep{Cloud: t.cloud, Began: t.time}
 }
 
 // Counts returns the counts so far, the number of packets that arrived twice in a row, and the number of packets of

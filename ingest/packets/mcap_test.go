@@ -16,18 +16,18 @@ import (
 func TestMCAPFiles(t *testing.T) {
 	for _, name := range []string{"plain", "lz4", "zstd"} {
 		path := filepath.Join("testdata", name+".mcap")
-		turns := turnsOf(t, MCAP, path)
-		if len(turns) != 3 {
-			t.Fatalf("%s: found %d clouds, want 3", name, len(turns))
+		sweeps := sweepsOf(t, MCAP, path)
+		if len(sweeps) != 3 {
+			t.Fatalf("%s: found %d clouds, want 3", name, len(sweeps))
 		}
-		for k, turn := range turns {
-			cloud := turn.Data.(*ingest.PointCloud)
+		for k, sweep := range sweeps {
+			cloud := sweep.Data.(*ingest.PointCloud)
 			want := 5
 			if k == 2 {
 				want = 4
 			}
-			if cloud.Len() != want || turn.Time.UnixMilli() != int64(100500+1000*k) {
-				t.Fatalf("%s, cloud %d: found %d points of %v, want %d", name, k, cloud.Len(), turn.Time, want)
+			if cloud.Len() != want || sweep.Time.UnixMilli() != int64(100500+1000*k) {
+				t.Fatalf("%s, cloud %d: found %d points of %v, want %d", name, k, cloud.Len(), sweep.Time, want)
 			}
 			for i := range cloud.Len() {
 				if i == 0 && k == 2 {
@@ -76,9 +76,10 @@ func velodyneMCAP() []byte {
 }
 
 func TestMCAPPackets(t *testing.T) {
-	turns := readTurns(t, MCAP, "a.mcap", velodyneMCAP())
-	if len(turns) != 2 || turns[0].Data.(*ingest.PointCloud).Len() != 12 || turns[1].Data.(*ingest.PointCloud).Len() != 24 {
-		t.Errorf("found %d turns, want 2 of 12 and 24 points", len(turns))
+	sweeps := readSweeps(t, MCAP, "a.mcap", velodyneMCAP())
+	if len(sweeps) != 2 || sweeps[0].Data.(*ingest.PointCloud).Len() != 12 ||
+		sweeps[1].Data.(*ingest.PointCloud).Len() != 24 {
+		t.Errorf("found %d sweeps, want 2 of 12 and 24 points", len(sweeps))
 	}
 }
 

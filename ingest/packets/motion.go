@@ -8,16 +8,16 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/trajectory"
 )
 
-// motion transforms the points of a turn to the sensor's pose at the start of the turn. Points measured at times
+// motion transforms the points of a sweep to the sensor's pose at the start of the sweep. Points measured at times
 // without a pose are dropped.
 type motion struct {
 	poses   trajectory.Trajectory
-	began   time.Time   // of the turn
+	began   time.Time   // of the sweep
 	start   ingest.Pose // of the sensor at that time
 	inverse ingest.Pose // of start
 	known   bool        // there was one
 	last    time.Time
-	step    ingest.Pose // from the sensor at the last time to the sensor at the turn's start
+	step    ingest.Pose // from the sensor at the last time to the sensor at the sweep's start
 	ok      bool
 }
 
@@ -36,7 +36,7 @@ func readMotion(o ingest.Options) (*motion, error) {
 	return &motion{poses: poses}, nil
 }
 
-// to advances to time t of the turn that started at began.
+// to advances to time t of the sweep that started at began.
 func (m *motion) to(began, t time.Time) {
 	if !began.Equal(m.began) || m.last.IsZero() {
 		m.began = began
@@ -52,7 +52,7 @@ func (m *motion) to(began, t time.Time) {
 	}
 }
 
-// pose returns the pose of the points of the turn, or nil if it is unknown.
+// pose returns the pose of the points of the sweep, or nil if it is unknown.
 func (m *motion) pose() *ingest.Pose {
 	if !m.known {
 		return nil

@@ -15,7 +15,7 @@ import (
 )
 
 // TestMotion drives a VLP-16 at 20 m/s towards a wall 30 m ahead while it turns by a radian a second. Corrected,
-// all points lie on the wall as seen from where the turn began; without correction the last are off by metres.
+// all points lie on the wall as seen from where the sweep began; without correction the last are off by metres.
 func TestMotion(t *testing.T) {
 	const speed, yaw, wall, elevation = 20., 1., 30., math.Pi / 180
 	start := time.Date(2026, 5, 4, 3, 0, 0, 0, time.UTC)
@@ -42,9 +42,9 @@ func TestMotion(t *testing.T) {
 		points := 0
 		for n := range 75 { // 100 ms of 12 blocks of 110.592 us
 			packet := packet{time: start, data: drive(n, speed, yaw, wall, elevation)}
-			turn, err := d.add(packet)
-			if err != nil || turn != nil {
-				t.Fatal(turn, err)
+			sweep, err := d.add(packet)
+			if err != nil || sweep != nil {
+				t.Fatal(sweep, err)
 			}
 		}
 		cloud := d.rest().cloud

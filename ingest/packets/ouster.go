@@ -26,7 +26,7 @@ const (
 	ousterLegacyColumn = 16 // timestamp uint64, measurement id uint16, frame id uint16, encoder uint32
 	ousterLegacyStatus = 4  // 0xffffffff: valid
 	ousterPort         = 7502
-	// Limits for a sensor's metadata; the largest sensor has 128 beams and 4096 columns per turn.
+	// Limits for a sensor's metadata; the largest sensor has 128 beams and 4096 columns per sweep.
 	ousterMaxBeams   = 1024
 	ousterMaxColumns = 65536
 	ousterMaxPacket  = 1024
@@ -184,7 +184,7 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 		f.PerPacket = 16
 	}
 	if f.Columns == 0 {
-		// "1024x10": columns per turn and turns per second.
+		// "1024x10": columns per sweep and sweeps per second.
 		if _, err := fmt.Sscanf(m.Mode, "%dx", &f.Columns); err != nil {
 			return nil, fmt.Errorf("lidar_mode: found %.20q, want a mode such as 1024x10", m.Mode)
 		}
@@ -203,7 +203,7 @@ func parseOusterMeta(data []byte) (*ousterMeta, error) {
 			"each, at most %d", f.Pixels, len(m.Altitude),
 			len(m.Azimuth), ousterMaxBeams)
 	case f.Columns < 1 || f.Columns > ousterMaxColumns || f.PerPacket < 1 || f.PerPacket > ousterMaxPacket:
-		return nil, fmt.Errorf("found %d columns per turn and %d per packet, limits %d and %d", f.Columns,
+		return nil, fmt.Errorf("found %d columns per sweep and %d per packet, limits %d and %d", f.Columns,
 			f.PerPacket, ousterMaxColumns, ousterMaxPacket)
 	}
 	if _, ok := ousterProfiles[f.Profile]; !ok {
@@ -331,9 +331,9 @@ func ousterSize(n int) bool {
 	return false
 }
 
-// ousterDecoder decodes packets into turns; a turn has one frame id.
+// ousterDecoder decodes packets into sweeps; a sweep has one frame id.
 type ousterDecoder struct {
-	sweep
+	collector
 
 	meta    *ousterMeta
 	profile ousterProfile
@@ -375,7 +375,7 @@ func (d *ousterDecoder) fits(p packet) bool { return d.meta.fits(p.data) }
 
 func (d *ousterDecoder) sensor() string { return d.meta.model() }
 
-// columnAt returns column k of a packet: its pixels, its number in the turn, and whether the sensor marked it
+// columnAt returns column k of a packet: its pixels, its number in the sweep, and whether the sensor marked it
 // valid.
 func (d *ousterDecoder) columnAt(b []byte, k int) (pixels []byte, id int, valid bool) {
 	if d.profile.legacy {
@@ -395,7 +395,7 @@ func (d *ousterDecoder) frameID(b []byte) int {
 }
 
 // add decodes a packet of the right size.
-func (d *ousterDecoder) add(p packet) (done *turn, err error) {
+func (d *ousterDecoder) add(p packet) (done *sweep, err error) {
 	d.count.Packets++
 	id := d.frameID(p.data)
 	d.count.Lost += d.lost(p.data, id)
@@ -427,7 +427,7 @@ func (d *ousterDecoder) clock(p packet, k int) time.Time {
 }
 
 // lost returns the number of packets missing before b, of frame id, from the columns between the packets. A frame
-// that starts with a later column than 0 is a window of a turn, so only gaps within a frame and whole missing
+// that starts with a later column than 0 is a window of a sweep, so only gaps within a frame and whole missing
 // frames count.
 func (d *ousterDecoder) lost(b []byte, id int) (n int) {
 	_, column, _ := d.columnAt(b, 0)

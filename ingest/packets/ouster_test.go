@@ -19,7 +19,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestOusterDigests reads the ranges of whole turns and compares their MD5, as uint32 by row and column, with the
+// TestOusterDigests reads the ranges of whole sweeps and compares their MD5, as uint32 by row and column, with the
 // digests that Ouster's own software made of the recordings.
 func TestOusterDigests(t *testing.T) {
 	for _, name := range []string{"OS-0-128-U1_v2.3.0_1024x10", "OS-1-32-G_v2.1.1_1024x10"} {
@@ -70,7 +70,7 @@ func TestOusterDigests(t *testing.T) {
 const tinyOuster = `{"prod_line": "OS-T", "beam_altitude_angles": [0, 30], "beam_azimuth_angles": [0, 90], "lidar_origin_to_beam_origin_mm": 100,
 	"lidar_mode": "4x10", "data_format": {"columns_per_frame": 4, "columns_per_packet": 2, "pixels_per_column": 2, "udp_profile_lidar": "PROFILE"}}`
 
-// tinyPacket is a packet of two columns, 0 and 1 of a turn, that measure 2 m and 4 m, and 3 m in the second return.
+// tinyPacket is a packet of two columns, 0 and 1 of a sweep, that measure 2 m and 4 m, and 3 m in the second return.
 func tinyPacket(profile string, frame uint16) []byte {
 	le := binary.LittleEndian
 	var b []byte
@@ -136,7 +136,7 @@ func TestOusterProfiles(t *testing.T) {
 			}
 			done, err := d.add(p)
 			if err != nil || (done != nil) != (frame == 1) {
-				t.Errorf("%s: found turn %v, %v", profile, done, err)
+				t.Errorf("%s: found sweep %v, %v", profile, done, err)
 			}
 		}
 		c := d.rest().cloud
@@ -158,7 +158,7 @@ func TestOusterProfiles(t *testing.T) {
 	}
 }
 
-// bagOf makes a recording of two turns with the metadata behind them, in a chunk compressed as said.
+// bagOf makes a recording of two sweeps with the metadata behind them, in a chunk compressed as said.
 func bagOf(tb testing.TB, compression string) []byte {
 	le := binary.LittleEndian
 	field := func(name, value string) string {
@@ -199,13 +199,13 @@ func bagOf(tb testing.TB, compression string) []byte {
 
 func TestROSBag1(t *testing.T) {
 	for _, compression := range []string{"none", "lz4"} {
-		turns := readTurns(t, ROSBag1, "a.bag", bagOf(t, compression))
-		if len(turns) != 2 || turns[0].Time != time.Unix(7, 8).UTC() {
-			t.Errorf("%s: found %+v", compression, turns)
+		sweeps := readSweeps(t, ROSBag1, "a.bag", bagOf(t, compression))
+		if len(sweeps) != 2 || sweeps[0].Time != time.Unix(7, 8).UTC() {
+			t.Errorf("%s: found %+v", compression, sweeps)
 			continue
 		}
-		if p, ok := turns[1].Data.(*ingest.PointCloud); !ok || p.Len() != 4 {
-			t.Errorf("%s: found %+v", compression, turns[1].Data)
+		if p, ok := sweeps[1].Data.(*ingest.PointCloud); !ok || p.Len() != 4 {
+			t.Errorf("%s: found %+v", compression, sweeps[1].Data)
 		}
 	}
 }
@@ -218,7 +218,7 @@ func FuzzROSBag1(f *testing.F) {
 	ingesttest.Fuzz(f, ROSBag1, "a.bag", bagOf(f, "none"), bagOf(f, "lz4"))
 }
 
-// TestOusterBag: 32 packets of 16 columns are a turn of 512.
+// TestOusterBag: 32 packets of 16 columns are a sweep of 512.
 func TestOusterBag(t *testing.T) {
 	d, err := ROSBag1.Inspect(t.Context(), testenv.Sample(t, "rosbag/ouster_512x10_raw.bag"), ingest.Options{})
 	p, ok := d.(*ingest.Packets)

@@ -116,16 +116,16 @@ func recordingFrames(limit int) [][]byte {
 	return append(out, ethernet(8308, make([]byte, 512), 0)...)
 }
 
-func readTurns(t *testing.T, f ingest.Format, name string, data []byte) []ingest.Sample {
+func readSweeps(t *testing.T, f ingest.Format, name string, data []byte) []ingest.Sample {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return turnsOf(t, f, path)
+	return sweepsOf(t, f, path)
 }
 
-func turnsOf(t *testing.T, f ingest.Format, path string) (out []ingest.Sample) {
+func sweepsOf(t *testing.T, f ingest.Format, path string) (out []ingest.Sample) {
 	t.Helper()
 	src, err := f.Open(t.Context(), path, ingest.Options{})
 	if err != nil {
@@ -152,19 +152,19 @@ func TestCaptures(t *testing.T) {
 		"pcapng":      pcapngFile(binary.LittleEndian, recordingFrames(0)...),
 		"pcapng, big": pcapngFile(binary.BigEndian, recordingFrames(600)...),
 	} {
-		turns := readTurns(t, PCAP, "a.pcap", data)
+		sweeps := readSweeps(t, PCAP, "a.pcap", data)
 		// Blocks 0 to 3 of the first packet lie before 360 degrees.
-		if len(turns) != 2 {
-			t.Errorf("%s: found %d turns, want 2", name, len(turns))
+		if len(sweeps) != 2 {
+			t.Errorf("%s: found %d sweeps, want 2", name, len(sweeps))
 			continue
 		}
-		a, _ := turns[0].Data.(*ingest.PointCloud)
-		b, _ := turns[1].Data.(*ingest.PointCloud)
+		a, _ := sweeps[0].Data.(*ingest.PointCloud)
+		b, _ := sweeps[1].Data.(*ingest.PointCloud)
 		if a.Len() != 4 || b.Len() != 44 || a.Intensity[0] != 77 {
 			t.Errorf("%s: found %d and %d points", name, a.Len(), b.Len())
 		}
-		if want := time.Unix(3600, 1000_000).UTC(); turns[0].Time != want {
-			t.Errorf("%s: found time %v, want %v", name, turns[0].Time, want)
+		if want := time.Unix(3600, 1000_000).UTC(); sweeps[0].Time != want {
+			t.Errorf("%s: found time %v, want %v", name, sweeps[0].Time, want)
 		}
 	}
 }
@@ -172,8 +172,8 @@ func TestCaptures(t *testing.T) {
 // TestVLP16Point works one return out by hand: block at 90 degrees, laser 1 fires 2.304 us later, on the way of 0.4
 // degrees that takes two firings of 55.296 us.
 func TestVLP16Point(t *testing.T) {
-	turns := readTurns(t, VelodyneRaw, "a.bin", vlp16(9000, 0, 0x37))
-	p, _ := turns[0].Data.(*ingest.PointCloud)
+	sweeps := readSweeps(t, VelodyneRaw, "a.bin", vlp16(9000, 0, 0x37))
+	p, _ := sweeps[0].Data.(*ingest.PointCloud)
 	azimuth := math.Round(9000+40*2.304/110.592) / 100 * math.Pi / 180
 	w := math.Pi / 180
 	want := [3]float64{math.Cos(w) * math.Sin(azimuth), math.Cos(w) * math.Cos(azimuth), math.Sin(w)}
@@ -186,24 +186,24 @@ func TestVLP16Point(t *testing.T) {
 
 func TestDualReturnsCountOnce(t *testing.T) {
 	b := vlp16(9000, 0, velodyneDual)
-	turns := readTurns(t, VelodyneRaw, "a.bin", b)
-	if p, _ := turns[0].Data.(*ingest.PointCloud); p.Len() != 6 {
+	sweeps := readSweeps(t, VelodyneRaw, "a.bin", b)
+	if p, _ := sweeps[0].Data.(*ingest.PointCloud); p.Len() != 6 {
 		t.Errorf("found %d points, want 6: equal returns are one", p.Len())
 	}
 	binary.LittleEndian.PutUint16(b[velodyneBlock+7:], 600) // the strongest of the first pair is farther
-	turns = readTurns(t, VelodyneRaw, "a.bin", b)
-	if p, _ := turns[0].Data.(*ingest.PointCloud); p.Len() != 7 {
+	sweeps = readSweeps(t, VelodyneRaw, "a.bin", b)
+	if p, _ := sweeps[0].Data.(*ingest.PointCloud); p.Len() != 7 {
 		t.Errorf("found %d points, want 7", p.Len())
 	}
 }
 
-// TestLost leaves two packets out of four turns of the azimuths 0 to 180.
+// TestLost leaves two packets out of four sweeps of the azimuths 0 to 180.
 func TestLost(t *testing.T) {
 	d := &velodyneDecoder{}
 	micros := uint32(3599_990_000) // passes the hour
-	for turn := range 4 {
+	for sweep := range 4 {
 		for azimuth := 0; azimuth < fullTurn; azimuth += 480 {
-			if azimuth < fullTurn/2 && (turn != 2 || azimuth != 4800 && azimuth != 5280) {
+			if azimuth < fullTurn/2 && (sweep != 2 || azimuth != 4800 && azimuth != 5280) {
 				if _, err := d.add(packet{data: vlp16(azimuth, micros%3600e6, 0x37)}); err != nil {
 					t.Fatal(err)
 				}
@@ -212,7 +212,7 @@ func TestLost(t *testing.T) {
 		}
 	}
 	if c := d.counts(); c.Lost != 2 || c.Packets != 4*38-2 {
-		t.Errorf("found %+v, want 2 lost: the other half of the turn is not sent", c)
+		t.Errorf("found %+v, want 2 lost: the other half of the sweep is not sent", c)
 	}
 }
 
@@ -271,12 +271,12 @@ func TestVLP16Recording(t *testing.T) {
 	}
 }
 
-// TestVLP32Truth finds every point of an independent decoder's turn, Nebula's. It cuts turns elsewhere, so all of
+// TestVLP32Truth finds every point of an independent decoder's sweep, Nebula's. It cuts sweeps elsewhere, so all of
 // ours are searched. It takes the last firing of each packet, behind which the packet states no azimuth, to stand
 // still, where we take the speed of the firing before: up to .27 degrees between the two, 1 cm at a few metres.
 func TestVLP32Truth(t *testing.T) {
 	path := testenv.Sample(t, "lidar/velodyne/nebula_vlp32_packets.db3")
-	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t,
+	truth, _ := sweepsOf(t, lidar.PCD, testenv.Sample(t,
 		"lidar/velodyne/nebula_vlp32_truth.pcd"))[0].Data.(*ingest.PointCloud)
 	const millimetre, last = 0.001, velodyneBlocks - 1
 	ours, still := newNeighbours(millimetre), newNeighbours(millimetre)
@@ -285,7 +285,7 @@ func TestVLP32Truth(t *testing.T) {
 			n.add(p.Y[i], -p.X[i], p.Z[i]) // ROS: x forward, y left
 		}
 	}
-	for _, s := range turnsOf(t, ROSBag2, path) {
+	for _, s := range sweepsOf(t, ROSBag2, path) {
 		p, ok := s.Data.(*ingest.PointCloud)
 		if !ok {
 			t.Fatalf("found %T", s.Data)

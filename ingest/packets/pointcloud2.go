@@ -28,9 +28,9 @@ const maxPointFields = 256
 
 func (d *cloudDecoder) sensor() string { return "PointCloud2" }
 func (d *cloudDecoder) counts() Counts { return d.count }
-func (d *cloudDecoder) rest() *turn    { return nil }
+func (d *cloudDecoder) rest() *sweep   { return nil }
 
-func (d *cloudDecoder) add(p packet) (*turn, error) {
+func (d *cloudDecoder) add(p packet) (*sweep, error) {
 	d.limits.Account.Close() // the cloud before is in other hands
 	c := newCDR(p.data)
 	if d.ros1 {
@@ -80,7 +80,7 @@ func (d *cloudDecoder) add(p packet) (*turn, error) {
 	}
 	d.count.Packets++
 	d.count.Returns += cloud.Len()
-	return &turn{cloud: cloud, time: begun}, nil
+	return &sweep{cloud: cloud, time: begun}, nil
 }
 
 // rows returns the data of a cloud without what follows the points in each row.

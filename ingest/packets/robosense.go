@@ -55,10 +55,10 @@ func isRoboSense(p packet) bool {
 
 func isRoboSenseInfo(b []byte) bool { return bytes.HasPrefix(b, robosenseInfo) }
 
-// robosenseDecoder decodes packets into turns. Data that arrives before the calibration, which a sensor sends once
+// robosenseDecoder decodes packets into sweeps. Data that arrives before the calibration, which a sensor sends once
 // per second, is ignored.
 type robosenseDecoder struct {
-	sweep
+	collector
 
 	dirs  []direction // directions of the returns of a block; nil before the calibration
 	dual  bool
@@ -138,7 +138,7 @@ func (d *robosenseDecoder) prepare(p packet) (more bool, err error) { //nolint:u
 	return d.dirs == nil, nil
 }
 
-func (d *robosenseDecoder) add(p packet) (done *turn, err error) {
+func (d *robosenseDecoder) add(p packet) (done *sweep, err error) {
 	if !isRoboSense(p) {
 		return nil, errors.New("robosense: found a packet of another kind, want a Helios data or device information packet")
 	}
@@ -157,7 +157,7 @@ func (d *robosenseDecoder) add(p packet) (done *turn, err error) {
 }
 
 // data decodes a packet of returns.
-func (d *robosenseDecoder) data(p packet) (done *turn) {
+func (d *robosenseDecoder) data(p packet) (done *sweep) {
 	b := p.data
 	d.count.Packets++
 	d.count.Lost += d.seq.lost(binary.BigEndian.Uint32(b[robosenseNumber:]))

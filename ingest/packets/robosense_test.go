@@ -27,7 +27,7 @@ func writeTable(t *testing.T, text string) string {
 	return path
 }
 
-// TestHeliosTruth finds the points of an independent decoder's turn. The two round the azimuth of a return
+// TestHeliosTruth finds the points of an independent decoder's sweep. The two round the azimuth of a return
 // differently, which shows beyond 60 m.
 func TestHeliosTruth(t *testing.T) {
 	src, err := ROSBag2.Open(t.Context(), testenv.Sample(t, "lidar/robosense/nebula_helios16P_packets.db3"),
@@ -50,7 +50,7 @@ func TestHeliosTruth(t *testing.T) {
 			found.add(p.Y[i], -p.X[i], p.Z[i]) // ROS: x forward, y left
 		}
 	}
-	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t,
+	truth, _ := sweepsOf(t, lidar.PCD, testenv.Sample(t,
 		"lidar/robosense/nebula_helios16P_truth.pcd"))[0].Data.(*ingest.PointCloud)
 	hits := 0
 	for i := range truth.X {
@@ -117,10 +117,10 @@ func TestHelios(t *testing.T) {
 	if err := os.WriteFile(path, heliosBag(t, helios(7), heliosInfo(), helios(10), helios(10)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	turns := turnsOf(t, ROSBag2, path)
-	p, _ := turns[0].Data.(*ingest.PointCloud)
-	if len(turns) != 1 || p.Len() != 24 || turns[0].Time.Unix() != 1_700_000_000 {
-		t.Fatalf("found %d turns, the first of %d points at %v", len(turns), p.Len(), turns[0].Time)
+	sweeps := sweepsOf(t, ROSBag2, path)
+	p, _ := sweeps[0].Data.(*ingest.PointCloud)
+	if len(sweeps) != 1 || p.Len() != 24 || sweeps[0].Time.Unix() != 1_700_000_000 {
+		t.Fatalf("found %d sweeps, the first of %d points at %v", len(sweeps), p.Len(), sweeps[0].Time)
 	}
 	if math.Abs(p.X[0]-2*math.Cos(math.Pi/6)) > 1e-9 || math.Abs(p.Y[0]-robosenseRadius) > 1e-9 ||
 		math.Abs(p.Z[0]-1) > 1e-9 || p.Intensity[0] != 9 {

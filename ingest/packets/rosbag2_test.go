@@ -80,12 +80,12 @@ func velodyneBag(tb testing.TB) []byte {
 }
 
 func TestROSBag2(t *testing.T) {
-	turns := readTurns(t, ROSBag2, "a.db3", velodyneBag(t))
-	if len(turns) != 2 || turns[0].Time.Unix() != 0 {
-		t.Fatalf("found %d turns: %+v", len(turns), turns)
+	sweeps := readSweeps(t, ROSBag2, "a.db3", velodyneBag(t))
+	if len(sweeps) != 2 || sweeps[0].Time.Unix() != 0 {
+		t.Fatalf("found %d sweeps: %+v", len(sweeps), sweeps)
 	}
-	a, _ := turns[0].Data.(*ingest.PointCloud)
-	b, _ := turns[1].Data.(*ingest.PointCloud)
+	a, _ := sweeps[0].Data.(*ingest.PointCloud)
+	b, _ := sweeps[1].Data.(*ingest.PointCloud)
 	if a.Len() != 12 || b.Len() != 24 {
 		t.Errorf("found %d and %d points, want 12 and 24: messages go by time", a.Len(), b.Len())
 	}
@@ -172,7 +172,7 @@ func TestHesai(t *testing.T) {
 	}
 }
 
-// TestHesaiTruth finds every point of an independent decoder's turn within 0.1 mm.
+// TestHesaiTruth finds every point of an independent decoder's sweep within 0.1 mm.
 func TestHesaiTruth(t *testing.T) {
 	src, err := ROSBag2.Open(t.Context(), testenv.Sample(t, "lidar/hesai/nebula_qt64_packets.db3"),
 		ingest.Options{Readers: []any{&Options{Calibration: testenv.Sample(t, "lidar/calibration/PandarQT64.csv")}}})
@@ -195,7 +195,7 @@ func TestHesaiTruth(t *testing.T) {
 			found.add(p.X[i], p.Y[i], p.Z[i])
 		}
 	}
-	truth, _ := turnsOf(t, lidar.PCD, testenv.Sample(t, "lidar/hesai/nebula_qt64_truth.pcd"))[0].Data.(*ingest.PointCloud)
+	truth, _ := sweepsOf(t, lidar.PCD, testenv.Sample(t, "lidar/hesai/nebula_qt64_truth.pcd"))[0].Data.(*ingest.PointCloud)
 	for i := range truth.X {
 		if !found.near(truth.X[i], truth.Y[i], truth.Z[i]) {
 			t.Fatalf("point %d: found none near %g %g %g", i, truth.X[i], truth.Y[i], truth.Z[i])
@@ -241,17 +241,17 @@ func (n *neighbours) near(x, y, z float64) bool {
 // TestPointCloud2 reads the same kind of message as ROS 1 and as ROS 2 write it; see testdata/make_bag.py and
 // make_mcap.py.
 func TestPointCloud2(t *testing.T) {
-	turns := turnsOf(t, ROSBag1, "testdata/cloud.bag")
-	if len(turns) != 1 || turns[0].Time.UnixMilli() != 1000_250 {
-		t.Fatalf("found %+v, want one cloud", turns)
+	sweeps := sweepsOf(t, ROSBag1, "testdata/cloud.bag")
+	if len(sweeps) != 1 || sweeps[0].Time.UnixMilli() != 1000_250 {
+		t.Fatalf("found %+v, want one cloud", sweeps)
 	}
-	cloud := turns[0].Data.(*ingest.PointCloud)
+	cloud := sweeps[0].Data.(*ingest.PointCloud)
 	if cloud.Len() != 3 || cloud.X[2] != 7 || cloud.Y[1] != 5 || cloud.Z[0] != 3 || cloud.Intensity[2] != 30 {
 		t.Errorf("found %+v", cloud)
 	}
-	turns = readTurns(t, ROSBag2, "a.db3", bag2(t, pointCloud2, cloudMessage(t)))
-	if len(turns) != 1 || turns[0].Data.(*ingest.PointCloud).Len() != 5 {
-		t.Errorf("found %+v, want one cloud of 5 points", turns)
+	sweeps = readSweeps(t, ROSBag2, "a.db3", bag2(t, pointCloud2, cloudMessage(t)))
+	if len(sweeps) != 1 || sweeps[0].Data.(*ingest.PointCloud).Len() != 5 {
+		t.Errorf("found %+v, want one cloud of 5 points", sweeps)
 	}
 }
 
@@ -274,8 +274,8 @@ func FuzzPointCloud2(f *testing.F) {
 	m.Add(cloudMessage(f))
 	m.Fuzz(func(t *testing.T, data []byte) {
 		d := &cloudDecoder{limits: ingest.Options{MaxPoints: 1000}.WithDefaults()}
-		if turn, err := d.add(packet{data: data}); err == nil && turn.cloud.Len() > 1000 {
-			t.Errorf("found %d points, limit 1000", turn.cloud.Len())
+		if sweep, err := d.add(packet{data: data}); err == nil && sweep.cloud.Len() > 1000 {
+			t.Errorf("found %d points, limit 1000", sweep.cloud.Len())
 		}
 	})
 }
@@ -288,8 +288,8 @@ func TestPointCloud2Hostile(t *testing.T) {
 			broken := append([]byte{}, message...)
 			binary.LittleEndian.PutUint32(broken[at:], v)
 			d := &cloudDecoder{limits: ingest.Options{}.WithDefaults()}
-			if turn, err := d.add(packet{data: broken}); err == nil && turn.cloud.Len() > 5 {
-				t.Errorf("%d at %d: found %d points", v, at, turn.cloud.Len())
+			if sweep, err := d.add(packet{data: broken}); err == nil && sweep.cloud.Len() > 5 {
+				t.Errorf("%d at %d: found %d points", v, at, sweep.cloud.Len())
 			}
 		}
 	}

@@ -13,18 +13,18 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// turn is the cloud of one turn of a sensor and its start time.
-type turn struct {
+// sweep is the cloud of one sweep of a sensor and its start time.
+type sweep struct {
 	cloud *ingest.PointCloud
 	time  time.Time
 }
 
-// decoder decodes the packets of one sensor into turns.
+// decoder decodes the packets of one sensor into sweeps.
 type decoder interface {
 	// add decodes a packet. An error concerns only that packet, unless it is a *fatalError.
-	add(p packet) (*turn, error)
-	// rest returns the incomplete turn, or nil if there is none.
-	rest() *turn
+	add(p packet) (*sweep, error)
+	// rest returns the incomplete sweep, or nil if there is none.
+	rest() *sweep
 	sensor() string
 	counts() Counts
 }
@@ -59,7 +59,7 @@ type track struct {
 	first   error // of those packets
 	ended   bool
 	frames  int
-	began   time.Time // of the first turn
+	began   time.Time // of the first sweep
 }
 
 // String describes the track in errors and notes.
@@ -193,11 +193,11 @@ func start(all []*track, o ingest.Options) ([]*track, error) {
 	return tracks, nil
 }
 
-// source streams the turns of a recording, of all tracks in the order in which they end.
+// source streams the sweeps of a recording, of all tracks in the order in which they end.
 type source struct {
 	opened
 	o       ingest.Options
-	turns   int
+	sweeps  int
 	items   int // failed ones
 	at      int // number of tracks whose rest was returned
 	ended   bool
@@ -208,8 +208,8 @@ type source struct {
 // maxBadPackets is the number of undecodable packets of a track that are skipped before the reader gives up.
 const maxBadPackets = 1000
 
-// step returns the next turn and its track, or io.EOF. An error with a track concerns one item of it.
-func (s *source) step(ctx context.Context) (*track, *turn, error) {
+// step returns the next sweep and its track, or io.EOF. An error with a track concerns one item of it.
+func (s *source) step(ctx context.Context) (*track, *sweep, error) {
 	for !s.stopped {
 		p, ok, err := s.next(ctx)
 		if err != nil {
@@ -227,7 +227,7 @@ func (s *source) step(ctx context.Context) (*track, *turn, error) {
 		if t.ended || p.err == nil && (!t.fits(p) || t.repeats.again(p.data)) {
 			continue
 		}
-		done, err := (*turn)(nil), p.err
+		done, err := (*sweep)(nil), p.err
 		if err == nil {
 			done, err = t.dec.add(p)
 		}
@@ -252,12 +252,12 @@ func (s *source) step(ctx context.Context) (*track, *turn, error) {
 	return nil, nil, io.EOF
 }
 
-func (s *source) take(t *track, done *turn) *turn {
+func (s *source) take(t *track, done *sweep) *sweep {
 	if t.frames == 0 {
 		t.began = done.time
 	}
 	t.frames++
-	s.turns++
+	s.sweeps++
 	return done
 }
 
@@ -283,7 +283,7 @@ func (t *track) failed(err error) error {
 	return nil
 }
 
-// empty returns the reason why a recording gave no turn.
+// empty returns the reason why a recording gave no sweep.
 func (s *source) empty() error {
 	for _, t := range s.tracks {
 		if t.first != nil {
@@ -296,7 +296,7 @@ func (s *source) empty() error {
 // remarks notes what could not be decoded.
 func (s *source) remarks(clouds bool) {
 	for _, t := range s.tracks {
-		if t.bad > 0 && s.turns > 0 && (clouds || !t.clouds) {
+		if t.bad > 0 && s.sweeps > 0 && (clouds || !t.clouds) {
 			s.o.Note("%s: %s cannot be decoded: %v", t.label(), ingest.Plural(t.bad, t.unit()), t.first)
 		}
 	}
@@ -321,7 +321,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 	case errors.Is(err, io.EOF):
 		s.ended = true
 		s.remarks(false)
-		if s.turns == 0 && s.items == 0 {
+		if s.sweeps == 0 && s.items == 0 {
 			return ingest.Sample{}, s.item(s.tracks[0], s.empty())
 		}
 		return ingest.Sample{}, io.EOF
@@ -329,7 +329,7 @@ func (s *source) Read(ctx context.Context) (ingest.Sample, error) {
 		return ingest.Sample{}, s.item(t, err)
 	}
 	if s.motion != nil && done.cloud.Len() == 0 {
-		return ingest.Sample{}, s.item(t, fmt.Errorf("turn of %s: no pose, poses cover %s",
+		return ingest.Sample{}, s.item(t, fmt.Errorf("sweep of %s: no pose, poses cover %s",
 			done.time.Format(time.RFC3339Nano), s.motion.covers()))
 	}
 	t.seq++

@@ -66,8 +66,8 @@ func linked(link uint32, frames ...[]byte) []byte {
 	return b
 }
 
-// drivenTurns is a sensor's packets over a turn and a half, from an azimuth on.
-func drivenTurns(azimuth int) (out [][]byte) {
+// drivenSweeps is a sensor's packets over a sweep and a half, from an azimuth on.
+func drivenSweeps(azimuth int) (out [][]byte) {
 	for i := range 112 {
 		out = append(out, vlp16((azimuth+480*i)%fullTurn, uint32(1327*i), 0x37))
 	}
@@ -76,8 +76,8 @@ func drivenTurns(azimuth int) (out [][]byte) {
 
 // both interleaves the frames of two sensors.
 func both(a, b func(payload []byte) []byte) (out [][]byte) {
-	for i, p := range drivenTurns(0) {
-		out = append(out, a(p), b(drivenTurns(18000)[i]))
+	for i, p := range drivenSweeps(0) {
+		out = append(out, a(p), b(drivenSweeps(18000)[i]))
 	}
 	return out
 }
@@ -153,7 +153,7 @@ func TestSensorsApart(t *testing.T) {
 			t.Errorf("%s: found %q, %q, %v, want %q, %q", name, got, notes, err, c.want, c.note)
 		}
 		streams := map[string]int{}
-		for _, s := range turnsOf(t, PCAP, path) {
+		for _, s := range sweepsOf(t, PCAP, path) {
 			if s.Seq != uint64(streams[s.Stream]) {
 				t.Errorf("%s: found item %d of %s, want %d", name, s.Seq, s.Stream, streams[s.Stream])
 			}
@@ -165,7 +165,7 @@ func TestSensorsApart(t *testing.T) {
 	}
 	// What is the same sensor.
 	var restarted, scattered, twice [][]byte
-	for i, p := range drivenTurns(0) {
+	for i, p := range drivenSweeps(0) {
 		restarted = append(restarted, lidarFrame("10.0.0.1", uint16(1000+i/60), 2368, p))
 		scattered = append(scattered, lidarFrame("10.0.0.1", uint16(1000+i%40), 2368, p))
 		twice = append(twice, one(p), vlan(5)(p))
@@ -195,7 +195,7 @@ func TestChoice(t *testing.T) {
 	}
 	path := written(t, "a.pcap", pcapFile(le, false, frames...))
 	all := map[string]string{} // first streams by source
-	for _, s := range turnsOf(t, PCAP, path) {
+	for _, s := range sweepsOf(t, PCAP, path) {
 		all[s.Stream[strings.IndexByte(s.Stream, ':'):]] = s.Stream
 	}
 	for name, c := range map[string]struct {
@@ -316,9 +316,9 @@ func TestBlocks(t *testing.T) {
 		"obsolete": block(ngPacket, old),
 		"enhanced": block(ngEnhanced, bytes.Join([][]byte{{0, 0, 0, 0}, stamp, size, size, frame}, nil)),
 	} {
-		turns := readTurns(t, PCAP, "a.pcapng", data)
-		if len(turns) != 1 || turns[0].Time.UnixNano() != 3600_000000000 {
-			t.Errorf("%s: found %+v", name, turns)
+		sweeps := readSweeps(t, PCAP, "a.pcapng", data)
+		if len(sweeps) != 1 || sweeps[0].Time.UnixNano() != 3600_000000000 {
+			t.Errorf("%s: found %+v", name, sweeps)
 		}
 		c, err := newCapture(data)
 		if err != nil {
@@ -328,21 +328,21 @@ func TestBlocks(t *testing.T) {
 			t.Errorf("%s: found time %d, %v, want every nanosecond of %d", name, d.time.UnixNano(), err, ticks)
 		}
 	}
-	if turns := readTurns(t, PCAP, "a.pcapng", block(ngSimple, append(slices.Clone(size), frame...))); len(turns) != 1 {
-		t.Errorf("simple: found %d turns", len(turns))
+	if sweeps := readSweeps(t, PCAP, "a.pcapng", block(ngSimple, append(slices.Clone(size), frame...))); len(sweeps) != 1 {
+		t.Errorf("simple: found %d sweeps", len(sweeps))
 	}
 	modified := pcapFile(le, false, frame)
 	le.PutUint32(modified, pcapModified)
 	modified = slices.Insert(modified, pcapHeader+pcapRecord, make([]byte, 8)...)
-	if turns := readTurns(t, PCAP, "a.pcap", modified); len(turns) != 1 {
-		t.Errorf("modified: found %d turns", len(turns))
+	if sweeps := readSweeps(t, PCAP, "a.pcap", modified); len(sweeps) != 1 {
+		t.Errorf("modified: found %d sweeps", len(sweeps))
 	}
 }
 
 // TestCutCaptures are read as far as they are whole.
 func TestCutCaptures(t *testing.T) {
 	frames := [][]byte{}
-	for _, p := range drivenTurns(0)[:3] {
+	for _, p := range drivenSweeps(0)[:3] {
 		frames = append(frames, lidarFrame("10.0.0.1", 1, 2368, p))
 	}
 	long := pcapFile(le, false, frames...)
@@ -366,8 +366,8 @@ func TestCutCaptures(t *testing.T) {
 			!strings.Contains(notes, c.note) {
 			t.Errorf("%s: found %q, %q, %v, want %q", name, got, notes, err, c.note)
 		}
-		if n := len(turnsOf(t, PCAP, path)); n != 1 {
-			t.Errorf("%s: found %d turns, want as many as inspect", name, n)
+		if n := len(sweepsOf(t, PCAP, path)); n != 1 {
+			t.Errorf("%s: found %d sweeps, want as many as inspect", name, n)
 		}
 	}
 }
@@ -684,7 +684,7 @@ func mcapTopics(t *testing.T, how string, topics ...bagTopic) []byte {
 }
 
 func scansFrom(azimuth int) (out [][]byte) {
-	all := drivenTurns(azimuth)
+	all := drivenSweeps(azimuth)
 	for i := 0; i < len(all); i += 28 {
 		out = append(out, scanOf(velodyneSize, false, all[i:i+28]...))
 	}
@@ -746,9 +746,9 @@ func TestTopicsApart(t *testing.T) {
 		}
 	}
 	// A recording of one topic has a stream without its name.
-	turns := readTurns(t, MCAP, "a.mcap", mcapTopics(t, "", front, points))
-	if len(turns) != 2 || strings.Contains(turns[0].Stream, ":") {
-		t.Errorf("found %d turns of %s", len(turns), turns[0].Stream)
+	sweeps := readSweeps(t, MCAP, "a.mcap", mcapTopics(t, "", front, points))
+	if len(sweeps) != 2 || strings.Contains(sweeps[0].Stream, ":") {
+		t.Errorf("found %d sweeps of %s", len(sweeps), sweeps[0].Stream)
 	}
 }
 
@@ -757,7 +757,7 @@ func TestCutBags(t *testing.T) {
 	front := bagTopic{"/front", "velodyne_msgs/msg/VelodyneScan", scansFrom(0)}
 	bag := bagOf(t, "none")
 	small := bagTopic{"/front", "velodyne_msgs/msg/VelodyneScan", nil}
-	for _, p := range drivenTurns(0) {
+	for _, p := range drivenSweeps(0) {
 		small.messages = append(small.messages, scanOf(velodyneSize, false, p))
 	}
 	for name, c := range map[string]struct {
@@ -788,8 +788,8 @@ func TestCutBags(t *testing.T) {
 		if err != nil || packets < c.least || !strings.Contains(notes, c.note) {
 			t.Errorf("%s: found %q, %q, %v, want %d packets or more and %q", name, got, notes, err, c.least, c.note)
 		}
-		if len(turnsOf(t, c.f, path)) == 0 {
-			t.Errorf("%s: found no turn, want as many as inspect", name)
+		if len(sweepsOf(t, c.f, path)) == 0 {
+			t.Errorf("%s: found no sweep, want as many as inspect", name)
 		}
 	}
 	// Damage in the middle costs a chunk, or is noted.
@@ -805,7 +805,7 @@ func TestCutBags(t *testing.T) {
 	}
 }
 
-// TestSplitBag: a folder of several files is one recording, whose turns continue from file to file.
+// TestSplitBag: a folder of several files is one recording, whose sweeps continue from file to file.
 func TestSplitBag(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string, data []byte) {
@@ -840,8 +840,8 @@ func TestSplitBag(t *testing.T) {
 	check("without metadata", want, "found no metadata.yaml")
 	put("metadata.yaml", []byte(listing))
 	check("whole", want, "")
-	if n := len(turnsOf(t, ROSBag2, dir)); n != 4 {
-		t.Errorf("found %d turns, want 4", n)
+	if n := len(sweepsOf(t, ROSBag2, dir)); n != 4 {
+		t.Errorf("found %d sweeps, want 4", n)
 	}
 	put("r_10.db3", []byte("damaged"))
 	check("damaged", []string{"/front Velodyne VLP-16 84 2", "/rear Velodyne VLP-16 84 2"}, "left out r_10.db3")
@@ -946,12 +946,12 @@ func TestClouds(t *testing.T) {
 		"no fields":   {1, 0, 0, -1, 7, le, 1, "", 5},
 	} {
 		d := &cloudDecoder{limits: ingest.Options{}.WithDefaults()}
-		turn, err := d.add(packet{data: s.message()})
-		if err != nil || turn.cloud.Len() != s.height*s.width || turn.time.Unix() != 5 {
-			t.Errorf("%s: found %+v, %v", name, turn, err)
+		sweep, err := d.add(packet{data: s.message()})
+		if err != nil || sweep.cloud.Len() != s.height*s.width || sweep.time.Unix() != 5 {
+			t.Errorf("%s: found %+v, %v", name, sweep, err)
 			continue
 		}
-		c := turn.cloud
+		c := sweep.cloud
 		for i := range c.Len() {
 			if c.X[i] != float64(i%s.width) || c.Y[i] != float64(i/s.width) || c.Z[i] != 7 {
 				t.Errorf("%s: point %d: found %g %g %g", name, i, c.X[i], c.Y[i], c.Z[i])

@@ -8,12 +8,12 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// sweep collects the returns of one turn of a sensor. The turn ends when the azimuth passes 0.
-type sweep struct {
+// collector collects the returns of one sweep of a sensor. The sweep ends when the azimuth passes 0.
+type collector struct {
 	cloud *ingest.PointCloud
 	began time.Time
 	last  int // azimuth of the previous block
-	room  int // number of points in the largest turn so far
+	room  int // number of points in the largest sweep so far
 	count Counts
 
 	motion *motion // nil if the sensor is stationary
@@ -27,11 +27,11 @@ type Counts struct {
 	Lost int
 }
 
-func (s *sweep) counts() Counts { return s.count }
+func (s *collector) counts() Counts { return s.count }
 
-// at advances to an azimuth, in hundredths of a degree, measured at time t. It returns the turn that ended before
+// at advances to an azimuth, in hundredths of a degree, measured at time t. It returns the sweep that ended before
 // it, or nil.
-func (s *sweep) at(azimuth int, t time.Time) (done *turn) {
+func (s *collector) at(azimuth int, t time.Time) (done *sweep) {
 	if s.last-azimuth > fullTurn/2 {
 		done = s.rest()
 	}
@@ -42,17 +42,17 @@ func (s *sweep) at(azimuth int, t time.Time) (done *turn) {
 }
 
 // now sets the time at which the following points were measured.
-func (s *sweep) now(t time.Time) {
+func (s *collector) now(t time.Time) {
 	if s.motion != nil {
 		s.motion.to(s.began, t)
 	}
 }
 
 // follow enables the correction of points for the motion of the sensor.
-func (s *sweep) follow(m *motion) { s.motion = m }
+func (s *collector) follow(m *motion) { s.motion = m }
 
-// begin starts a turn unless one is in progress, with capacity for as many points as the largest turn so far.
-func (s *sweep) begin(t time.Time) {
+// begin starts a sweep unless one is in progress, with capacity for as many points as the largest sweep so far.
+func (s *collector) begin(t time.Time) {
 	if s.cloud != nil {
 		return
 	}
@@ -64,9 +64,9 @@ func (s *sweep) begin(t time.Time) {
 	}
 }
 
-// grow returns the columns with room for n more points, to be written by index. Call [sweep.keep] with the number
+// grow returns the columns with room for n more points, to be written by index. Call [collector.keep] with the number
 // written.
-func (s *sweep) grow(n int) (x, y, z []float64, intensity []float32, at int) {
+func (s *collector) grow(n int) (x, y, z []float64, intensity []float32, at int) {
 	c := s.cloud
 	at = c.Len()
 	return slices.Grow(c.X, n)[:at+n], slices.Grow(c.Y, n)[:at+n], slices.Grow(c.Z, n)[:at+n],
@@ -74,7 +74,7 @@ func (s *sweep) grow(n int) (x, y, z []float64, intensity []float32, at int) {
 }
 
 // keep truncates the columns returned by grow to n points and stores them as the cloud.
-func (s *sweep) keep(x, y, z []float64, intensity []float32, n int) {
+func (s *collector) keep(x, y, z []float64, intensity []float32, n int) {
 	before := s.cloud.Len()
 	if s.motion != nil {
 		n = s.motion.correct(x, y, z, before, n)
@@ -83,12 +83,12 @@ func (s *sweep) keep(x, y, z []float64, intensity []float32, n int) {
 	s.cloud.X, s.cloud.Y, s.cloud.Z, s.cloud.Intensity = x[:n], y[:n], z[:n], intensity[:n]
 }
 
-// rest returns the incomplete turn, or nil if there is none. The next packet starts another.
-func (s *sweep) rest() *turn {
+// rest returns the incomplete sweep, or nil if there is none. The next packet starts another.
+func (s *collector) rest() *sweep {
 	if s.cloud == nil {
 		return nil
 	}
-	t := &turn{cloud: s.cloud, time: s.began}
+	t := &sweep{cloud: s.cloud, time: s.began}
 	if s.motion != nil {
 		t.cloud.Pose = s.motion.pose()
 	}

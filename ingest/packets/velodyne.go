@@ -139,9 +139,9 @@ func makeTurnTable() *[fullTurn]sinCos {
 	return &t
 }
 
-// velodyneDecoder decodes packets into turns. A turn ends when the azimuth passes 0.
+// velodyneDecoder decodes packets into sweeps. A sweep ends when the azimuth passes 0.
 type velodyneDecoder struct {
-	sweep
+	collector
 
 	calibration *velodyneCalibration // nil if none was given
 
@@ -251,14 +251,14 @@ func (c *packetClock) tick(micros uint32, azimuth int, period float64, advance i
 	}
 }
 
-// lost returns the number of missing packets. The edge of a skipped sector moves by up to one packet from turn to
-// turn, which does not count.
+// lost returns the number of missing packets. The edge of a skipped sector moves by up to one packet from sweep to
+// sweep, which does not count.
 func (c *packetClock) lost() (n int) {
-	const edge, turn = 3, 360
+	const edge, degrees = 3, 360
 	for i, m := range c.missing {
 		inside := m > 0
 		for k := -edge; k <= edge; k++ {
-			inside = inside && c.seen[(i+k+turn)%turn]
+			inside = inside && c.seen[(i+k+degrees)%degrees]
 		}
 		if inside {
 			n += m
@@ -273,9 +273,9 @@ func (d *velodyneDecoder) counts() Counts {
 	return c
 }
 
-// add decodes a packet. It returns the turn that the packet completes, if any; the rest of the packet starts the
-// next turn.
-func (d *velodyneDecoder) add(p packet) (done *turn, err error) {
+// add decodes a packet. It returns the sweep that the packet completes, if any; the rest of the packet starts the
+// next sweep.
+func (d *velodyneDecoder) add(p packet) (done *sweep, err error) {
 	b := p.data
 	if d.calibration == nil && isHDL64(b) {
 		return nil, &fatalError{errors.New("velodyne: found packets of an HDL-64E, which needs its calibration: " +

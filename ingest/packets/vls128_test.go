@@ -22,11 +22,11 @@ func TestVLS128(t *testing.T) {
 	type point [4]float64
 	var got, want []point
 	for _, part := range [][]byte{packets[:8*velodyneSize], packets[8*velodyneSize:]} {
-		turns := readTurns(t, VelodyneRaw, "vls128.bin", part)
-		if len(turns) != 1 {
-			t.Fatalf("found %d turns, want 1", len(turns))
+		sweeps := readSweeps(t, VelodyneRaw, "vls128.bin", part)
+		if len(sweeps) != 1 {
+			t.Fatalf("found %d sweeps, want 1", len(sweeps))
 		}
-		cloud := turns[0].Data.(*ingest.PointCloud)
+		cloud := sweeps[0].Data.(*ingest.PointCloud)
 		for i := range cloud.Len() {
 			got = append(got, point{cloud.X[i], cloud.Y[i], cloud.Z[i], float64(cloud.Intensity[i])})
 		}

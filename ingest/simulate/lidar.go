@@ -14,7 +14,7 @@ type Lidar struct {
 	Name string
 	// Elevations are the angles of the beams above the horizon in degrees, the highest first.
 	Elevations []float64
-	// Columns is the number of times per turn that all beams fire.
+	// Columns is the number of times per sweep that all beams fire.
 	Columns int
 	// Min and Max are the smallest and the largest range in metres. A return from Max needs a reflectivity of at least
 	// 0.1; a darker surface is seen up to Max times the square root of its reflectivity over 0.1.
@@ -28,7 +28,7 @@ type Lidar struct {
 	// Divergence is the full angle of a beam in radians. A beam that meets the edge of something may return a range
 	// between that and what is behind it. 0 means a ray.
 	Divergence float64
-	// Parts is the number of parts of a turn; each is seen at its own time, so that a moving sensor or object is
+	// Parts is the number of parts of a sweep; each is seen at its own time, so that a moving sensor or object is
 	// distorted as in a raw scan. 0 or 1 means that the whole scan is seen at once, as after a correction for the
 	// motion. The scan is in the axes of the sensor at its begin, without a correction.
 	Parts int
@@ -43,7 +43,7 @@ func even(n int, highest, lowest float64) []float64 {
 	return out
 }
 
-// Lidars are models of real sensors, by their data sheets, at 10 turns per second: Velodyne VLP-16 63-9243, HDL-32E
+// Lidars are models of real sensors, by their data sheets, at 10 sweeps per second: Velodyne VLP-16 63-9243, HDL-32E
 // 97-0038, HDL-64E S2 (the sensor of KITTI, whose upper 32 beams are a third of a degree apart and the lower half a
 // degree), Ouster OS1 and OS2 rev 6.
 var Lidars = []Lidar{
@@ -75,8 +75,8 @@ func FindLidar(name string) (Lidar, error) {
 	return Lidar{}, fmt.Errorf("lidar: found %.40q, want one of %s", name, strings.Join(names, ", "))
 }
 
-// lidarTurn is the time of a turn.
-const lidarTurn = 100 * time.Millisecond
+// lidarSweep is the time of a sweep.
+const lidarSweep = 100 * time.Millisecond
 
 // darkest is the reflectivity that is seen at the largest range.
 const darkest = 0.1
@@ -84,7 +84,7 @@ const darkest = 0.1
 // clutterReach is the range in metres up to which a beam can return from rain or dust.
 const clutterReach = 30.0
 
-// Scan returns what the sensor sees in a turn that starts at a time, with the truth about each point. Points are in
+// Scan returns what the sensor sees in a sweep that starts at a time, with the truth about each point. Points are in
 // the order of measurement: columns clockwise from behind, beams from the highest. The intensity is the reflectivity,
 // and the field ring is the number of the beam from the lowest, 0.
 // The same world, time and sensor give the same scan.
@@ -111,7 +111,7 @@ func (l *Lidar) Scan(w *World, at time.Duration) (*ingest.PointCloud, *Truth) {
 	var v *view
 	for column := range l.Columns {
 		if part := column * parts / l.Columns; column == 0 || part != (column-1)*parts/l.Columns {
-			v = w.view(start + float64(part)*lidarTurn.Seconds()/float64(parts))
+			v = w.view(start + float64(part)*lidarSweep.Seconds()/float64(parts))
 		}
 		sinA, cosA := math.Sincos(math.Pi - 2*math.Pi*float64(column)/float64(l.Columns))
 		for beam := range l.Elevations {

@@ -21,7 +21,7 @@ const (
 	ousterSize         = ousterHeader + ousterPerPacket*ousterColumn + 32
 	ousterLegacyColumn = 16 + ousterPixels + 4
 	ousterLegacySize   = ousterPerPacket * ousterLegacyColumn
-	ousterTicks        = 90112 // of the encoder, a turn
+	ousterTicks        = 90112 // of the encoder, per sweep
 	ousterTurns        = 10    // a second
 	ousterPerTurn      = ousterColumns / ousterPerPacket
 	ousterOrigin       = 15.806
@@ -60,7 +60,7 @@ func (o Ouster) Metadata() ([]byte, error) {
 }
 
 // Packets returns the endless sequence of packets that the sensor sends in a scene, from start. The memory of a
-// packet is reused for the next. The scene stands still during a turn. The axes are Ouster's: x away from the
+// packet is reused for the next. The scene stands still during a sweep. The axes are Ouster's: x away from the
 // connector, y left.
 func (o Ouster) Packets(s Scene, start time.Time) iter.Seq2[Packet, error] {
 	return func(yield func(Packet, error) bool) {
@@ -104,7 +104,7 @@ func fillLegacy(b []byte, n int, at time.Time, v View) {
 	}
 }
 
-// fillColumn writes the parts of column k of packet n that all profiles have: its time, its number in the turn,
+// fillColumn writes the parts of column k of packet n that all profiles have: its time, its number in the sweep,
 // which it returns, and its pixels.
 func fillColumn(column, pixels []byte, n, k int, at time.Time, v View) (id int) {
 	id = n%ousterPerTurn*ousterPerPacket + k

@@ -50,21 +50,21 @@ func metadata(t *testing.T, o Ouster) string {
 	return path
 }
 
-// turns decodes the first n turns of simulated packets.
-func turns(t *testing.T, d *packets.Decoder, start time.Time, ps iter.Seq2[Packet, error],
+// sweeps decodes the first n sweeps of simulated packets.
+func sweeps(t *testing.T, d *packets.Decoder, start time.Time, ps iter.Seq2[Packet, error],
 	n int,
-) (out []*packets.Turn) {
+) (out []*packets.Sweep) {
 	t.Helper()
 	for p, err := range ps {
 		if err != nil {
 			t.Fatal(err)
 		}
-		turn, err := d.Add(start.Add(p.After), p.Data)
+		sweep, err := d.Add(start.Add(p.After), p.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if turn != nil {
-			if out = append(out, turn); len(out) == n {
+		if sweep != nil {
+			if out = append(out, sweep); len(out) == n {
 				return out
 			}
 		}
@@ -100,14 +100,14 @@ func TestScenes(t *testing.T) {
 		for _, name := range []string{"sphere", "room"} {
 			s := scene(t, name)
 			d := c.decoder()
-			got := turns(t, d, start, c.packets(s, start), 3)
-			for i, turn := range got[1:] {
-				cloud := turn.Cloud
+			got := sweeps(t, d, start, c.packets(s, start), 3)
+			for i, sweep := range got[1:] {
+				cloud := sweep.Cloud
 				if math.Abs(float64(cloud.Len()-c.points)) > 64 {
 					t.Errorf("%s in a %s: found %d points, want about %d", c.name, name, cloud.Len(), c.points)
 				}
-				if off := turn.Began.Sub(start) - time.Duration(i+1)*100*time.Millisecond; off.Abs() > 2*time.Millisecond {
-					t.Errorf("%s: turn %d begins %v off", c.name, i+1, off)
+				if off := sweep.Began.Sub(start) - time.Duration(i+1)*100*time.Millisecond; off.Abs() > 2*time.Millisecond {
+					t.Errorf("%s: sweep %d begins %v off", c.name, i+1, off)
 				}
 				if worst := distance(s, cloud); worst > c.resolution {
 					t.Errorf("%s in a %s: found a point %g m off the wall, want %g at most", c.name, name, worst,
@@ -121,7 +121,7 @@ func TestScenes(t *testing.T) {
 	}
 }
 
-// TestStreet: each turn of a sensor in a street is what is there at the begin of the turn.
+// TestStreet: each sweep of a sensor in a street is what is there at the begin of the sweep.
 func TestStreet(t *testing.T) {
 	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := scene(t, "street")
@@ -132,9 +132,9 @@ func TestStreet(t *testing.T) {
 		"vlp16":  {sensor(t, "vlp16", ""), VLP16(s, start)},
 		"ouster": {sensor(t, "ouster", metadata(t, Ouster{})), Ouster{}.Packets(s, start)},
 	} {
-		for i, turn := range turns(t, c.decoder, start, c.packets, 4)[1:] {
+		for i, sweep := range sweeps(t, c.decoder, start, c.packets, 4)[1:] {
 			near := func(view View) (share float64) {
-				cloud := turn.Cloud
+				cloud := sweep.Cloud
 				for k := range cloud.X {
 					p := vec{cloud.X[k], cloud.Y[k], cloud.Z[k]}
 					h := view.Cast([3]float64{}, p.unit().array())
@@ -146,7 +146,7 @@ func TestStreet(t *testing.T) {
 			}
 			at := time.Duration(i+1) * 100 * time.Millisecond
 			if now, later := near(s.At(at)), near(s.At(at+time.Second)); now < 0.9 || later > now-0.05 {
-				t.Errorf("%s, turn %d: found a share of %g where the street is, and %g a second later", name, i+1,
+				t.Errorf("%s, sweep %d: found a share of %g where the street is, and %g a second later", name, i+1,
 					now, later)
 			}
 		}

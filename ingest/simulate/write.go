@@ -32,7 +32,7 @@ func WriteScans(ctx context.Context, dir string, w *World, l *Lidar, n int, writ
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		cloud, truth := l.Scan(w, time.Duration(i)*lidarTurn)
+		cloud, truth := l.Scan(w, time.Duration(i)*lidarSweep)
 		var points, labels []byte
 		for k := range cloud.X {
 			for _, v := range [4]float64{cloud.X[k], cloud.Y[k], cloud.Z[k], float64(cloud.Intensity[k])} {

@@ -34,7 +34,7 @@ func TestWriteScans(t *testing.T) {
 	if err := WriteScans(t.Context(), dir, w, &l, 2, func(tr *Truth) { truths = append(truths, tr) }); err != nil {
 		t.Fatal(err)
 	}
-	cloud, truth := l.Scan(w, lidarTurn)
+	cloud, truth := l.Scan(w, lidarSweep)
 	src, err := lidar.KITTI.Open(t.Context(), filepath.Join(dir, "velodyne/000001.bin"),
 		ingest.Options{MaxPoints: 1 << 20, MaxBytes: 1 << 24})
 	if err != nil {

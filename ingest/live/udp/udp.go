@@ -29,9 +29,9 @@ import (
 const (
 	// maxDatagram is the largest UDP payload.
 	maxDatagram = 65535
-	// queue is how many turns wait for the reader; of a faster sensor the newest are dropped, and counted.
+	// queue is how many sweeps wait for the reader; of a faster sensor the newest are dropped, and counted.
 	queue = 8
-	// silence ends a turn: the sensor stopped.
+	// silence ends a sweep: the sensor stopped.
 	silence = time.Second
 	// firstWarnings is how many bad packets are logged one by one.
 	firstWarnings = 3
@@ -133,8 +133,8 @@ type Stats struct {
 	Repeated, Foreign, Bad int
 	// Dropped packets came while the kernel's buffer was full. Only Linux tells; elsewhere it is 0.
 	Dropped uint64
-	// Turns were given to the reader; Missed ones were complete when the reader was too far behind.
-	Turns, Missed uint64
+	// Sweeps were given to the reader; Missed ones were complete when the reader was too far behind.
+	Sweeps, Missed uint64
 }
 
 // Source is a live sensor, or several that send to the same port: each is a stream of its own, decoded by itself.
@@ -149,8 +149,8 @@ type Source struct {
 	known    []*sender // those that sent packets of the sensor, in the order of the first
 	strange  int       // packets of other addresses than that of the options, or of too many
 	stream   string
-	turns    chan turn
-	failed   error // set before turns is closed
+	sweeps   chan sweep
+	failed   error // set before sweeps is closed
 	done     sync.WaitGroup
 
 	bad           int
@@ -165,9 +165,9 @@ type sender struct {
 	seq    uint64 // of the reader
 }
 
-// turn is a turn of a sender.
-type turn struct {
-	*packets.Turn
+// sweep is a sweep of a sender.
+type sweep struct {
+	*packets.Sweep
 	from *sender
 }
 
@@ -204,7 +204,7 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 		return nil, errors.Join(err, conn.Close())
 	}
 	s := &Source{
-		in: in, log: services.Log, services: services, conn: conn, turns: make(chan turn, queue),
+		in: in, log: services.Log, services: services, conn: conn, sweeps: make(chan sweep, queue),
 		senders: map[netip.Addr]*sender{},
 		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port,
 			time.Now().UTC().Format("20060102T150405.000000Z")),
@@ -220,13 +220,13 @@ func (s *Source) Addr() string { return s.conn.LocalAddr().String() }
 // Stats is what came so far.
 func (s *Source) Stats() Stats {
 	out := *s.stats.Load()
-	out.Turns, out.Missed = s.given.Load(), s.missed.Load()
+	out.Sweeps, out.Missed = s.given.Load(), s.missed.Load()
 	return out
 }
 
 // receive reads the socket as fast as packets come, whatever the reader does.
 func (s *Source) receive() {
-	defer close(s.turns)
+	defer close(s.sweeps)
 	var end time.Time
 	if s.in.Duration > 0 {
 		end = time.Now().Add(s.in.Duration)
@@ -296,7 +296,7 @@ func (s *Source) take(at time.Time, from netip.Addr, b []byte) {
 		k = &sender{dec: dec}
 		s.senders[from] = k
 	}
-	turn, err := k.dec.Add(at, b)
+	sweep, err := k.dec.Add(at, b)
 	if err != nil {
 		if s.bad++; s.bad <= firstWarnings {
 			s.log.Warn("left out a packet", "stream", s.stream, "from", from, "error", err)
@@ -305,7 +305,7 @@ func (s *Source) take(at time.Time, from netip.Addr, b []byte) {
 	if c, _, _ := k.dec.Counts(); k.stream == "" && c.Packets > 0 {
 		s.met(k, from)
 	}
-	s.offer(turn, k)
+	s.offer(sweep, k)
 }
 
 // met names the stream of a sender.
@@ -318,25 +318,25 @@ func (s *Source) met(k *sender, from netip.Addr) {
 	s.known = append(s.known, k)
 }
 
-// rest offers the incomplete turns.
+// rest offers the incomplete sweeps.
 func (s *Source) rest() {
 	for _, k := range s.known {
 		s.offer(k.dec.Rest(), k)
 	}
 }
 
-// offer gives a turn to the reader, if there is room. A whole turn that is missing does less harm than one with
+// offer gives a sweep to the reader, if there is room. A whole sweep that is missing does less harm than one with
 // holes.
-func (s *Source) offer(t *packets.Turn, from *sender) {
+func (s *Source) offer(t *packets.Sweep, from *sender) {
 	if t == nil {
 		return
 	}
 	select {
-	case s.turns <- turn{t, from}:
+	case s.sweeps <- sweep{t, from}:
 	default:
 		s.services.Count(live.Missed, 1)
 		if s.missed.Add(1) == 1 {
-			s.log.Warn("the pipeline is slower than the sensor: turns are left out; use more workers, a smaller grid or a "+
+			s.log.Warn("the pipeline is slower than the sensor: sweeps are left out; use more workers, a smaller grid or a "+
 				"faster model", "stream", s.stream)
 		}
 	}
@@ -358,10 +358,10 @@ func (s *Source) count(dropped uint64) {
 	s.services.Count(live.Dropped, int(dropped-last.Dropped)) // it only grows
 }
 
-// Read returns the next turn; io.EOF after the duration of the address, or once the source is closed.
+// Read returns the next sweep; io.EOF after the duration of the address, or once the source is closed.
 func (s *Source) Read(ctx context.Context) (ingest.Sample, error) {
 	select {
-	case t, ok := <-s.turns:
+	case t, ok := <-s.sweeps:
 		if !ok {
 			if s.failed != nil {
 				return ingest.Sample{}, s.failed
@@ -388,10 +388,10 @@ func (s *Source) Close() error {
 	if st.Dropped > 0 || st.Lost > 0 || st.Missed > 0 || st.Bad > 0 {
 		level = slog.LevelWarn
 	}
-	s.log.Log(context.Background(), level, "sensor closed", "stream", s.stream, "packets", st.Packets, "turns",
-		st.Turns, "lost", st.Lost, "repeated",
+	s.log.Log(context.Background(), level, "sensor closed", "stream", s.stream, "packets", st.Packets, "sweeps",
+		st.Sweeps, "lost", st.Lost, "repeated",
 		st.Repeated, "dropped by the kernel", st.Dropped, "bad", st.Bad, "of another kind", st.Foreign,
-		"turns left out", st.Missed)
+		"sweeps left out", st.Missed)
 	return err
 }
 

@@ -79,7 +79,7 @@ func TestReceive(t *testing.T) {
 		}
 		points, last = points+p.Len(), sample
 	}
-	if st := s.Stats(); st.Packets != sent.Packets || st.Turns != 5 || st.Lost+st.Bad+st.Foreign != 0 ||
+	if st := s.Stats(); st.Packets != sent.Packets || st.Sweeps != 5 || st.Lost+st.Bad+st.Foreign != 0 ||
 		st.Dropped+st.Missed != 0 || points != sent.Packets*384 {
 		t.Errorf("found %+v and %d points, sent %+v", st, points, sent)
 	}
@@ -88,7 +88,7 @@ func TestReceive(t *testing.T) {
 		t.Errorf("%d packets were reported, want %d", n, sent.Packets)
 	}
 	if age := time.Since(last.Time); age < 0 || age > testenv.Patience {
-		t.Errorf("the last turn began %v ago, by the sensor's clock", age)
+		t.Errorf("the last sweep began %v ago, by the sensor's clock", age)
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -154,7 +154,7 @@ func TestSeveralSenders(t *testing.T) {
 	}
 }
 
-// TestSlowReader: turns that do not fit are left out whole, and counted; reading ends with the context and with
+// TestSlowReader: sweeps that do not fit are left out whole, and counted; reading ends with the context and with
 // Close.
 func TestSlowReader(t *testing.T) {
 	var log bytes.Buffer
@@ -176,11 +176,11 @@ func TestSlowReader(t *testing.T) {
 	time.Sleep(silence + 100*time.Millisecond)
 	st := s.Stats()
 	if st.Missed == 0 || st.Missed+queue < 14 || st.Foreign != 1 {
-		t.Errorf("found %+v, want some 15 turns, of which %d wait", st, queue)
+		t.Errorf("found %+v, want some 15 sweeps, of which %d wait", st, queue)
 	}
 	if missed := seen.Count(live.Missed); missed != int(st.Missed) || seen.Count(live.Damaged) != st.Bad ||
 		seen.Count(live.Packet) != st.Packets {
-		t.Errorf("%d missed turns were reported, want %d", missed, st.Missed)
+		t.Errorf("%d missed sweeps were reported, want %d", missed, st.Missed)
 	}
 	for range queue {
 		if _, err := s.Read(t.Context()); err != nil {
