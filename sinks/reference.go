@@ -44,6 +44,16 @@ func WriteReference(w io.Writer, kinds []*Kind) error {
 	b.WriteString(`# Sinks
 A sink stores or displays classifications. This page is generated from the declarations of the sinks.
 
+| sink | syntax | guarantee |
+|---|---|---|
+`)
+	for _, k := range kinds {
+		fmt.Fprintf(&b, "| [%s](#%s) | `%s` | %s |\n", k.Name, k.Name, strings.Join(k.forms(), "`, `"), k.Guarantee)
+	}
+	b.WriteString(`
+Exactly once: one classification per volume and model, even after a crash or a second run. At least once: duplicates are possible after a crash. Best effort: classifications may be missing.
+
+## Name a sink
 Specify a sink by a file name, whose extension selects the format, or by a URL. ` + "`--out` may be given several " +
 		"times; in the configuration, `sinks.out` is a list." + `
 ` + "```" + `
@@ -60,21 +70,13 @@ sinks:
 - ` + "`FILE`, `file:FILE` and `file:///FILE`" + ` refer to the same file. Only the form with slashes is percent-encoded: in it, write a question mark in a file name as ` + "`%3F`" + `.
 - A secret, such as a password, can be read from a file (` + "`password-file=FILE`" + `) or an environment variable (` + "`password-env=NAME`" + `). Logs, errors and ` + "`config print`" + ` do not show secrets.
 
-| sink | syntax | guarantee |
-|---|---|---|
-`)
-	for _, k := range kinds {
-		fmt.Fprintf(&b, "| [%s](#%s) | `%s` | %s |\n", k.Name, k.Name, strings.Join(k.forms(), "`, `"), k.Guarantee)
-	}
-	b.WriteString(`
-Exactly once: one classification per volume and model, even after a crash or a second run. At least once: duplicates are possible after a crash. Best effort: classifications may be missing.
-
 ## Options of every sink
 `)
 	o, _ := blank(&Kind{}, Target{})
 	optionTable(&b, &o.Delivery)
 	for _, k := range kinds {
-		fmt.Fprintf(&b, "\n## %s\n%s\n", k.Name, k.Doc)
+		fmt.Fprintf(&b, "\n## %s\nSyntax: `%s`. Guarantee: %s.\n\n%s\n", k.Name, strings.Join(k.forms(), "`, `"),
+			k.Guarantee, k.Doc)
 		o, _ := blank(k, Target{})
 		if o.options != nil || k.Flush != nil {
 			b.WriteString("\n")
