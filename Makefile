@@ -78,7 +78,7 @@ bin/golangci-lint-$(GOLANGCI_VERSION):
 	mv bin/golangci-lint $@
 
 ## prose: check the language of the pages against the house style in scripts/prose (builds vale)
-PROSE := README.md CONTRIBUTING.md SECURITY.md $(wildcard docs/*.md) docs/explanation docs/help docs/how-to docs/tutorial $(patsubst %,docs/reference/%.md,README frames kafka-faults parity perception-accuracy robustness volumes)
+PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md app/models/builtin/README.md bench/history/README.md $(wildcard docs/*.md) docs/decisions docs/explanation docs/help docs/how-to docs/tutorial $(patsubst %,docs/reference/%.md,README frames kafka-faults parity perception-accuracy robustness volumes)
 .PHONY: prose
 prose: bin/vale-$(VALE_VERSION)
 	bin/vale-$(VALE_VERSION) --config scripts/prose/vale.ini --output line $(PROSE)
