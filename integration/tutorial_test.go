@@ -17,15 +17,15 @@ import (
 // block shows what the shell block before it prints, see checkOutput.
 func TestTutorial(t *testing.T) {
 	slow(t)
-	for name, want := range map[string]int{"README.md": 14} {
+	for name, want := range map[string]int{"README.md": 14, "walk.md": 7} {
 		t.Run(name, func(t *testing.T) {
 			page, err := os.ReadFile(filepath.Join(testenv.Root(), "docs", "tutorial", name))
 			if err != nil {
 				t.Fatal(err)
 			}
 			blocks := runnable(t, shellBlocks(string(page)))
-			port := strconv.Itoa(freePort(t))
-			s := session{dir: t.TempDir(), local: func(s string) string { return strings.ReplaceAll(s, "9092", port) }}
+			ports := strings.NewReplacer("9092", strconv.Itoa(freePort(t)), "8080", strconv.Itoa(freePort(t)))
+			s := session{dir: t.TempDir(), local: ports.Replace}
 			outputs := s.typeBlocks(t, blocks)
 			shown := 0
 			for i, b := range blocks {
