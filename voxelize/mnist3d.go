@@ -5,7 +5,7 @@ import "github.com/voxelstream/voxelstream/ingest"
 // MNIST3D is the method of the 3D MNIST archives, for clouds whose position and size carry no information.
 var MNIST3D = Method{
 	Name: "mnist3d",
-	Doc: "Fits a cube to each point cloud, as in the 3D MNIST data set. Each cell stores its point count, divided " +
+	Doc: "Fits a cube to each point cloud, as in the 3D MNIST dataset. Each cell stores its point count, divided " +
 		"by the largest count in the grid.",
 	Needs: Needs{Cube: true},
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {

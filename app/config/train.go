@@ -58,7 +58,7 @@ type Train struct {
 	StepsPerEpoch   int           `yaml:"steps_per_epoch" flag:"steps-per-epoch" min:"1" doc:"Number of steps per epoch when following a topic."`
 	CheckpointEvery time.Duration `yaml:"checkpoint_every" flag:"checkpoint-every" doc:"Time between checkpoints within an epoch. 0s writes them only at the end of each epoch." group:"Output"`
 	CheckpointSteps int           `yaml:"checkpoint_steps" flag:"checkpoint-steps" min:"0" doc:"Number of steps between checkpoints within an epoch. 0 writes them only at the end of each epoch." group:"Output"`
-	MemoryLimit     option.Bytes  `yaml:"memory_limit" flag:"memory-limit" min:"1MiB" doc:"Maximum memory for training data. Larger data sets are kept in a temporary file and shuffled in blocks."`
+	MemoryLimit     option.Bytes  `yaml:"memory_limit" flag:"memory-limit" min:"1MiB" doc:"Maximum memory for training data. Larger datasets are kept in a temporary file and shuffled in blocks."`
 }
 
 func defaultTrain() Train {

@@ -117,7 +117,7 @@ func TestAugmentRefuses(t *testing.T) {
 	}
 }
 
-// readAugmented reads a data set with an augmentation.
+// readAugmented reads a dataset with an augmentation.
 func readAugmented(t *testing.T, path, recipe string, values voxelize.Encoding) *dataset {
 	t.Helper()
 	a := apptest.New(t, "train.augment", recipe, "voxelize.values", string(values))
@@ -137,7 +137,7 @@ func readAugmented(t *testing.T, path, recipe string, values voxelize.Encoding) 
 	return d
 }
 
-// rowOfEpoch reads one row of a data set as it is in an epoch.
+// rowOfEpoch reads one row of a dataset as it is in an epoch.
 func rowOfEpoch(t *testing.T, d *dataset, epoch, row int) *train.Batch {
 	t.Helper()
 	n, indices := d.input.Size()

@@ -297,7 +297,7 @@ func finished(a *app.Env, d *dataset, from any) (*dataset, error) {
 		return nil, errors.Join(err, d.close())
 	}
 	if d.file != nil || d.augmentation != nil && d.augmentation.clouds != nil && d.augmentation.clouds.file != nil {
-		a.Log.Info("data set exceeds the memory limit; keeping it in a temporary file and shuffling in blocks", "rows",
+		a.Log.Info("dataset exceeds the memory limit; keeping it in a temporary file and shuffling in blocks", "rows",
 			len(d.labels), "memory limit", a.Config.Train.MemoryLimit)
 	}
 	return d, nil

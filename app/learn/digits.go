@@ -141,7 +141,7 @@ func (g *digits) Digest() (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// digitData returns digits, those of an IDX file and drawn ones, as a data set.
+// digitData returns digits, those of an IDX file and drawn ones, as a dataset.
 func digitData(a *app.Env, in *classify.Input, o TrainOptions) (*dataset, error) {
 	var images []mnist3d.Digit
 	for i := range o.Drawn { // first: the last digits are held out for validation

@@ -20,7 +20,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/train"
 )
 
-// drawn returns a data set of drawn digits for a model with one channel.
+// drawn returns a dataset of drawn digits for a model with one channel.
 func drawn(t *testing.T, count int) *dataset {
 	t.Helper()
 	a := apptest.New(t, "seed", "3")

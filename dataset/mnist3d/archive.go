@@ -8,7 +8,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/h5"
 )
 
-// Layout is the layout of a data set in an HDF5 file.
+// Layout is the layout of a dataset in an HDF5 file.
 type Layout string
 
 // The layouts of the 3D MNIST archives.

@@ -1,4 +1,4 @@
-// Package mnist3d generates the "3D MNIST" data set: handwritten digits as point clouds and voxel grids, in the
+// Package mnist3d generates the "3D MNIST" dataset: handwritten digits as point clouds and voxel grids, in the
 // layouts of the archives that the tutorial trains on.
 //
 // A digit comes from an IDX file of MNIST ([ReadIDX]) or is drawn ([Draw]); [Upright] extrudes it into a cloud

@@ -12,7 +12,7 @@ import (
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
-// Options describes the data set to generate.
+// Options describes the dataset to generate.
 type Options struct {
 	// Digits are the digits to use, in order; nil draws Count digits, numbers First, First+1, ... of the series
 	// given by Seed.
@@ -32,7 +32,7 @@ type Options struct {
 	Workers int
 }
 
-// Row is one cloud of the data set, with its voxel grid.
+// Row is one cloud of the dataset, with its voxel grid.
 type Row struct {
 	// Number is the row's position; with Augment even rows are upright, and odd rows are the rotated copy of the
 	// row before.
@@ -88,7 +88,7 @@ func (o *Options) Rows() (train, test int) {
 	return each * (o.count() - o.Test), each * o.Test
 }
 
-// Generate generates the data set and calls emit for each row, in order, from one goroutine. An error from emit
+// Generate generates the dataset and calls emit for each row, in order, from one goroutine. An error from emit
 // ends it. Workers are at most a few digits ahead of emit, so that memory does not grow with the number of digits.
 func Generate(ctx context.Context, o Options, emit func(Row) error) error {
 	if err := o.Validate(); err != nil {

@@ -193,7 +193,7 @@ func TestGenerateIsDeterministic(t *testing.T) {
 	}
 	o.Seed++
 	if got, _ := digest(t, o); got == want {
-		t.Error("another seed gives the same data set")
+		t.Error("another seed gives the same dataset")
 	}
 }
 

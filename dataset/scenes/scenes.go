@@ -1,4 +1,4 @@
-// Package scenes makes data sets of labelled objects: what the steps of package perception cut out of scans and depth
+// Package scenes makes datasets of labelled objects: what the steps of package perception cut out of scans and depth
 // frames of simulated scenes, with the class that the simulation knows.
 package scenes
 
@@ -20,7 +20,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// Options describes a data set.
+// Options describes a dataset.
 type Options struct {
 	// Scenes is the number of scenes. Three of four are streets, which one of the lidars of package simulate sees twice;
 	// the others are rooms, which a depth camera sees.
@@ -56,7 +56,7 @@ const (
 	maxScenes = 1 << 20
 )
 
-// names are the classes of the data set by those of the simulation. Kinds that a cloud cannot tell apart are one class.
+// names are the classes of the dataset by those of the simulation. Kinds that a cloud cannot tell apart are one class.
 var names = map[simulate.Class]string{
 	simulate.None: "clutter", simulate.Road: "clutter", simulate.Pavement: "clutter", simulate.Verge: "clutter",
 	simulate.Floor: "clutter", simulate.Building: "structure", simulate.Fence: "structure", simulate.Wall: "structure",

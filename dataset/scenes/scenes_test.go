@@ -74,7 +74,7 @@ func TestGenerateStops(t *testing.T) {
 	}
 	o.Scenes = 0
 	if err := Generate(t.Context(), o, func(*Object) error { return nil }); err == nil {
-		t.Error("a data set of no scenes was accepted")
+		t.Error("a dataset of no scenes was accepted")
 	}
 }
 

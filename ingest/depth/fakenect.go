@@ -13,14 +13,14 @@ import (
 )
 
 // Fakenect is a folder recorded from a Kinect v1 by libfreenect's record program, the format of the raw part of the
-// NYU data set. It has depth images d-TIME-STAMP.pgm of raw disparities (low byte first, contrary to the PGM
+// NYU dataset. It has depth images d-TIME-STAMP.pgm of raw disparities (low byte first, contrary to the PGM
 // standard), colour images r-TIME-STAMP.ppm, and accelerations a-TIME-STAMP.dump, which are not read. TIME is in
 // seconds, STAMP in ticks of the device's clock. Colour is registered to depth using the cameras' usual
 // calibration. Images with values above 2047 were recorded in millimetres.
 // https://github.com/OpenKinect/libfreenect/tree/master/fakenect
 var Fakenect = folderFormat(ingest.Format{
 	Name: "fakenect",
-	Doc: "folders of libfreenect's record program and the raw NYU data set: disparities or millimetres, " +
+	Doc: "folders of libfreenect's record program and the raw NYU dataset: disparities or millimetres, " +
 		"colour registered to them",
 	Options: newOptions,
 	Detect:  detectFakenect,

@@ -94,7 +94,7 @@ func TestKinectRaw(t *testing.T) {
 	}
 }
 
-// TestKinectFormulasAgree: the formula of the NYU data set's toolbox (camera_params.m), fitted by others to another
+// TestKinectFormulasAgree: the formula of the NYU dataset's toolbox (camera_params.m), fitted by others to another
 // device, gives the same distances within a fiftieth of them where Kinects are used.
 func TestKinectFormulasAgree(t *testing.T) {
 	for d := 550; d <= 1000; d += 50 {

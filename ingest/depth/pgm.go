@@ -12,7 +12,7 @@ import (
 
 // PGM is a single depth image as PGM of more than 8 bits: "P5", width, height and maximum value as text, one white
 // space character, then two bytes per pixel; or "P2", with the pixels as text. The standard has the high byte first;
-// raw frames of the NYU data set have it last. The byte order is detected: with swapped bytes, neighbouring pixels
+// raw frames of the NYU dataset have it last. The byte order is detected: with swapped bytes, neighbouring pixels
 // differ wildly. https://netpbm.sourceforge.net/doc/pgm.html
 var PGM = ingest.Format{
 	Name:       "pgm-depth",

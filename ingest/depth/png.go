@@ -1,4 +1,4 @@
-// Package depth reads files of depth cameras and the data sets recorded with them: single images, folders of image
+// Package depth reads files of depth cameras and the datasets recorded with them: single images, folders of image
 // sequences, and clouds with calibration.
 package depth
 
@@ -18,7 +18,7 @@ import (
 )
 
 // ROSDefault is the camera that the ROS drivers assume for an uncalibrated 640x480 Kinect or PrimeSense, and that
-// the TUM data sets recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
+// the TUM datasets recommend: https://cvg.cit.tum.de/data/datasets/rgbd-dataset/file_formats.
 var ROSDefault = ingest.Intrinsics{Fx: 525, Fy: 525, Cx: 319.5, Cy: 239.5}
 
 // KinectV2 is the factory calibration of the depth camera of a Kinect v2, 512x424, as libfreenect2 reports it for a

@@ -11,7 +11,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// link puts samples into a folder under the names that their data set gave them.
+// link puts samples into a folder under the names that their dataset gave them.
 func link(t *testing.T, names map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -89,7 +89,7 @@ func filesIn(dir, sub, ext string) ([]string, error) {
 	return out, err
 }
 
-// decodeSUN rotates the bits back. The data set's own reader clamps depth to 8 m; here it is kept.
+// decodeSUN rotates the bits back. The dataset's own reader clamps depth to 8 m; here it is kept.
 func decodeSUN(_ string, data []byte, perMetre float64, o *settings) (*ingest.Frame, error) {
 	width, height, raw, err := rawPNG(data, o)
 	if err != nil {

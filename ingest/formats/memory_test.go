@@ -172,7 +172,7 @@ func npz(tb testing.TB, head string, size, arrays, times int) []byte {
 	return slices.Concat(data[:at], bytes.Repeat(entry, times), tail)
 }
 
-// deflatedDICOM returns a file whose data set is zeros.
+// deflatedDICOM returns a file whose dataset is zeros.
 func deflatedDICOM(tb testing.TB) []byte {
 	tb.Helper()
 	const syntax = "1.2.840.10008.1.2.1.99"

@@ -1,5 +1,5 @@
 // Package h5 reads HDF5 archives: voxel grids and point clouds that are the rows of a dataset, single grids and clouds,
-// and point clouds that are groups. It knows both layouts of the 3D MNIST data set:
+// and point clouds that are groups. It knows both layouts of the 3D MNIST dataset:
 //
 //	vectors  X_train (N, 4096), y_train (N), X_test, y_test; a row is a grid of 16 x 16 x 16, [z][y][x]; (N, 512) is one
 //	         of 8 x 8 x 8

@@ -10,7 +10,7 @@ import (
 	"github.com/voxelstream/voxelstream/ingest/internal/columns"
 )
 
-// KITTI is the raw scan of the KITTI data set (Geiger et al. 2013): float32 little-endian x, y, z in metres (x
+// KITTI is the raw scan of the KITTI dataset (Geiger et al. 2013): float32 little-endian x, y, z in metres (x
 // forward, y left, z up) and reflectance 0..1, in records of 16 bytes without a header.
 var KITTI = ingest.CloudFormat(ingest.Format{
 	Name:       "kitti",
@@ -25,7 +25,7 @@ var KITTI = ingest.CloudFormat(ingest.Format{
 
 var decodeKITTI = rawDecoder("x", "y", "z", "intensity")
 
-// NuScenes is the lidar sweep of the nuScenes data set (.pcd.bin, which is not PCD): float32 little-endian x, y, z,
+// NuScenes is the lidar sweep of the nuScenes dataset (.pcd.bin, which is not PCD): float32 little-endian x, y, z,
 // intensity 0..255 and the ring number, 20 bytes per record. https://www.nuscenes.org/nuscenes#data-format
 var NuScenes = ingest.CloudFormat(ingest.Format{
 	Name:       "nuscenes",

@@ -291,7 +291,7 @@ func TestKITTISequenceTwice(t *testing.T) {
 	}
 }
 
-// TestKITTILayouts: the folders of KITTI's other data sets.
+// TestKITTILayouts: the folders of KITTI's other datasets.
 func TestKITTILayouts(t *testing.T) {
 	root := t.TempDir()
 	scan := string(rawFloats(1, 2, 3, .5, -4, 5, 6, 1))

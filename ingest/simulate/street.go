@@ -23,7 +23,7 @@ type StreetOptions struct {
 	// Density is the number of cars, pedestrians and other things, relative to a usual street. 0 means 1. The more
 	// there are, the more are occluded.
 	Density float64
-	// Height is the height of the sensor above the road in metres. 0 means 1.73 m, as in the KITTI data set.
+	// Height is the height of the sensor above the road in metres. 0 means 1.73 m, as in the KITTI dataset.
 	Height float64
 }
 

@@ -1,5 +1,5 @@
 // Package digit serves POST /api/digit of the page: a digit that a person draws, or that the generator writes, becomes
-// a volume as in the data set of package mnist3d, and is classified.
+// a volume as in the dataset of package mnist3d, and is classified.
 package digit
 
 import (

@@ -79,7 +79,7 @@ func decode(t *testing.T, w *httptest.ResponseRecorder) (frame.Header, voxelize.
 	return h, v, m
 }
 
-// TestGeneratedDigits: the volume is that of the data set that generate writes with the same seed.
+// TestGeneratedDigits: the volume is that of the dataset that generate writes with the same seed.
 func TestGeneratedDigits(t *testing.T) {
 	post := server(t, [3]int{16, 16, 16})
 	const seed = 5
@@ -98,7 +98,7 @@ func TestGeneratedDigits(t *testing.T) {
 		}
 		h, got, m := decode(t, post(fmt.Sprintf(`{"digit":%d,"seed":%d}`, r.Label, seed)))
 		if !slices.Equal(got.Index, want.Index) {
-			t.Errorf("digit %d: the volume is not that of the data set", r.Label)
+			t.Errorf("digit %d: the volume is not that of the dataset", r.Label)
 		}
 		if h.Label == nil || *h.Label != int32(r.Label) || h.Classification.Class != 7 || h.ClassNames[0] != "zero" {
 			t.Errorf("digit %d: header %+v", r.Label, h)

@@ -21,7 +21,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// linked returns a folder with links to samples, under their names in the original data sets.
+// linked returns a folder with links to samples, under their names in the original datasets.
 func linked(t testing.TB, names map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

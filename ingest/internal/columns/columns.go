@@ -128,7 +128,7 @@ const (
 )
 
 // synonyms are the names of the fields of each role, the most certain first: the plain name, then those of
-// CloudCompare (scalar_Intensity, Rf), VeloView and ParaView (Points_m_XYZ:0, Points:0), of data sets, drivers and
+// CloudCompare (scalar_Intensity, Rf), VeloView and ParaView (Points_m_XYZ:0, Points:0), of datasets, drivers and
 // surveys.
 var synonyms = [roleCount][]string{
 	X: {"x", "points_m_xyz:0", "points_xyz:0", "points:0", "points_0", "easting", "east", "e"},
