@@ -1,4 +1,4 @@
-// Points of a sensor, with decay, colours by field, boxes, picking and measuring. Points stay quantized as they were
+// Points of a sensor, with decay, colours by field, boxes, picking and measuring. Points stay quantised as they were
 // received, from the message to the GPU.
 import {
   Box3,

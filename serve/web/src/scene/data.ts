@@ -66,7 +66,7 @@ export function projection(v: VolumeData, axis: 0 | 1 | 2, colours: Uint8Array):
   return image;
 }
 
-// Points are quantized: metres = origin + scale * q.
+// Points are quantised: metres = origin + scale * q.
 export interface Points {
   q: Uint16Array;
   rgb: Uint8Array | undefined;
