@@ -52,9 +52,9 @@ func (s *liveSensor) complete(began time.Time) (t time.Time, ok bool) {
 }
 
 // TestLive: a VLP-16 and an Ouster with 64 beams at their own pace for as long as VOXELSTREAM_LIVE says, or for 12
-// seconds at a quarter of it, because the machine may be slow. No packet is lost, each sweep is classified once, and the
-// process's memory is bounded. With VOXELSTREAM_LIVE, the time from the end of a sweep to its durable classification is
-// below 100 ms for 99 of 100. The test is not parallel to others: it measures time.
+// seconds at a quarter of it, because the machine may be slow. No packet is lost, each sweep is classified once, and
+// the process's memory is bounded. With VOXELSTREAM_LIVE, the time from the end of a sweep to its durable
+// classification is below 100 ms for 99 of 100. The test is not parallel to others: it measures time.
 func TestLive(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes as long as the sensors turn")

@@ -13,7 +13,7 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestTutorial types the tutorial: its shell blocks run one after another in one shell and one empty folder. A text
+// TestTutorial types the pages of the tutorial: their shell blocks run one after another in one shell and one empty folder. A text
 // block shows what the shell block before it prints, see checkOutput.
 func TestTutorial(t *testing.T) {
 	slow(t)

@@ -302,7 +302,8 @@ func TestReference(t *testing.T) {
 	for _, want := range []string{
 		"| [lines](#lines) | `FILE.lines`, `FILE.lines.gz`, `lines:FILE` | exactly once |",
 		"| `flush-rows` | `100` | ", "| `password` |  | ", "| `attempts` |  | ",
-		"| `policy` | `required` | ", "## lines\nSyntax: `FILE.lines`, `FILE.lines.gz`, `lines:FILE`. Guarantee: exactly once.\n\n",
+		"| `policy` | `required` | ",
+		"## lines\nSyntax: `FILE.lines`, `FILE.lines.gz`, `lines:FILE`. Guarantee: exactly once.\n\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("found %s\nwant %q in it", &b, want)
