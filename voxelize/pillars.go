@@ -8,8 +8,8 @@ import "github.com/voxelstream/voxelstream/ingest"
 var Pillars = Method{
 	Name: "pillars",
 	Doc: "Has one cell per column, with five channels: density min(1, ln(n + 1) / ln 64) of n points, the maximum, " +
-		"minimum and mean height above the lower face of the grid in metres, and the mean intensity, which is 0 for " +
-		"points without intensity. The grid must have a depth of 1, and its edge along z is the range of heights.",
+		"minimum and mean height above the lower face of the grid in metres, and the mean intensity. The intensity of " +
+		"points without one counts as 0. The grid must have a depth of 1, and its edge along z is the range of heights.",
 	Placed: true, Value: Measured, Needs: Needs{Flat: true},
 	Channels: func(Options) int { return len(pillars) },
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {

@@ -61,7 +61,7 @@ type Options struct {
 	Region   string `yaml:"region" doc:"Region of the bucket, for s3. Default: AWS_REGION, otherwise the server is asked."`
 	Profile  string `yaml:"profile" doc:"Profile in the credentials files of AWS, for s3. Default: AWS_PROFILE."`
 	// AccessKey is the name of the account with Azure.
-	AccessKey string `yaml:"access_key" doc:"Access key ID; for gs, that of an HMAC key; for azblob, the name of the storage account. By default, the credentials are those of the environment: for s3, AWS_ACCESS_KEY_ID, the files of AWS or the role of the machine; for gs, application default credentials; for azblob, AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN."`
+	AccessKey string `yaml:"access_key" doc:"Access key ID. For gs, that of an HMAC key. For azblob, the name of the storage account. By default, the credentials are those of the environment. For s3: AWS_ACCESS_KEY_ID, the files of AWS or the role of the machine. For gs: application default credentials. For azblob: AZURE_STORAGE_ACCOUNT with AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN."`
 	SecretKey string `yaml:"secret_key" secret:"true" doc:"Secret access key."`
 	Anonymous bool   `yaml:"anonymous" doc:"Send requests without credentials."`
 }

@@ -49,7 +49,7 @@ var Kind = sinks.Kind{
 
 // Options are the options of the topic and of the connection.
 type Options struct {
-	QoS       int             `yaml:"qos" min:"0" max:"1" doc:"Quality of service. 1: the broker acknowledges each message. 0: it does not."`
+	QoS       int             `yaml:"qos" min:"0" max:"1" doc:"Quality of service. 1: the broker acknowledges each message. 0: it acknowledges none, so messages may be lost."`
 	Retain    bool            `yaml:"retain" doc:"Make the broker keep the last message of each topic for later subscribers."`
 	Password  string          `yaml:"password" secret:"true" doc:"Password, in place of the one in the URL."`
 	ClientID  string          `yaml:"client_id" doc:"Client identifier. Default: one that is derived from the host, the process and the topic. Two clients with the same identifier disconnect each other."`
