@@ -13,8 +13,8 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
-// TestTutorial types the pages of the tutorial: their shell blocks run one after another in one shell and one empty folder. A text
-// block shows what the shell block before it prints, see checkOutput.
+// TestTutorial types the pages of the tutorial: their shell blocks run one after another in one shell and one empty
+// folder. A text block shows what the shell block before it prints, see checkOutput.
 func TestTutorial(t *testing.T) {
 	slow(t)
 	for name, want := range map[string]int{"README.md": 14, "walk.md": 7} {
