@@ -20,6 +20,17 @@ import (
 // useCluster lets the commands of a page use a broker that the test starts.
 const useCluster = "export VOXELSTREAM_KAFKA_BROKERS=kafka:9092\n"
 
+// rollout prepares a cluster and two versions of a model, one of which is announced.
+const rollout = useCluster + `
+		cp shapes.keras shapes-1.keras
+		cp shapes.keras shapes-2.keras
+		voxelstream model labels shapes-2.keras a,b,c,d,e,f,g,h,i,j --force
+		mkdir -p models etc/voxelstream/model
+		cp shapes-2.keras models/other.keras
+		echo '{"model": "'$PWD'/shapes-2.keras", "sha256": "'$(sha256sum < shapes-2.keras | cut -d' ' -f1)'"}' \
+			> etc/voxelstream/model/announcement.json
+		voxelstream ingest digits.h5`
+
 // prepared is what a page takes for granted, as commands: files of its own, or what is on a cluster. Files that a page
 // makes must not be there before.
 var prepared = map[string]string{
@@ -45,8 +56,7 @@ var prepared = map[string]string{
 	"objects.md": `
 		voxelstream generate --scene drive --count 2 --out recording
 		voxelstream generate --scene indoors --count 1 --out redwood`,
-	"operate-kafka.md": "cp digits.keras new.keras",
-	"read-files.md":    "cp scan.ply cloud.ply; voxelstream generate --scene indoors --count 2 --out frames",
+	"read-files.md": "cp scan.ply cloud.ply; voxelstream generate --scene indoors --count 2 --out frames",
 	"reprocess.md": `
 		cp -r archives digits.keras data/
 		voxelstream reprocess archives --model digits.keras --format parquet,csv --out results-old
@@ -56,25 +66,22 @@ var prepared = map[string]string{
 	"runbook.md": useCluster + "voxelstream ingest archives/; voxelstream classify --once",
 	"serve.md": `
 		cp archives/a.h5 .
-		cp city.laz b.las
+		cp city.laz b.las`,
+	"serve-models.md": `
 		mkdir -p models/shapes/1 models/shapes/2 models/digits/1
 		cp digits.safetensors models/digits/1/model.safetensors
 		cp shapes.keras models/shapes/1/model.keras
 		cp shapes.keras models/shapes/2/model.keras`,
-	"store-results.md": useCluster,
-	"switch-models.md": useCluster + `
-		cp shapes.keras shapes-1.keras
-		cp shapes.keras shapes-2.keras
-		voxelstream model labels shapes-2.keras a,b,c,d,e,f,g,h,i,j --force
-		mkdir -p models etc/voxelstream/model
-		cp shapes-2.keras models/other.keras
-		echo '{"model": "'$PWD'/shapes-2.keras", "sha256": "'$(sha256sum < shapes-2.keras | cut -d' ' -f1)'"}' \
-			> etc/voxelstream/model/announcement.json
-		voxelstream ingest digits.h5`,
+	"store-results.md":  useCluster,
+	"switch-models.md":  rollout,
+	"shadow-model.md":   rollout,
+	"canary-model.md":   rollout,
+	"switch-in-page.md": rollout,
+	"replay-topic.md":   rollout,
 	"train.md":          useCluster + "rm digits.keras; voxelstream ingest digits.h5",
 	"trust.md":          "rm digits.keras; cp mnist3d.h5 heldout.h5",
 	"watch-training.md": "rm digits.keras",
-	"watch.md":          "export TOKEN=0123456789abcdef VOXELSTREAM_HTTP_TOKEN=0123456789abcdef",
+	"access.md":         "export TOKEN=0123456789abcdef VOXELSTREAM_HTTP_TOKEN=0123456789abcdef",
 }
 
 // exampleFiles makes a folder with the files that the pages use as examples.
