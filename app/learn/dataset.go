@@ -492,7 +492,7 @@ func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptio
 	defer bar.Done()
 	d.objects, d.retry = a.ClaimCheck(), pipeline.Retry{Attempts: a.Config.Pipeline.Attempts}
 	defer func() { err = errors.Join(err, d.objects.Close()) }()
-	err = stream.WithClient(ctx, a, func(client *kafka.Client) error {
+	err = stream.Reading(ctx, a, a.Config.Kafka.Volumes, func(client *kafka.Client) error {
 		ranges, err := rangesOf(ctx, a, client, o)
 		if err != nil {
 			return err
