@@ -95,6 +95,9 @@ const maxNames = 1 << 20
 // ReadHead reads the head of the input at path.
 func ReadHead(path string) (*Head, error) {
 	info, err := regular.Stat(path)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("%s: %w", path, e.Err)
+	}
 	if err != nil {
 		return nil, err
 	}

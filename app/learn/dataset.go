@@ -341,6 +341,9 @@ func (r *reading) read(ctx context.Context, splits []h5.Split) error {
 
 // parts returns the parts to look for in the file.
 func (r *reading) parts(ctx context.Context, splits []h5.Split) ([]h5.Split, error) {
+	if err := r.file.Err(); err != nil {
+		return nil, err
+	}
 	f, err := formats.Detect(ctx, r.file.String(), r.env.Config.Ingest)
 	if err != nil {
 		return nil, err

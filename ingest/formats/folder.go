@@ -99,6 +99,9 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 	})
 	switch {
 	case err != nil:
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("%s: %w", s.path, e.Err)
+		}
 		return File{Path: s.path, Err: err}, true
 	case info.IsDir():
 		return w.folder(ctx, s)
