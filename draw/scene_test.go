@@ -439,7 +439,8 @@ func TestOverlap(t *testing.T) {
 		thin.X, thin.Y, thin.Z = append(thin.X, 1), append(thin.Y, float64(i)/1e6), append(thin.Z, 1)
 		thin.Faces = append(thin.Faces, [3]int32{0, i, i + 1})
 	}
-	if _, err := Sample(t.Context(), plates, Options{Turn: true}); err == nil || !strings.Contains(err.Error(), "overlap") {
+	_, err := Sample(t.Context(), plates, Options{Turn: true})
+	if err == nil || !strings.Contains(err.Error(), "overlap") {
 		t.Errorf("found %v, want an error about faces that overlap", err)
 	}
 	if _, err := Contact(t.Context(), Options{}, "", []Tile{{Data: plates}}); err == nil {
@@ -561,7 +562,8 @@ func yellow(c color.RGBA) bool { return c.R > 180 && c.B < 120 && c.R > c.B+80 }
 
 // TestTurn: a turn has the right number of images, which differ and are shown for the right time, in both formats.
 func TestTurn(t *testing.T) {
-	p, err := Sample(t.Context(), cube(func(x, y, z int) float32 { return float32(x + 2*y + 4*z) }), Options{Title: "t", Turn: true})
+	grid := cube(func(x, y, z int) float32 { return float32(x + 2*y + 4*z) })
+	p, err := Sample(t.Context(), grid, Options{Title: "t", Turn: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func TestNoModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Load(t.Context(), path, format.Options{})
-	if want := path + ": found an HDF5 archive with 1 row, not a model"; err == nil || !strings.HasPrefix(err.Error(), want) {
+	want := path + ": found an HDF5 archive with 1 row, not a model"
+	if err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("found error %v, want %q", err, want)
 	}
 }

@@ -17,13 +17,16 @@ const (
 
 // otherFiles are files that are no inputs, with what they are.
 var otherFiles = map[string]struct{ data, what string }{
-	"m.keras":          {"PK\x03\x04" + strings.Repeat("\x00", 26) + "metadata.json{}", "a Keras model"},
-	"m.h5":             {hdfHeader + "....model_weights", "a Keras model"},
-	"m.weights.h5":     {hdfHeader + "....layers", "a Keras model"},
-	"m.safetensors":    {"\x14\x00\x00\x00\x00\x00\x00\x00" + `{"__metadata__":{}}          `, "a safetensors model"},
-	"m.onnx":           {"\x08\x0a\x12\x0bvoxelstream", "an ONNX model"},
-	"m.json":           {`{"class_name":"Sequential","config":{}}`, "the architecture of a Keras model"},
-	"ck":               {"\x20\x00\x00\x00\x00\x00\x00\x00" + `{"__metadata__":{"state":"{}"}}     `, "a checkpoint of a training run"},
+	"m.keras":       {"PK\x03\x04" + strings.Repeat("\x00", 26) + "metadata.json{}", "a Keras model"},
+	"m.h5":          {hdfHeader + "....model_weights", "a Keras model"},
+	"m.weights.h5":  {hdfHeader + "....layers", "a Keras model"},
+	"m.safetensors": {"\x14\x00\x00\x00\x00\x00\x00\x00" + `{"__metadata__":{}}          `, "a safetensors model"},
+	"m.onnx":        {"\x08\x0a\x12\x0bvoxelstream", "an ONNX model"},
+	"m.json":        {`{"class_name":"Sequential","config":{}}`, "the architecture of a Keras model"},
+	"ck": {
+		"\x20\x00\x00\x00\x00\x00\x00\x00" + `{"__metadata__":{"state":"{}"}}     `,
+		"a checkpoint of a training run",
+	},
 	"r.csv":            {"event_id,stream,seq\n", "the results of a run"},
 	"r.tsv":            {"event_id\tstream\tseq\n", "the results of a run"},
 	"r.jsonl":          {`{"event_id":"a/0"}`, "the results of a run"},
@@ -84,7 +87,9 @@ func TestNoInput(t *testing.T) {
 
 // TestNoInputForced: --format reads a file that would be skipped, and archives are failures because they may hold data.
 func TestNoInputForced(t *testing.T) {
-	dir := tree(t, map[string]string{"epoch.csv": "epoch,x,y,z,loss\n1,2,3,4,5\n", "a.tgz.zip": "PK\x03\x04", "b.pcd": pcd})
+	dir := tree(t, map[string]string{
+		"epoch.csv": "epoch,x,y,z,loss\n1,2,3,4,5\n", "a.tgz.zip": "PK\x03\x04", "b.pcd": pcd,
+	})
 	if n, bad := drained(t, filepath.Join(dir, "epoch.csv"), reading("xyz")); n != 1 || bad != 0 {
 		t.Errorf("found %d samples and %d bad items, want 1 sample", n, bad)
 	}
