@@ -12,7 +12,7 @@ import (
 // TestReadingCreatesNothing: commands that read say that their topic does not exist, and create none.
 func TestReadingCreatesNothing(t *testing.T) {
 	a := apptest.New(t, "broker.data_dir", filepath.Join(t.TempDir(), "kafka"))
-	cl, err := dial(t.Context(), a, startBroker, 0) // without topics
+	cl, err := dial(t.Context(), a, startBroker, app.ReachTime) // without topics
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,14 +30,16 @@ const (
 	openReport = "open it in a browser, or read it with a program for JSON"
 )
 
-// others are the kinds of files that are no inputs: models, what this program writes, and what other programs do. The
+// The kinds of files that are no inputs: models, what this program writes, and what other programs do. The
 // first that fits counts. written are recognised before the formats, some of which would read them as well, and rest
 // after them.
 var (
 	written = []other{
 		{"a Keras model", useModel, ingest.ErrModel, isKeras},
-		{"a checkpoint of a training run", "continue the run with voxelstream train --resume --checkpoint FILE",
-			ingest.ErrNoInput, func(h *ingest.Head) bool { return tensors(h, `{"__metadata__":{"state":`) }},
+		{
+			"a checkpoint of a training run", "continue the run with voxelstream train --resume --checkpoint FILE",
+			ingest.ErrNoInput, func(h *ingest.Head) bool { return tensors(h, `{"__metadata__":{"state":`) },
+		},
 		{"a safetensors model", useModel, ingest.ErrModel, func(h *ingest.Head) bool { return tensors(h, "{") }},
 		{"an ONNX model", useModel, ingest.ErrModel, func(h *ingest.Head) bool {
 			return h.Ext == ".onnx" && bytes.HasPrefix(h.Bytes, []byte{8}) // field 1, the version
@@ -49,18 +51,26 @@ var (
 		{"the objects or predictions of a command", readTable, ingest.ErrNoInput, func(h *ingest.Head) bool {
 			return starts(h, "file,frame,time,object", `{"file":`)
 		}},
-		{"the history of a training run", "voxelstream train --plot draws such a history", ingest.ErrNoInput,
-			func(h *ingest.Head) bool { return starts(h, "epoch,") && contains(h, "loss") }},
-		{"the manifest of a reprocessing run", "continue the run with voxelstream reprocess --resume",
-			ingest.ErrNoInput, func(h *ingest.Head) bool { return starts(h, "{") && contains(h, `"manifest":`, `"settings":`) }},
-		{"a part of a reprocessing run", "continue the run with voxelstream reprocess --resume", ingest.ErrNoInput,
-			func(h *ingest.Head) bool { return starts(h, "{") && contains(h, `"pieces":`, `"classified":`) }},
+		{
+			"the history of a training run", "voxelstream train --plot draws such a history", ingest.ErrNoInput,
+			func(h *ingest.Head) bool { return starts(h, "epoch,") && contains(h, "loss") },
+		},
+		{
+			"the manifest of a reprocessing run", "continue the run with voxelstream reprocess --resume",
+			ingest.ErrNoInput, func(h *ingest.Head) bool { return starts(h, "{") && contains(h, `"manifest":`, `"settings":`) },
+		},
+		{
+			"a part of a reprocessing run", "continue the run with voxelstream reprocess --resume", ingest.ErrNoInput,
+			func(h *ingest.Head) bool { return starts(h, "{") && contains(h, `"pieces":`, `"classified":`) },
+		},
 		{"the report of a run or an evaluation", openReport, ingest.ErrNoInput, isReport},
 		{"a configuration", "give it with --config", ingest.ErrNoInput, func(h *ingest.Head) bool {
 			return (h.Ext == ".yaml" || h.Ext == ".yml") && contains(h, "\nkafka:", "\nvoxelize:")
 		}},
-		{"a colour picture", noDepth, ingest.ErrNoInput,
-			isColourPNG},
+		{
+			"a colour picture", noDepth, ingest.ErrNoInput,
+			isColourPNG,
+		},
 	}
 	rest = []other{
 		{"a JPEG picture", noDepth, ingest.ErrNoInput, magic("\xff\xd8\xff")},
@@ -104,7 +114,7 @@ type otherError struct {
 
 func (e *otherError) Error() string {
 	text := e.path + ": found " + e.what
-	if e.kind != ingest.ErrFormat {
+	if errors.Is(e, ingest.ErrNoInput) {
 		text += ", want data"
 	}
 	if e.advice != "" {
