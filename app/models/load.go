@@ -77,7 +77,7 @@ var ErrNoModel = errors.New("not a model")
 func noModel(ctx context.Context, path string, err error) error {
 	o := formats.NewOptions()
 	what, advice := "", ""
-	switch name, sure, _, known := formats.Recognise(ctx, path, o); {
+	switch name, sure, _, known := formats.Recognize(ctx, path, o); {
 	case errors.Is(known, ingest.ErrModel), known == nil && sure < ingest.Likely:
 		return err
 	case known != nil:

@@ -78,7 +78,7 @@ func detect(ctx context.Context, path string, o ingest.Options) (detected, error
 	if name := selectionOf(o).Format; name != auto && name != "" {
 		return forced(head, string(name))
 	}
-	if err := recognised(head, written); err != nil {
+	if err := recognized(head, written); err != nil {
 		return detected{}, err
 	}
 	var best detected

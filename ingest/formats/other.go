@@ -31,7 +31,7 @@ const (
 )
 
 // The kinds of files that are no inputs: models, what this program writes, and what other programs do. The
-// first that fits counts. written are recognised before the formats, some of which would read them as well, and rest
+// first that fits counts. written are recognized before the formats, some of which would read them as well, and rest
 // after them.
 var (
 	written = []other{
@@ -96,8 +96,8 @@ var (
 	}
 )
 
-// recognised returns the error for a file that is of one of some kinds, or nil.
-func recognised(head *ingest.Head, kinds []other) error {
+// recognized returns the error for a file that is of one of some kinds, or nil.
+func recognized(head *ingest.Head, kinds []other) error {
 	for _, k := range kinds {
 		if !head.IsDir() && k.is(head) {
 			return &otherError{head.Path, k}
@@ -162,7 +162,7 @@ func contains(h *ingest.Head, words ...string) bool {
 	return true
 }
 
-// isKeras recognises an archive of Keras 3, an HDF5 file of Keras 2, and the weights alone.
+// isKeras recognizes an archive of Keras 3, an HDF5 file of Keras 2, and the weights alone.
 func isKeras(h *ingest.Head) bool {
 	if magic("PK\x03\x04")(h) {
 		const name = 30 // offset of the name of the first member
@@ -177,14 +177,14 @@ func isKeras(h *ingest.Head) bool {
 		(contains(h, "model_weights") || strings.HasSuffix(strings.ToLower(filepath.Base(h.Path)), ".weights.h5"))
 }
 
-// tensors recognises a safetensors file by the beginning of its JSON.
+// tensors recognizes a safetensors file by the beginning of its JSON.
 func tensors(h *ingest.Head, beginning string) bool {
 	const size = 8 // bytes of the length of the JSON
 	return len(h.Bytes) > size && bytes.HasPrefix(h.Bytes[size:], []byte(beginning)) &&
 		binary.LittleEndian.Uint64(h.Bytes) <= uint64(max(0, h.Size-size)) && contains(h, `"`)
 }
 
-// isResults recognises tables of classifications by the names of their columns.
+// isResults recognizes tables of classifications by the names of their columns.
 func isResults(h *ingest.Head) bool {
 	switch {
 	case starts(h, "event_id,stream,", "event_id\tstream\t", `{"event_id":`):
@@ -195,21 +195,21 @@ func isResults(h *ingest.Head) bool {
 	return false
 }
 
-// isReport recognises reports as JSON and as pages.
+// isReport recognizes reports as JSON and as pages.
 func isReport(h *ingest.Head) bool {
 	return starts(h, "{") && (contains(h, `"per_class":`, `"accuracy":`) || contains(h, `"title":`, `"classified":`)) ||
 		starts(h, "<!DOCTYPE html") && (h.Ext == ".html" || h.Ext == ".htm")
 }
 
-// isColourPNG recognises PNG pictures with colours, by the colour type in their header.
+// isColourPNG recognizes PNG pictures with colours, by the colour type in their header.
 func isColourPNG(h *ingest.Head) bool {
 	const colourType = 25
 	return magic("\x89PNG\r\n\x1a\n")(h) && len(h.Bytes) > colourType && h.Bytes[colourType] != 0
 }
 
-// unknown is the error for a file that no format recognises.
+// unknown is the error for a file that no format recognizes.
 func unknown(head *ingest.Head) error {
-	if err := recognised(head, rest); err != nil {
+	if err := recognized(head, rest); err != nil {
 		return err
 	}
 	return fmt.Errorf("%s: found %d bytes that start with %q: %w; --format NAME reads it as that format", head.Path,
