@@ -25,6 +25,9 @@ const (
 func writeAPNG(w io.Writer, frames []*image.RGBA) error {
 	out := &chunkWriter{w: w}
 	for i, frame := range frames {
+		if out.err != nil {
+			return out.err
+		}
 		var b bytes.Buffer
 		// As RGB: sheets are opaque.
 		if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, frame); err != nil {

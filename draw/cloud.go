@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -82,38 +83,46 @@ func inside(p, lo, hi vec) bool {
 
 // spread returns the 1st and the 99th percentile of the finite values.
 func spread(values []float64) (lo, hi float64) {
-	sorted := make([]float64, 0, len(values))
-	for _, v := range values {
-		if finite(v) {
-			sorted = append(sorted, v)
-		}
-	}
+	sorted := ascending(values, func(i int) bool { return finite(values[i]) })
 	if len(sorted) == 0 {
 		return 0, 0
 	}
-	slices.Sort(sorted)
 	cut := len(sorted) / 100
 	return sorted[cut], sorted[len(sorted)-1-cut]
+}
+
+// mostSorted is the number of values from which percentiles are taken: sorting all of a large cloud takes minutes.
+const mostSorted = 1 << 20
+
+// ascending returns the values whose indices count, sorted: all, or about mostSorted that are evenly chosen.
+func ascending(values []float64, counts func(i int) bool) []float64 {
+	for step := 1 + len(values)/mostSorted; ; step = 1 {
+		out := make([]float64, 0, len(values)/step+1)
+		for i := 0; i < len(values); i += step {
+			if counts(i) {
+				out = append(out, values[i])
+			}
+		}
+		if len(out) > 0 || step == 1 {
+			slices.Sort(out)
+			return out
+		}
+	}
 }
 
 // most returns the box around the finite points without a share of them at both ends of each axis, a little enlarged, so
 // that a few outliers do not shrink the rest, and around some places. ok is false if no point is finite.
 func most(p *ingest.PointCloud, share float64, places [][3]float64) (lo, hi vec, ok bool) {
+	low, high, n := p.Bounds()
+	if n == 0 {
+		return lo, hi, false
+	}
 	for k, column := range [3][]float64{p.X, p.Y, p.Z} {
-		sorted := make([]float64, 0, len(column))
-		for i, v := range column {
-			if finite(p.X[i]) && finite(p.Y[i]) && finite(p.Z[i]) {
-				sorted = append(sorted, v)
-			}
-		}
-		if len(sorted) == 0 {
-			return lo, hi, false
-		}
-		slices.Sort(sorted)
+		sorted := ascending(column, func(i int) bool { return finite(p.X[i]) && finite(p.Y[i]) && finite(p.Z[i]) })
 		cut := int(share * float64(len(sorted)))
 		lo[k], hi[k] = sorted[cut], sorted[len(sorted)-1-cut]
 		around := (hi[k] - lo[k]) / 15
-		lo[k], hi[k] = max(lo[k]-around, sorted[0]), min(hi[k]+around, sorted[len(sorted)-1])
+		lo[k], hi[k] = max(lo[k]-around, low[k]), min(hi[k]+around, high[k])
 		for _, at := range places {
 			around := (hi[k] - lo[k]) / 50
 			lo[k], hi[k] = min(lo[k], at[k]-around), max(hi[k], at[k]+around)
@@ -139,7 +148,7 @@ func radius(n int, b *buffer, most float64) float64 {
 }
 
 // view draws the points in perspective: nearer ones are larger and lighter, and hide those behind.
-func (c *cloud) view(cam *camera, b *buffer) error {
+func (c *cloud) view(ctx context.Context, cam *camera, b *buffer) error {
 	floor(b, cam, c.lo, c.hi, dusk)
 	nearest, farthest := math.Inf(1), 0.0
 	for _, p := range corners(c.lo, c.hi) {
@@ -149,6 +158,9 @@ func (c *cloud) view(cam *camera, b *buffer) error {
 	}
 	usual := radius(c.Len(), b, 9)
 	for i := range c.X {
+		if ended(ctx, i) {
+			return ctx.Err()
+		}
 		x, y, z, ok := cam.project(vec{c.X[i], c.Y[i], c.Z[i]})
 		if !ok {
 			continue
@@ -202,7 +214,7 @@ func floor(b *buffer, cam *camera, lo, hi vec, c color.RGBA) {
 }
 
 // drawCloud draws a cloud in perspective and from above, or a turn.
-func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
+func drawCloud(ctx context.Context, p *ingest.PointCloud, o *Options) (*Picture, error) {
 	c, err := newCloud(p, o)
 	if err != nil {
 		return nil, err
@@ -213,7 +225,7 @@ func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	}
 	remark := fmt.Sprintf("Lines of the floor: every %s", metric(gridStep(c.lo, c.hi), "m"))
 	if o.Turn {
-		return turn(o.Title, below, remark, c.colors, night, turning(c.lo, c.hi), c.azimuth, c.view)
+		return turn(ctx, o.Title, below, remark, c.colors, night, turning(c.lo, c.hi), c.azimuth, c.view)
 	}
 	width := margin + viewWidth + 60 + aboveSide + margin
 	if c.colors != nil {
@@ -223,13 +235,16 @@ func drawCloud(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	s.head(o.Title, below)
 	top := headSize + nameSize
 	s.name(margin, top, "In perspective")
-	if err := s.perspective(margin, top, viewWidth, viewHeight, night, corners(c.lo, c.hi), c.azimuth, c.view); err != nil {
+	box := corners(c.lo, c.hi)
+	if err := s.perspective(ctx, margin, top, viewWidth, viewHeight, night, box, c.azimuth, c.view); err != nil {
 		return nil, err
 	}
 	s.foot(margin, top+viewHeight, remark)
 	x := margin + viewWidth + 60
 	s.name(x, top, "From above")
-	c.above(s, x, top, aboveSide, viewHeight-20)
+	if err := c.above(ctx, s, x, top, aboveSide, viewHeight-20); err != nil {
+		return nil, err
+	}
 	if c.colors != nil {
 		s.bar(x+aboveSide+18, top, viewHeight-20, c.colors)
 	}
@@ -245,12 +260,12 @@ func countOf(n int, noun string) string {
 }
 
 // perspective draws a panel that shows some points, with the directions of the axes in its corner.
-func (s *sheet) perspective(x, y, w, h float64, background color.RGBA, fit []vec, azimuth float64,
-	view func(*camera, *buffer) error,
+func (s *sheet) perspective(ctx context.Context, x, y, w, h float64, background color.RGBA, fit []vec,
+	azimuth float64, view func(context.Context, *camera, *buffer) error,
 ) error {
 	b := newBuffer(int(w*fine), int(h*fine))
 	cam := newCamera(fit, azimuth, aboveAt, b.w, b.h)
-	if err := view(cam, b); err != nil {
+	if err := view(ctx, cam, b); err != nil {
 		return err
 	}
 	s.paste(x, y, b.image(background))
@@ -276,8 +291,8 @@ func (s *sheet) tripod(x, y float64, cam *camera, background color.RGBA) {
 }
 
 // turn draws the images of a turn.
-func turn(title, below, remark string, bar *scaled, background color.RGBA, fit []vec, azimuth float64,
-	view func(*camera, *buffer) error,
+func turn(ctx context.Context, title, below, remark string, bar *scaled, background color.RGBA, fit []vec,
+	azimuth float64, view func(context.Context, *camera, *buffer) error,
 ) (*Picture, error) {
 	p := &Picture{}
 	width := margin + turnWidth + margin
@@ -287,7 +302,7 @@ func turn(title, below, remark string, bar *scaled, background color.RGBA, fit [
 	for i := range turnFrames {
 		s := newSheet(width, headSize+nameSize+turnHeight+32)
 		s.head(title, below)
-		if err := s.perspective(margin, headSize+nameSize, turnWidth, turnHeight, background, fit,
+		if err := s.perspective(ctx, margin, headSize+nameSize, turnWidth, turnHeight, background, fit,
 			azimuth+2*math.Pi*float64(i)/turnFrames, view); err != nil {
 			return nil, err
 		}
@@ -301,11 +316,14 @@ func turn(title, below, remark string, bar *scaled, background color.RGBA, fit [
 }
 
 // above draws the points from above, with x to the right, y up and one scale for both. Higher points hide lower ones.
-func (c *cloud) above(s *sheet, x, y, w, h float64) {
+func (c *cloud) above(ctx context.Context, s *sheet, x, y, w, h float64) error {
 	m := newChart(c.lo, c.hi, x, y, w, h)
 	b := newBuffer(int(w*fine), int(h*fine))
 	r := radius(c.Len(), b, 6)
 	for i := range c.X {
+		if ended(ctx, i) {
+			return ctx.Err()
+		}
 		u, v := m.place(c.X[i], c.Y[i])
 		if finite(u) && finite(v) && finite(c.Z[i]) {
 			b.disc((u-x)*fine*samples, (v-y)*fine*samples, r, c.hi[2]-c.Z[i], c.color(i))
@@ -318,6 +336,7 @@ func (c *cloud) above(s *sheet, x, y, w, h float64) {
 	s.paste(x, y, b.image(night))
 	s.axes(m, "x, m", "y, m")
 	s.scaleBar(paper, x+14, y+h-14, m.scale, w/4, "m")
+	return nil
 }
 
 // chart maps two coordinates to a rectangle of a sheet.

@@ -2,6 +2,7 @@ package draw
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -23,8 +24,9 @@ type Tile struct {
 // MostTiles is the number of items that fit on a contact sheet.
 const MostTiles = 400
 
-// Contact draws many samples side by side, each with two lines of text. Samples are drawn as by [Sample], without axes.
-func Contact(o Options, below string, tiles []Tile) (*Picture, error) {
+// Contact draws many samples side by side, each with two lines of text. Samples are drawn as by [Sample], without
+// axes. The error may be that of ctx.
+func Contact(ctx context.Context, o Options, below string, tiles []Tile) (*Picture, error) {
 	if o.Turn {
 		return nil, errors.New("a contact sheet does not turn: want a picture of one image, such as .png")
 	}
@@ -37,7 +39,7 @@ func Contact(o Options, below string, tiles []Tile) (*Picture, error) {
 	s := newSheet(max(420, 2*margin+float64(columns)*(side+gap)-gap), headSize+float64(lines)*(side+words)+margin/2)
 	s.head(o.Title, below)
 	for i, t := range tiles {
-		img, background, err := small(t.Data, &o, int(side*fine))
+		img, background, err := small(ctx, t.Data, &o, int(side*fine))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", t.Title, err)
 		}
@@ -74,14 +76,14 @@ func columnsOf(n int) int {
 }
 
 // small draws a sample without anything around it, and returns the colour of its background.
-func small(d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error) {
+func small(ctx context.Context, d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error) {
 	switch d := d.(type) {
 	case *ingest.Grid:
 		v, err := ofGrid(d, cmp.Or(o.Palette, "viridis"))
 		if err != nil {
 			return nil, light, err
 		}
-		return v.cubes(side-8*fine, side-8*fine, v.low, v.high), light, nil
+		return v.cubes(ctx, side-8*fine, side-8*fine, v.low, v.high), light, ctx.Err()
 	case *ingest.PointCloud:
 		b := newBuffer(side, side)
 		if len(d.Faces) > 0 {
@@ -89,7 +91,7 @@ func small(d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error)
 			if err != nil {
 				return nil, light, err
 			}
-			if err := m.view(newCamera(corners(m.lo, m.hi), frontRight, aboveAt, b.w, b.h), b); err != nil {
+			if err := m.view(ctx, newCamera(corners(m.lo, m.hi), frontRight, aboveAt, b.w, b.h), b); err != nil {
 				return nil, light, err
 			}
 			return b.image(light), light, nil
@@ -98,7 +100,7 @@ func small(d ingest.Data, o *Options, side int) (*image.RGBA, color.RGBA, error)
 		if err != nil {
 			return nil, night, err
 		}
-		if err := c.view(newCamera(corners(c.lo, c.hi), c.azimuth, aboveAt, b.w, b.h), b); err != nil {
+		if err := c.view(ctx, newCamera(corners(c.lo, c.hi), c.azimuth, aboveAt, b.w, b.h), b); err != nil {
 			return nil, night, err
 		}
 		return b.image(night), night, nil

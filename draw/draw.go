@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -25,21 +26,22 @@ type Options struct {
 }
 
 // Sample draws a sample: a depth frame with its colours beside it, points in perspective and from above, a mesh as a
-// surface, a grid as cubes with its slices, or the slices of a medical image. The error says why it cannot be drawn.
-func Sample(d ingest.Data, o Options) (*Picture, error) {
+// surface, a grid as cubes with its slices, or the slices of a medical image. The error says why it cannot be drawn, or
+// is that of ctx.
+func Sample(ctx context.Context, d ingest.Data, o Options) (*Picture, error) {
 	switch d := d.(type) {
 	case *ingest.Frame:
 		return drawDepth(d, &o)
 	case *ingest.PointCloud:
 		if len(d.Faces) > 0 {
-			return drawMesh(d, &o)
+			return drawMesh(ctx, d, &o)
 		}
-		return drawCloud(d, &o)
+		return drawCloud(ctx, d, &o)
 	case *ingest.Grid:
 		if d.Orientation != "" && !o.Turn {
 			return drawMedical(d, &o)
 		}
-		return drawGrid(d, &o)
+		return drawGrid(ctx, d, &o)
 	}
 	return nil, fmt.Errorf("cannot draw %T", d)
 }

@@ -2,11 +2,16 @@ package draw
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"image"
 	"image/color"
+	"io"
 	"math"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/voxelstream/voxelstream/ingest"
@@ -15,7 +20,7 @@ import (
 
 func drawn(t *testing.T, d ingest.Data, o Options) *image.RGBA {
 	t.Helper()
-	p, err := Sample(d, o)
+	p, err := Sample(t.Context(), d, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,14 +176,15 @@ func TestHostile(t *testing.T) {
 		"no cells":       &ingest.Grid{},
 		"no pixels":      &ingest.Frame{},
 	} {
-		if _, err := Sample(d, Options{}); err == nil {
+		if _, err := Sample(t.Context(), d, Options{}); err == nil {
 			t.Errorf("%s: want an error", name)
 		}
 	}
-	if _, err := Sample(&ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}}, Options{Turn: true}); err == nil {
+	frame := &ingest.Frame{Width: 1, Height: 1, Depth: []ingest.Metres{1}}
+	if _, err := Sample(t.Context(), frame, Options{Turn: true}); err == nil {
 		t.Error("a depth frame turns: want an error")
 	}
-	if _, err := Contact(Options{}, "", make([]Tile, MostTiles+1)); err == nil {
+	if _, err := Contact(t.Context(), Options{}, "", make([]Tile, MostTiles+1)); err == nil {
 		t.Error("too many tiles: want an error")
 	}
 }
@@ -187,7 +193,8 @@ func TestHostile(t *testing.T) {
 func TestContact(t *testing.T) {
 	g := &ingest.Grid{Dims: [3]int{2, 2, 2}, Channels: 1, Values: []float32{0, 0, 0, 0, 0, 0, 0, 1}}
 	for verdict, want := range map[int]color.RGBA{1: good, -1: bad} {
-		p, err := Contact(Options{Title: "t"}, "b", []Tile{{Data: g, Title: "row 0", Below: "predicted 4", Verdict: verdict}})
+		tile := Tile{Data: g, Title: "row 0", Below: "predicted 4", Verdict: verdict}
+		p, err := Contact(t.Context(), Options{Title: "t"}, "b", []Tile{tile})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -273,5 +280,85 @@ func TestThumbnail(t *testing.T) {
 	}
 	if _, err := Thumbnail(&voxelize.Volume{Dims: dims, Content: voxelize.FloatContent(1)}, side); err == nil {
 		t.Error("found no error for a volume without values")
+	}
+}
+
+// endsAfter is a context that ends when it has been asked n times.
+type endsAfter struct {
+	context.Context
+	n atomic.Int64
+}
+
+func (c *endsAfter) Err() error {
+	if c.n.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestInterrupted: whatever is drawn or written, the end of the context ends it.
+func TestInterrupted(t *testing.T) {
+	const n = 100_000
+	grid := &ingest.Grid{Dims: [3]int{30, 30, 30}, Channels: 1, Values: make([]float32, 27_000)}
+	cloud := &ingest.PointCloud{X: make([]float64, n), Y: make([]float64, n), Z: make([]float64, n)}
+	for i := range n {
+		grid.Values[i%27_000] = float32(i * 7919 % 13)
+		cloud.X[i], cloud.Y[i], cloud.Z[i] = float64(i%100), float64(i/100%100), float64(i%7)
+	}
+	mesh := &ingest.PointCloud{X: cloud.X, Y: cloud.Y, Z: cloud.Z, Faces: make([][3]int32, n)}
+	for i := range mesh.Faces {
+		mesh.Faces[i] = [3]int32{int32(i), int32((i + 1) % n), int32((i + 2) % n)}
+	}
+	whole := &Picture{}
+	for range turnFrames {
+		whole.frames = append(whole.frames, image.NewRGBA(image.Rect(0, 0, 200, 200)))
+	}
+	work := map[string]func(context.Context) error{
+		"objects": func(ctx context.Context) error {
+			_, err := Objects(ctx, &Scene{Cloud: cloud})
+			return err
+		},
+	}
+	for name, d := range map[string]ingest.Data{"grid": grid, "cloud": cloud, "mesh": mesh} {
+		for _, turn := range []bool{false, true} {
+			work[fmt.Sprintf("%s, turn %v", name, turn)] = func(ctx context.Context) error {
+				_, err := Sample(ctx, d, Options{Turn: turn})
+				return err
+			}
+		}
+		work["contact sheet of "+name] = func(ctx context.Context) error {
+			_, err := Contact(ctx, Options{}, "", []Tile{{Data: d}})
+			return err
+		}
+	}
+	for _, f := range Formats() {
+		work[f.Name] = func(ctx context.Context) error { return f.Write(ctx, io.Discard, whole) }
+	}
+	for name, do := range work {
+		ctx := &endsAfter{Context: t.Context()}
+		ctx.n.Store(2)
+		if err := do(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: found error %v, want that of the context", name, err)
+		}
+	}
+}
+
+// TestManyPoints: percentiles of many values are those of some of them, even if few count.
+func TestManyPoints(t *testing.T) {
+	const n = 3*mostSorted + 1
+	values := make([]float64, n)
+	for i := range values {
+		values[i] = float64(i)
+	}
+	lo, hi := spread(values)
+	if math.Abs(lo/n-0.01) > 1e-3 || math.Abs(hi/n-0.99) > 1e-3 {
+		t.Errorf("found %v to %v of %d", lo, hi, n)
+	}
+	for i := range values {
+		values[i] = math.NaN()
+	}
+	values[1] = 7
+	if lo, hi := spread(values); lo != 7 || hi != 7 {
+		t.Errorf("found %v to %v, want the only finite value", lo, hi)
 	}
 }

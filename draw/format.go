@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -55,12 +56,25 @@ func FormatOf(path string, turns bool) (Format, error) {
 	return Format{}, fmt.Errorf("%s: found extension %q of a picture, want %s", path, ext, strings.Join(known, ", "))
 }
 
-// Write writes a picture. A format without turns shows the first image.
-func (f Format) Write(w io.Writer, p *Picture) error {
+// Write writes a picture. A format without turns shows the first image. The error may be that of ctx.
+func (f Format) Write(ctx context.Context, w io.Writer, p *Picture) error {
 	if len(p.frames) == 0 {
 		return errors.New("the picture is empty")
 	}
-	return f.write(w, p.frames)
+	return f.write(stoppable{ctx, w}, p.frames)
+}
+
+// stoppable is a writer until a context ends.
+type stoppable struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (s stoppable) Write(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return s.w.Write(p)
 }
 
 func writePNG(w io.Writer, frames []*image.RGBA) error { return png.Encode(w, frames[0]) }

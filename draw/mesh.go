@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -46,12 +47,15 @@ const mostLayers = 50
 
 // view draws the triangles, lit from the upper left of the viewer. Edges between faces that meet at more than about 45
 // degrees stay sharp; other faces pass smoothly into each other. It is an error if faces overlap too much.
-func (m *mesh) view(cam *camera, b *buffer) error {
+func (m *mesh) view(ctx context.Context, cam *camera, b *buffer) error {
 	floor(b, cam, m.lo, m.hi, color.RGBA{198, 205, 216, 255})
 	lamp := unit(add(add(scale(cam.right, -0.5), scale(cam.up, 0.75)), scale(cam.ahead, -0.9)))
 	sharp := math.Cos(math.Pi / 4)
 	most := mostLayers*b.w*b.h + 16*len(m.Faces) // the smallest faces try up to 16 samples around them
-	for _, f := range m.Faces {
+	for i, f := range m.Faces {
+		if ended(ctx, i) {
+			return ctx.Err()
+		}
 		flat := unit(cross(sub(m.at(f[1]), m.at(f[0])), sub(m.at(f[2]), m.at(f[0]))))
 		if !finite(dot(flat, flat)) { // the area is outside the range of numbers
 			continue
@@ -155,7 +159,7 @@ func (b *buffer) triangle(c triangle) {
 }
 
 // drawMesh draws a surface from two sides, or a turn.
-func drawMesh(p *ingest.PointCloud, o *Options) (*Picture, error) {
+func drawMesh(ctx context.Context, p *ingest.PointCloud, o *Options) (*Picture, error) {
 	m, err := newMesh(p)
 	if err != nil {
 		return nil, err
@@ -165,7 +169,7 @@ func drawMesh(p *ingest.PointCloud, o *Options) (*Picture, error) {
 	remark := fmt.Sprintf("%s x %s x %s of the file's unit. Lines of the floor: every %s",
 		rounded(size[0]), rounded(size[1]), rounded(size[2]), number(gridStep(m.lo, m.hi)))
 	if o.Turn {
-		return turn(o.Title, below, remark, nil, light, turning(m.lo, m.hi), frontRight, m.view)
+		return turn(ctx, o.Title, below, remark, nil, light, turning(m.lo, m.hi), frontRight, m.view)
 	}
 	const side = 520.0
 	s := newSheet(margin+side+margin+side+margin, headSize+nameSize+side+34)
@@ -174,7 +178,8 @@ func drawMesh(p *ingest.PointCloud, o *Options) (*Picture, error) {
 		x := margin + float64(i)*(side+margin)
 		s.name(x, headSize+nameSize, name)
 		azimuth := frontRight + float64(i)*math.Pi
-		if err := s.perspective(x, headSize+nameSize, side, side, light, corners(m.lo, m.hi), azimuth, m.view); err != nil {
+		err := s.perspective(ctx, x, headSize+nameSize, side, side, light, corners(m.lo, m.hi), azimuth, m.view)
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -61,8 +62,8 @@ func (o *Object) Corners() (out [8][3]float64) {
 }
 
 // Objects draws a scene: a scan in perspective and from above, with the sensor in the middle and forward up, or a depth
-// frame with the objects in colour; and a list of the nearest objects.
-func Objects(s *Scene) (*Picture, error) {
+// frame with the objects in colour; and a list of the nearest objects. The error may be that of ctx.
+func Objects(ctx context.Context, s *Scene) (*Picture, error) {
 	if s.Cloud == nil || s.Ground != nil && len(s.Ground) != s.Cloud.Len() ||
 		s.Cluster != nil && len(s.Cluster) != s.Cloud.Len() {
 		return nil, errors.New("want a cloud whose points all have a cluster and are ground or not")
@@ -70,7 +71,7 @@ func Objects(s *Scene) (*Picture, error) {
 	if s.Frame != nil {
 		return s.drawImage(), nil
 	}
-	return s.drawScan(), nil
+	return s.drawScan(ctx)
 }
 
 // Sizes of the panels.
@@ -82,20 +83,20 @@ const (
 	listed = 15
 )
 
-func (s *Scene) drawScan() *Picture {
+func (s *Scene) drawScan(ctx context.Context) (*Picture, error) {
 	on := newSheet(margin+streetWidth+margin, headSize+nameSize+streetHeight+28+nameSize+mapSide+margin)
 	on.head(s.Title, s.Below)
 	top := headSize + nameSize
 	far := s.reach()
 	on.name(margin, top, "In perspective, from behind")
-	s.street(on, margin, top, far)
+	s.street(ctx, on, margin, top, far)
 	top += streetHeight + 28
 	on.name(margin, top, "From above")
 	on.text(style(11, false, faint, right), margin+mapSide, top-10, "lines: where an object will be in a second")
-	s.above(on, margin, top, far)
+	s.above(ctx, on, margin, top, far)
 	on.name(margin+mapSide+28, top, "Nearest objects")
 	s.list(on, margin+mapSide+28, top, streetWidth-mapSide-28, mapSide)
-	return &Picture{[]*image.RGBA{on.img}}
+	return &Picture{[]*image.RGBA{on.img}}, ctx.Err()
 }
 
 // reach returns the distance from the sensor, along an axis, that the views show: a little more than that of the listed
@@ -112,7 +113,7 @@ func (s *Scene) reach() float64 {
 		for i := range all {
 			all[i] = max(math.Abs(c.X[i]), math.Abs(c.Y[i]))
 		}
-		slices.Sort(all)
+		all = ascending(all, func(int) bool { return true })
 		far = all[len(all)*9/10]
 	}
 	return min(max(far*1.15, 1), 100)
@@ -138,8 +139,8 @@ func mixed(a, b color.RGBA, share float64) color.RGBA {
 	return color.RGBA{mix(a.R, b.R), mix(a.G, b.G), mix(a.B, b.B), 255}
 }
 
-// street draws the scan in perspective with the boxes of objects, and returns the camera.
-func (s *Scene) street(on *sheet, x, y, far float64) *camera {
+// street draws the scan in perspective with the boxes of objects, until ctx ends, and returns the camera.
+func (s *Scene) street(ctx context.Context, on *sheet, x, y, far float64) *camera {
 	b := newBuffer(streetWidth*fine, streetHeight*fine)
 	c := s.Cloud
 	low := 0.0
@@ -156,6 +157,9 @@ func (s *Scene) street(on *sheet, x, y, far float64) *camera {
 	}
 	usual := radius(c.Len(), b, 4)
 	for i := range c.X {
+		if ended(ctx, i) {
+			break
+		}
 		u, v, z, ok := cam.project(vec{c.X[i], c.Y[i], c.Z[i]})
 		if !ok {
 			continue
@@ -217,13 +221,16 @@ type view struct{ scale, x, y float64 }
 
 func (v view) at(x, y float64) (px, py float64) { return v.x - y*v.scale, v.y - x*v.scale }
 
-// above draws the scan from above.
-func (s *Scene) above(on *sheet, x, y, far float64) {
+// above draws the scan from above, until ctx ends.
+func (s *Scene) above(ctx context.Context, on *sheet, x, y, far float64) {
 	const pixels = mapSide * fine * samples
 	b := newBuffer(mapSide*fine, mapSide*fine)
 	inner := view{pixels / 2 / far, pixels / 2, pixels / 2}
 	usual := radius(s.Cloud.Len(), b, 3)
 	for i := range s.Cloud.X {
+		if ended(ctx, i) {
+			break
+		}
 		u, v := inner.at(s.Cloud.X[i], s.Cloud.Y[i])
 		c, object := s.color(i)
 		depth, r := 2.0, usual

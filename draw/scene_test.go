@@ -39,7 +39,7 @@ func TestCube(t *testing.T) {
 	}
 	const side = 240
 	f := v.see(side, side, 0, v.low, v.high, false)
-	img := v.rays(f)
+	img := v.rays(t.Context(), f)
 	brightness := func(axis int) float64 {
 		switch axis {
 		case v.up:
@@ -105,7 +105,7 @@ func TestHiddenCell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img := v.cubes(120, 120, v.low, v.high)
+	img := v.cubes(t.Context(), 120, 120, v.low, v.high)
 	seen := func(img *image.RGBA, is func(c color.RGBA) bool) (n int) {
 		for i := 0; i < len(img.Pix); i += 4 {
 			if is(img.RGBAAt(i/4%120, i/4/120)) {
@@ -133,7 +133,7 @@ func TestHiddenCell(t *testing.T) {
 	if v, err = ofGrid(g, "viridis"); err != nil {
 		t.Fatal(err)
 	}
-	if n := seen(v.cubes(120, 120, v.low, v.high), green); n == 0 {
+	if n := seen(v.cubes(t.Context(), 120, 120, v.low, v.high), green); n == 0 {
 		t.Error("found no green pixel, want the cell below the hole")
 	}
 }
@@ -301,7 +301,7 @@ func street() *Scene {
 // in perspective, the edges of boxes are where the camera sees them.
 func TestObjects(t *testing.T) {
 	s := street()
-	p, err := Objects(s)
+	p, err := Objects(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -324,7 +324,7 @@ func TestObjects(t *testing.T) {
 		t.Error("the line to where the car will be is missing")
 	}
 	on := newSheet(margin+streetWidth+margin, headSize+nameSize+streetHeight+margin)
-	cam := s.street(on, margin, headSize+nameSize, s.reach())
+	cam := s.street(t.Context(), on, margin, headSize+nameSize, s.reach())
 	for i := range s.Objects {
 		box := s.Objects[i].Corners()
 		for _, e := range edges {
@@ -340,7 +340,7 @@ func TestObjects(t *testing.T) {
 		}
 	}
 	s.Cluster = s.Cluster[1:]
-	if _, err := Objects(s); err == nil {
+	if _, err := Objects(t.Context(), s); err == nil {
 		t.Error("too few clusters: want an error")
 	}
 }
@@ -353,7 +353,7 @@ func TestObjectsInFrame(t *testing.T) {
 		Pixel: []int32{0, 1, 2, 3, 4, 5, 6}, Cluster: []int32{0, 0, 1, 1, 0, 0, 1},
 		Objects: []Object{{Number: 1, Hue: 0, Name: "chair"}},
 	}
-	p, err := Objects(s)
+	p, err := Objects(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -439,13 +439,14 @@ func TestOverlap(t *testing.T) {
 		thin.X, thin.Y, thin.Z = append(thin.X, 1), append(thin.Y, float64(i)/1e6), append(thin.Z, 1)
 		thin.Faces = append(thin.Faces, [3]int32{0, i, i + 1})
 	}
-	if _, err := Sample(plates, Options{Turn: true}); err == nil || !strings.Contains(err.Error(), "overlap") {
+	_, err := Sample(t.Context(), plates, Options{Turn: true})
+	if err == nil || !strings.Contains(err.Error(), "overlap") {
 		t.Errorf("found %v, want an error about faces that overlap", err)
 	}
-	if _, err := Contact(Options{}, "", []Tile{{Data: plates}}); err == nil {
+	if _, err := Contact(t.Context(), Options{}, "", []Tile{{Data: plates}}); err == nil {
 		t.Error("contact sheet: want an error")
 	}
-	if _, err := Contact(Options{}, "", []Tile{{Data: thin}}); err != nil {
+	if _, err := Contact(t.Context(), Options{}, "", []Tile{{Data: thin}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -561,7 +562,8 @@ func yellow(c color.RGBA) bool { return c.R > 180 && c.B < 120 && c.R > c.B+80 }
 
 // TestTurn: a turn has the right number of images, which differ and are shown for the right time, in both formats.
 func TestTurn(t *testing.T) {
-	p, err := Sample(cube(func(x, y, z int) float32 { return float32(x + 2*y + 4*z) }), Options{Title: "t", Turn: true})
+	grid := cube(func(x, y, z int) float32 { return float32(x + 2*y + 4*z) })
+	p, err := Sample(t.Context(), grid, Options{Title: "t", Turn: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package draw
 
 import (
+	"context"
 	"image"
 	"image/color"
 	"math"
@@ -303,6 +304,9 @@ func (b *buffer) image(background color.RGBA) *image.RGBA {
 	})
 	return img
 }
+
+// ended reports whether ctx has ended. It asks for every 4096th of the items of a loop only.
+func ended(ctx context.Context, i int) bool { return i%4096 == 0 && ctx.Err() != nil }
 
 // rows calls do for each of n rows, on all threads. Rows do not depend on each other, so the result does not depend on
 // the number of threads.

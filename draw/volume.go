@@ -2,6 +2,7 @@ package draw
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"image"
 	"image/color"
@@ -48,7 +49,7 @@ func Thumbnail(v *voxelize.Volume, side int) (*image.NRGBA, error) {
 	}
 	s.prepare(false)
 	img := image.NewNRGBA(image.Rect(0, 0, side, side))
-	stddraw.Draw(img, img.Rect, s.cubes(side, side, s.low, s.high), image.Point{}, stddraw.Src)
+	stddraw.Draw(img, img.Rect, s.cubes(context.Background(), side, side, s.low, s.high), image.Point{}, stddraw.Src)
 	for i, b := range img.Pix {
 		b = uint8((int(b)*31 + 127) / 255)
 		img.Pix[i] = b<<3 | b>>2
@@ -272,16 +273,20 @@ func (f *frame) pixel(p vec) (x, y float64) {
 	return float64(f.w)/2 + dot(d, f.right)/f.scale, float64(f.h)/2 - dot(d, f.up)/f.scale
 }
 
-// cubes draws the box between two cells in w x h pixels with a transparent background.
-func (s *voxels) cubes(w, h int, low, high [3]int) *image.RGBA {
-	return s.rays(s.see(w, h, 0, low, high, false))
+// cubes draws the box between two cells in w x h pixels with a transparent background. The image is not complete if ctx
+// ends.
+func (s *voxels) cubes(ctx context.Context, w, h int, low, high [3]int) *image.RGBA {
+	return s.rays(ctx, s.see(w, h, 0, low, high, false))
 }
 
-// rays casts parallel rays.
-func (s *voxels) rays(f *frame) *image.RGBA {
+// rays casts parallel rays, until ctx ends.
+func (s *voxels) rays(ctx context.Context, f *frame) *image.RGBA {
 	img := image.NewRGBA(image.Rect(0, 0, f.w, f.h))
 	n := f.samples
 	rows(f.h, func(y int) {
+		if ctx.Err() != nil {
+			return
+		}
 		for x := range f.w {
 			var sum [4]float64
 			for k := range n * n {
@@ -433,7 +438,7 @@ func (s *voxels) shadow(outside [3]int, u, v, du, dv int) float64 {
 }
 
 // drawGrid draws a grid as cubes, with the slices across the axes that hold most, or a turn.
-func drawGrid(g *ingest.Grid, o *Options) (*Picture, error) {
+func drawGrid(ctx context.Context, g *ingest.Grid, o *Options) (*Picture, error) {
 	v, err := ofGrid(g, cmp.Or(o.Palette, "viridis"))
 	if err != nil {
 		return nil, err
@@ -461,9 +466,12 @@ func drawGrid(g *ingest.Grid, o *Options) (*Picture, error) {
 			s := newSheet(margin+turnWidth+barSize, headSize+nameSize+turnHeight+margin)
 			s.head(o.Title, below)
 			angle := 2 * math.Pi * float64(i) / turnFrames
-			v.panel(s, margin, headSize+nameSize, turnWidth, turnHeight, angle, true, edge, word)
+			v.panel(ctx, s, margin, headSize+nameSize, turnWidth, turnHeight, angle, true, edge, word)
 			if bar != nil {
 				s.bar(margin+turnWidth+16, headSize+nameSize, turnHeight, bar)
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
 			}
 			p.frames = append(p.frames, s.img)
 		}
@@ -474,7 +482,7 @@ func drawGrid(g *ingest.Grid, o *Options) (*Picture, error) {
 	s.head(o.Title, below)
 	top := headSize + nameSize
 	s.name(margin, top, "Cells that are not empty")
-	v.panel(s, margin, top, side, side, 0, false, edge, word)
+	v.panel(ctx, s, margin, top, side, side, 0, false, edge, word)
 	x := margin + side + 28
 	for i, axes := range planes {
 		v.slice(s, x, top+float64(i)*(small+24), small-2, axes)
@@ -482,12 +490,14 @@ func drawGrid(g *ingest.Grid, o *Options) (*Picture, error) {
 	if bar != nil {
 		s.bar(x+small+22, top, side, bar)
 	}
-	return &Picture{[]*image.RGBA{s.img}}, nil
+	return &Picture{[]*image.RGBA{s.img}}, ctx.Err()
 }
 
 // panel draws the cubes in the edges of the grid's box, with a scale bar and the directions of the axes. edge is the length
 // of a cell in a unit.
-func (s *voxels) panel(on *sheet, x, y, w, h, angle float64, anyTurn bool, edge float64, word string) {
+func (s *voxels) panel(
+	ctx context.Context, on *sheet, x, y, w, h, angle float64, anyTurn bool, edge float64, word string,
+) {
 	on.rect(light, x, y, w, h)
 	const inset = 26.0
 	f := s.see(int((w-2*inset)*fine), int((h-2*inset)*fine), angle, [3]int{}, s.side, anyTurn)
@@ -507,7 +517,7 @@ func (s *voxels) panel(on *sheet, x, y, w, h, angle float64, anyTurn bool, edge 
 		on.line(hair, 1, [2]float64{x + inset + x0/fine, y + inset + y0/fine},
 			[2]float64{x + inset + x1/fine, y + inset + y1/fine})
 	}
-	on.paste(x+inset, y+inset, s.rays(f))
+	on.paste(x+inset, y+inset, s.rays(ctx, f))
 	on.tripod(x+36, y+h-36, &camera{right: f.right, up: f.up}, light)
 	scale := 1 / (f.scale * fine * edge)
 	n := roundBelow(w / 6 / scale)

@@ -95,6 +95,9 @@ const maxNames = 1 << 20
 // ReadHead reads the head of the input at path.
 func ReadHead(path string) (*Head, error) {
 	info, err := regular.Stat(path)
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return nil, fmt.Errorf("%s: %w", path, e.Err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -458,6 +461,13 @@ var ErrContained = errors.New("the reader has a process of its own")
 
 // ErrFormat means that an input is not of any known format.
 var ErrFormat = errors.New("not a known format")
+
+// ErrNoInput means that a file is known and no input, such as a picture or the results of a run. In a folder, it is
+// skipped. ErrModel means that it is a model, which is no input either. Their errors are ErrFormat too.
+var (
+	ErrNoInput = errors.New("not an input")
+	ErrModel   = errors.New("a model")
+)
 
 // ErrNoPart means that an archive has not the part that was asked for.
 var ErrNoPart = errors.New("no such part")

@@ -30,6 +30,19 @@ type Sample struct {
 // Data is *Frame, *PointCloud or *Grid.
 type Data interface{ isData() }
 
+// Noun says in an error what data are.
+func Noun(d Data) string {
+	switch d.(type) {
+	case *Frame:
+		return "a depth frame"
+	case *PointCloud:
+		return "points"
+	case *Grid:
+		return "a grid"
+	}
+	return "nothing"
+}
+
 func (*Frame) isData()      {}
 func (*PointCloud) isData() {}
 func (*Grid) isData()       {}

@@ -199,7 +199,7 @@ func (v *Voxelizer) values(d ingest.Data) (*Field, error) {
 // takes reports data that the method cannot use.
 func (v *Voxelizer) takes(d ingest.Data) error {
 	if _, ok := d.(*ingest.Frame); v.method.Needs.Frames && !ok {
-		return fmt.Errorf("method %s: found %T, want a depth frame", v.method.Name, d)
+		return fmt.Errorf("method %s: found %s, want a depth frame", v.method.Name, ingest.Noun(d))
 	}
 	return nil
 }

@@ -567,6 +567,14 @@ func TestDiff(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "manifest.json") {
 		t.Errorf("no results: found %v", err)
 	}
+	history := filepath.Join(dir, "history.csv")
+	if err := os.WriteFile(history, []byte("epoch,loss\n1,2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = bulk.Diff(t.Context(), apptest.New(t), before, history, "")
+	if err == nil || !strings.HasPrefix(err.Error(), history+": ") {
+		t.Errorf("found error %v, want one about %s", err, history)
+	}
 	if _, err := bulk.Diff(t.Context(), apptest.New(t), before, filepath.Join(dir, "b.npz"), ""); err == nil {
 		t.Error("compared with an archive")
 	}

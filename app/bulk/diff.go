@@ -92,10 +92,24 @@ func openTable(name, path string, read func(table.Reader) error) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			return errors.Join(read(r), r.Close())
+			return errors.Join(read(named{r, name}), r.Close())
 		}
 	}
 	return fmt.Errorf("%s: found extension %q, want one of %s", name, filepath.Ext(name), strings.Join(known, ", "))
+}
+
+// named is a reader whose errors name the table.
+type named struct {
+	table.Reader
+	name string
+}
+
+func (n named) Read(dst []record.Classification) (int, error) {
+	rows, err := n.Reader.Read(dst)
+	if err != nil && !errors.Is(err, io.EOF) && !strings.HasPrefix(err.Error(), n.name) {
+		err = fmt.Errorf("%s: %w", n.name, err)
+	}
+	return rows, err
 }
 
 // cancellable is a reader that ends with a context.

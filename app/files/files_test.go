@@ -227,3 +227,26 @@ func TestRowsHeld(t *testing.T) {
 		t.Errorf("found %v, want that there is no such row", err)
 	}
 }
+
+// TestInspectOwnFiles: in a folder, models are described, and other files that this program writes are skipped for what
+// they are.
+func TestInspectOwnFiles(t *testing.T) {
+	a, dir := apptest.New(t), t.TempDir()
+	if _, err := models.Convert(t.Context(), a, models.Builtin, filepath.Join(dir, "model.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "history.csv"), []byte("epoch,loss\n1,2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for in := range InspectAll(t.Context(), a, dir) {
+		if in.Err != nil {
+			t.Fatal(in.Err)
+		}
+		found = append(found, filepath.Base(in.File)+": "+in.Format+in.Skipped)
+	}
+	want := []string{"history.csv: the history of a training run", "model.onnx: onnx"}
+	if !slices.Equal(found, want) {
+		t.Errorf("found %q, want %q", found, want)
+	}
+}

@@ -12,7 +12,6 @@ import (
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/formats"
-	"github.com/voxelstream/voxelstream/ingest/h5"
 	hdf "github.com/voxelstream/voxelstream/internal/h5"
 )
 
@@ -30,7 +29,8 @@ func InspectAll(ctx context.Context, a *app.Env, path string) iter.Seq[Inspected
 		found := 0
 		for f := range formats.Files(ctx, path, a.Config.Ingest) {
 			in := Inspected{Info: ingest.Info{File: f.Path}, Skipped: f.Skipped}
-			if f.Skipped == "" {
+			if f.Skipped == "" || f.Model {
+				in.Skipped = ""
 				in.Info, in.Err = Inspect(ctx, a, f.Path)
 				in.File = f.Path
 			}
@@ -51,7 +51,6 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 	if err := models.Savable(path); err != nil {
 		return formats.Inspect(ctx, path, a.Config.Ingest) // not the extension of a model
 	}
-	f, _ := formats.Detect(ctx, path, a.Config.Ingest)
 	info, err := formats.Inspect(ctx, path, a.Config.Ingest)
 	if g, ok := info.Detail.(*ingest.Grids); err == nil && ok && g.Rows > 0 {
 		return info, nil
@@ -60,8 +59,8 @@ func Inspect(ctx context.Context, a *app.Env, path string) (ingest.Info, error) 
 	switch {
 	case merr == nil:
 		return ingest.Info{File: path, Format: strings.TrimPrefix(filepath.Ext(path), "."), Detail: m.Detail()}, nil
-	case f.Name == h5.HDF5.Name && errors.Is(merr, hdf.ErrNotFound):
-		return info, err // an archive without a model's architecture
+	case !errors.Is(err, ingest.ErrModel) && (errors.Is(merr, models.ErrNoModel) || errors.Is(merr, hdf.ErrNotFound)):
+		return info, err // data, or what no command reads
 	}
 	return info, merr
 }

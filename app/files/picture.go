@@ -91,12 +91,12 @@ func Draw(ctx context.Context, a *app.Env, in Inspected, o PictureOptions) (err 
 		if label := samples[0].Label; label != ingest.NoLabel {
 			look.Title += fmt.Sprintf(", label %d", label)
 		}
-		p, err = draw.Sample(samples[0].Data, look)
+		p, err = draw.Sample(ctx, samples[0].Data, look)
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", in.File, err)
 	}
-	return ingest.WriteFile(o.Out, func(w io.Writer) error { return format.Write(w, p) })
+	return ingest.WriteFile(o.Out, func(w io.Writer) error { return format.Write(ctx, w, p) })
 }
 
 // rowSample is a sample and its row.
@@ -181,5 +181,5 @@ func contactSheet(ctx context.Context, a *app.Env, look draw.Options, samples []
 		}
 		sheet.Predicted(r)
 	}
-	return sheet.picture(look, app.Rows{First: samples[0].row, End: samples[len(samples)-1].row + 1}.String())
+	return sheet.picture(ctx, look, app.Rows{First: samples[0].row, End: samples[len(samples)-1].row + 1}.String())
 }

@@ -2,6 +2,7 @@ package files
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -89,27 +90,27 @@ func (s *Sheet) Predicted(r *record.Classification) {
 }
 
 // picture draws the sheet. below is the line below the title.
-func (s *Sheet) picture(look draw.Options, below string) (*draw.Picture, error) {
+func (s *Sheet) picture(ctx context.Context, look draw.Options, below string) (*draw.Picture, error) {
 	switch {
 	case s.labelled > 0:
 		below += fmt.Sprintf(", with their labels and predictions: %d of %d are correct", s.correct, s.labelled)
 	case s.predicted > 0:
 		below += ", with their predictions"
 	}
-	return draw.Contact(look, below, s.titled())
+	return draw.Contact(ctx, look, below, s.titled())
 }
 
 // Write draws the sheet to a file, as [Draw] does. below is the line below the title.
-func (s *Sheet) Write(a *app.Env, path, title, below string) error {
+func (s *Sheet) Write(ctx context.Context, a *app.Env, path, title, below string) error {
 	format, err := draw.FormatOf(path, false)
 	if err != nil {
 		return app.Usage(err)
 	}
-	p, err := s.picture(lookOf(a, title), below)
+	p, err := s.picture(ctx, lookOf(a, title), below)
 	if err != nil {
 		return err
 	}
-	return ingest.WriteFile(path, func(w io.Writer) error { return format.Write(w, p) })
+	return ingest.WriteFile(path, func(w io.Writer) error { return format.Write(ctx, w, p) })
 }
 
 // lookOf returns how a picture with a title looks: medical images in the window of the configuration, other grids in

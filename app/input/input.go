@@ -92,6 +92,9 @@ func (in Input) OpenWith(ctx context.Context, o ingest.Options) (ingest.Source, 
 	return formats.Open(ctx, in.path, o)
 }
 
+// Err returns why the input cannot be read, if that is known before it is opened.
+func (in Input) Err() error { return in.failure }
+
 // Stream returns the stream of the input's items as far as it is known without reading: that of a file, or the input's
 // text.
 func (in Input) Stream() string {

@@ -341,6 +341,9 @@ func (r *reading) read(ctx context.Context, splits []h5.Split) error {
 
 // parts returns the parts to look for in the file.
 func (r *reading) parts(ctx context.Context, splits []h5.Split) ([]h5.Split, error) {
+	if err := r.file.Err(); err != nil {
+		return nil, err
+	}
 	f, err := formats.Detect(ctx, r.file.String(), r.env.Config.Ingest)
 	if err != nil {
 		return nil, err
@@ -492,7 +495,7 @@ func readTopic(ctx context.Context, a *app.Env, in *classify.Input, o TrainOptio
 	defer bar.Done()
 	d.objects, d.retry = a.ClaimCheck(), pipeline.Retry{Attempts: a.Config.Pipeline.Attempts}
 	defer func() { err = errors.Join(err, d.objects.Close()) }()
-	err = stream.WithClient(ctx, a, func(client *kafka.Client) error {
+	err = stream.Reading(ctx, a, a.Config.Kafka.Volumes, func(client *kafka.Client) error {
 		ranges, err := rangesOf(ctx, a, client, o)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package learn
 
 import (
+	"context"
 	"io"
 	"path/filepath"
 	"slices"
@@ -34,5 +35,5 @@ func plotHistory(path, model, monitor string, h *train.History) error {
 	if err != nil {
 		return err
 	}
-	return ingest.WriteFile(path, func(w io.Writer) error { return f.Write(w, p) })
+	return ingest.WriteFile(path, func(w io.Writer) error { return f.Write(context.Background(), w, p) })
 }

@@ -35,11 +35,14 @@ type BenchOptions struct {
 	Without []string
 }
 
+// maxBenchBatch is the largest batch that is measured.
+const maxBenchBatch = 1 << 16
+
 // check validates the options.
 func (o BenchOptions) check() error {
 	switch {
-	case o.Batch < 1:
-		return app.Usage(fmt.Errorf("--batch: found %d, want 1 or more", o.Batch))
+	case o.Batch < 1 || o.Batch > maxBenchBatch:
+		return app.Usage(fmt.Errorf("--batch: found %d, want 1 to %d", o.Batch, maxBenchBatch))
 	case o.Mode != "infer" && o.Mode != "train":
 		return app.Usage(fmt.Errorf("--mode: found %q, want infer or train", o.Mode))
 	case o.Input != "palette" && o.Input != "dense":

@@ -17,6 +17,8 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/ingest/formats"
+	"github.com/voxelstream/voxelstream/ingest/h5"
 	"github.com/voxelstream/voxelstream/nn"
 	"github.com/voxelstream/voxelstream/nn/format"
 	"github.com/voxelstream/voxelstream/record"
@@ -62,9 +64,46 @@ func Load(ctx context.Context, path string, o format.Options) (*Loaded, error) {
 	}
 	m, err := format.LoadWith(ctx, path, o)
 	if err != nil {
-		return nil, err
+		return nil, noModel(ctx, path, err)
 	}
 	return &Loaded{m, info}, nil
+}
+
+// ErrNoModel is wrapped by the error for a file that is known and no model.
+var ErrNoModel = errors.New("not a model")
+
+// noModel returns the error for a file that cannot be read as a model: what the file is, if it is known and no model,
+// or else the reason, err.
+func noModel(ctx context.Context, path string, err error) error {
+	o := formats.NewOptions()
+	what, advice := "", ""
+	switch name, sure, _, known := formats.Recognize(ctx, path, o); {
+	case errors.Is(known, ingest.ErrModel), known == nil && sure < ingest.Likely:
+		return err
+	case known != nil:
+		what = formats.What(path, known)
+	default:
+		what, advice = "data of format "+name, "; data are arguments of a command"
+		if name == h5.HDF5.Name {
+			what = archive(ctx, path, o)
+		}
+	}
+	if what == "" {
+		return err
+	}
+	return fmt.Errorf("%s: found %s, %w: want one of %s%s", path, what, ErrNoModel, strings.Join(extensions, ", "), advice)
+}
+
+// archive says what an HDF5 file is if it holds data; it is empty otherwise.
+func archive(ctx context.Context, path string, o ingest.Options) string {
+	info, err := formats.Inspect(ctx, path, o)
+	if err != nil {
+		return ""
+	}
+	if g, ok := info.Detail.(*ingest.Grids); ok {
+		return "an HDF5 archive with " + app.Count(g.Rows, "row")
+	}
+	return "an HDF5 archive of " + info.Detail.Kind()
 }
 
 // identify returns the identification of a model file.

@@ -5,6 +5,7 @@ package objects
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"time"
@@ -126,6 +127,9 @@ type detected struct {
 func (f *finder) file(ctx context.Context, in input.Input) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := in.Err(); err != nil {
+		return fmt.Errorf("%s: %w", in, err)
+	}
 	src, err := in.OpenWith(ctx, f.app.Reading())
 	if err != nil {
 		return err

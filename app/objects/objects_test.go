@@ -168,7 +168,7 @@ func parquetCell(t *testing.T, column file.ColumnChunkReader) string {
 // TestPicture checks that the picture shows both objects in colours of their own.
 func TestPicture(t *testing.T) {
 	frames := find(t, apptest.New(t, "perception.scan", "euclidean-clusters"), writeScan(t, t.TempDir()))
-	p, err := Picture(frames[0])
+	p, err := Picture(t.Context(), frames[0])
 	if err != nil {
 		t.Fatal(err)
 	}

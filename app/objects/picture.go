@@ -1,6 +1,7 @@
 package objects
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -12,21 +13,21 @@ import (
 )
 
 // Draw draws the objects of a frame to a file; see [Picture].
-func Draw(path string, f *Frame) error {
+func Draw(ctx context.Context, path string, f *Frame) error {
 	format, err := draw.FormatOf(path, false)
 	if err != nil {
 		return err
 	}
-	p, err := Picture(f)
+	p, err := Picture(ctx, f)
 	if err != nil {
 		return err
 	}
-	return ingest.WriteFile(path, func(w io.Writer) error { return format.Write(w, p) })
+	return ingest.WriteFile(path, func(w io.Writer) error { return format.Write(ctx, w, p) })
 }
 
 // Picture draws the objects of a frame: a scan in perspective and from above, or a depth image with the objects in
 // colour; and a list of the nearest objects.
-func Picture(f *Frame) (*draw.Picture, error) {
+func Picture(ctx context.Context, f *Frame) (*draw.Picture, error) {
 	s := &draw.Scene{
 		Title: fmt.Sprintf("%s, frame %d", filepath.Base(f.File), f.Frame),
 		Below: fmt.Sprintf("%s in %s, %d of them on the ground", app.Count(f.Objects, "object"),
@@ -37,7 +38,7 @@ func Picture(f *Frame) (*draw.Picture, error) {
 	for i := range f.List {
 		s.Objects = append(s.Objects, drawn(&f.List[i]))
 	}
-	return draw.Objects(s)
+	return draw.Objects(ctx, s)
 }
 
 // drawn describes an object for pictures.

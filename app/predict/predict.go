@@ -93,7 +93,7 @@ func Files(ctx context.Context, a *app.Env, paths []string, picture string, each
 		a.Log.Warn("some samples are unlike the training data of the model; their predictions may mean nothing",
 			"samples", p.unfamiliar, "of", p.done)
 	}
-	if err := p.draw(picture, inputs); err != nil {
+	if err := p.draw(ctx, picture, inputs); err != nil {
 		return errors.Join(unread, err)
 	}
 	switch {
@@ -278,7 +278,7 @@ func (p *predictor) item(w *waiting, r *record.Classification) *Item {
 }
 
 // draw writes the picture, if one is wanted and a sample was classified.
-func (p *predictor) draw(path string, inputs []input.Input) error {
+func (p *predictor) draw(ctx context.Context, path string, inputs []input.Input) error {
 	if path == "" || p.sheet.Len() == 0 {
 		return nil
 	}
@@ -290,5 +290,5 @@ func (p *predictor) draw(path string, inputs []input.Input) error {
 	if classified := p.done - p.failed; classified > p.sheet.Len() {
 		below = fmt.Sprintf("the first %d of %s", p.sheet.Len(), app.Count(classified, "sample"))
 	}
-	return p.sheet.Write(p.app, path, title, below)
+	return p.sheet.Write(ctx, p.app, path, title, below)
 }

@@ -104,11 +104,16 @@ func (cl *cluster) complete(ctx context.Context, a *app.Env) (_ *cluster, err er
 	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err
 	}
+	return cl, cl.produce(a)
+}
+
+// produce creates the producer.
+func (cl *cluster) produce(a *app.Env) (err error) {
 	cl.producer, err = kafka.NewProducer(cl.client, kafka.ProducerConfig{
-		MaxMessageBytes: int(k.MaxMessage),
-		Compression:     k.Compression,
+		MaxMessageBytes: int(a.Config.Kafka.MaxMessage),
+		Compression:     a.Config.Kafka.Compression,
 	})
-	return cl, err
+	return err
 }
 
 // ensureTopics creates the topics that do not exist.

@@ -88,7 +88,7 @@ func parseDeadLetter(m transport.Message) (DeadLetter, error) {
 func DeadLetters(ctx context.Context, a *app.Env, f LetterFilter) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		stopped := false
-		err := WithClient(ctx, a, func(client *kafka.Client) error {
+		err := Reading(ctx, a, a.Config.Kafka.DeadLetters, func(client *kafka.Client) error {
 			return eachDeadLetter(ctx, a, client, f, func(d DeadLetter, _ transport.Message) bool {
 				stopped = !yield(d, nil)
 				return !stopped
@@ -211,7 +211,7 @@ type DeadMessage struct {
 // ShowDeadLetter returns the dead letter with an ID.
 func ShowDeadLetter(ctx context.Context, a *app.Env, id string) (*DeadMessage, error) {
 	var found *DeadMessage
-	err := WithClient(ctx, a, func(client *kafka.Client) error {
+	err := Reading(ctx, a, a.Config.Kafka.DeadLetters, func(client *kafka.Client) error {
 		return eachDeadLetter(ctx, a, client, LetterFilter{IDs: []string{id}},
 			func(d DeadLetter, m transport.Message) bool {
 				found = deadMessage(d, m)

@@ -70,9 +70,9 @@ func Topics(
 	if all {
 		names = nil
 	}
-	return looking(ctx, a, func(client *kafka.Client) error {
+	return looking(ctx, a, func(cl *cluster) error {
 		return repeatedly(ctx, every, func(ctx context.Context) error {
-			state, err := client.DescribeTopics(ctx, names...)
+			state, err := cl.client.DescribeTopics(ctx, names...)
 			if err != nil {
 				return err
 			}
@@ -275,9 +275,9 @@ type LagOfPart struct {
 // topics of the configuration. It calls use with a report at once and after every interval until ctx ends, or only
 // once if the interval is 0.
 func Lag(ctx context.Context, a *app.Env, names []string, every time.Duration, use func(*LagReport) error) error {
-	return looking(ctx, a, func(client *kafka.Client) error {
+	return looking(ctx, a, func(cl *cluster) error {
 		return repeatedly(ctx, every, func(ctx context.Context) error {
-			groups, err := groupsOf(ctx, a, client, names)
+			groups, err := groupsOf(ctx, a, cl.client, names)
 			if err != nil {
 				return err
 			}

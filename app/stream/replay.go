@@ -61,7 +61,15 @@ const (
 // before, or belongs to an item that was never a message.
 func Replay(ctx context.Context, a *app.Env, o ReplayOptions) (r *Replayed, err error) {
 	var problems error
-	err = withCluster(ctx, a, func(cl *cluster) error {
+	err = looking(ctx, a, func(cl *cluster) error {
+		if err := cl.checkTopic(ctx, a.Config.Kafka.DeadLetters); err != nil {
+			return err
+		}
+		if !o.DryRun {
+			if err := cl.produce(a); err != nil {
+				return err
+			}
+		}
 		var err error
 		r, problems, err = replay(ctx, a, cl, o)
 		return err

@@ -64,13 +64,9 @@ func existingBroker(a *app.Env) (*embedded.Broker, error) {
 	return nil, nil //nolint:nilnil // see above
 }
 
-// WithClient runs f with a connection to Kafka. An embedded broker must have data, and may be that of another process.
+// WithClient runs f with a connection to Kafka, on which missing topics are created. An embedded broker must have data,
+// and may be that of another process.
 func WithClient(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
-	return withCluster(ctx, a, func(cl *cluster) error { return f(cl.client) })
-}
-
-// withCluster is WithClient with a producer.
-func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error {
 	cl, err := dial(ctx, a, existingBroker, shortPatience)
 	if err == nil {
 		cl, err = cl.complete(ctx, a)
@@ -78,14 +74,37 @@ func withCluster(ctx context.Context, a *app.Env, f func(*cluster) error) error 
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(cl), cl.close(ctx))
+	return errors.Join(f(cl.client), cl.close(ctx))
 }
 
-// looking runs f with a connection to Kafka that creates neither topics nor a data directory.
-func looking(ctx context.Context, a *app.Env, f func(*kafka.Client) error) error {
+// Reading runs f with a connection to Kafka that creates neither topics nor a data directory. The topic that f reads
+// must exist.
+func Reading(ctx context.Context, a *app.Env, topic string, f func(*kafka.Client) error) error {
+	return looking(ctx, a, func(cl *cluster) error {
+		if err := cl.checkTopic(ctx, topic); err != nil {
+			return err
+		}
+		return f(cl.client)
+	})
+}
+
+// looking runs f with a connection to Kafka that creates neither topics nor a data directory, and has no producer.
+func looking(ctx context.Context, a *app.Env, f func(*cluster) error) error {
 	cl, err := dial(ctx, a, existingBroker, shortPatience)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(cl.client), cl.close(ctx))
+	return errors.Join(f(cl), cl.close(ctx))
+}
+
+// checkTopic returns an error if a topic that is to be read does not exist.
+func (cl *cluster) checkTopic(ctx context.Context, topic string) error {
+	reach, cancel := context.WithTimeoutCause(ctx, app.ReachTime, fmt.Errorf("no answer within %v", app.ReachTime))
+	defer cancel()
+	err := cl.client.CheckTopic(reach, topic)
+	if errors.Is(err, kafka.ErrNoTopic) {
+		return app.Usage(fmt.Errorf("topic %s does not exist on this cluster; voxelstream topics --all lists those that do",
+			topic))
+	}
+	return err
 }

@@ -77,7 +77,7 @@ func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o obj
 	_, err = objects.Find(ctx, a, paths, namer, func(f *objects.Frame) error {
 		if o.png != "" && !drawn && f.Frame == o.frame {
 			drawn = true
-			if err := objects.Draw(o.png, f); err != nil {
+			if err := objects.Draw(ctx, o.png, f); err != nil {
 				return err
 			}
 		}

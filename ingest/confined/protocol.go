@@ -172,7 +172,8 @@ type fault struct {
 
 // kinds are the errors of decoders that callers look for.
 var kinds = map[string]error{
-	"format": ingest.ErrFormat, "part": ingest.ErrNoPart, "limit": budget.ErrLimit, "contained": ingest.ErrContained,
+	"format": ingest.ErrFormat, "no input": ingest.ErrNoInput, "model": ingest.ErrModel, "part": ingest.ErrNoPart,
+	"limit": budget.ErrLimit, "contained": ingest.ErrContained,
 	"end": io.ErrUnexpectedEOF, "eof": io.EOF, "missing": fs.ErrNotExist, "permission": fs.ErrPermission,
 }
 

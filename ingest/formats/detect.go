@@ -78,6 +78,9 @@ func detect(ctx context.Context, path string, o ingest.Options) (detected, error
 	if name := selectionOf(o).Format; name != auto && name != "" {
 		return forced(head, string(name))
 	}
+	if err := recognized(head, written); err != nil {
+		return detected{}, err
+	}
 	var best detected
 	for _, f := range All() {
 		if c := f.Detect(head); c > best.sure {
@@ -170,45 +173,6 @@ func named(ctx context.Context, head *ingest.Head, f ingest.Format, o ingest.Opt
 	}
 	return detected{Format: f, sure: ingest.Guess, note: "the format was recognized by the file's extension only"}, nil
 }
-
-// signatures are the first bytes of files that are no inputs, with what to say about them.
-var signatures = []struct{ magic, what string }{
-	{"\xfd7zXZ\x00", "an xz archive; decompress it first"},
-	{"\x28\xb5\x2f\xfd", "a Zstandard archive; decompress it first"},
-	{"BZh", "a bzip2 archive; decompress it first"},
-	{"\x04\x22\x4d\x18", "an LZ4 archive; decompress it first"},
-	{"PK\x03\x04", "a zip archive; extract it first"},
-	{"7z\xbc\xaf\x27\x1c", "a 7z archive; extract it first"},
-	{"Rar!", "a rar archive; extract it first"},
-	{"\xff\xd8\xff", "a JPEG image, which holds no depth"},
-	{"PAR1", "a Parquet table, which can only be written"},
-	{"ARROW1", "an Arrow file, which can only be written"},
-	{"%PDF", "a PDF document"},
-	{"version https://git-lfs", "a Git LFS pointer; fetch the file with `git lfs pull`"},
-	{"<!DOCTYPE html", "an HTML page, perhaps of a failed download"},
-	{"<html", "an HTML page, perhaps of a failed download"},
-}
-
-// unknown is the error for a file that no format recognizes.
-func unknown(head *ingest.Head) error {
-	for _, s := range signatures {
-		if bytes.HasPrefix(head.Bytes, []byte(s.magic)) {
-			return &unknownError{fmt.Sprintf("%s: found %s", head.Path, s.what)}
-		}
-	}
-	const tar = 257 // offset of the magic of POSIX tar
-	if len(head.Bytes) > tar && bytes.HasPrefix(head.Bytes[tar:], []byte("ustar")) {
-		return &unknownError{head.Path + ": found a tar archive; extract it first"}
-	}
-	return fmt.Errorf("%s: found %d bytes that start with %q: %w; --format NAME reads it as that format", head.Path,
-		head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
-}
-
-// unknownError is an [ingest.ErrFormat] that says what the file is.
-type unknownError struct{ text string }
-
-func (e *unknownError) Error() string        { return e.text }
-func (e *unknownError) Is(target error) bool { return target == ingest.ErrFormat }
 
 // isFolder reports whether an error of detect is due to a folder of inputs.
 func isFolder(err error) bool { return errors.Is(err, errFolder) }

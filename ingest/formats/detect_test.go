@@ -45,6 +45,7 @@ func TestReasons(t *testing.T) {
 		"words.txt":    {"hello world\n", "xyz: line 1"},
 		"table.csv":    {"a,b\n1,2\n", "xyz: line 1"},
 		"a.pcd":        {pcdHeader + "1 2 z\n", "pcd: line 10"},
+		"exe.pcd":      {"\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 20), "want the header of a PCD file"},
 		"b.las":        {notLPC, "las: "},
 		"c.LAZ":        {notLPC, "laz: "},
 		"d.e57":        {notLPC, "e57: "},
@@ -73,7 +74,9 @@ func TestReasons(t *testing.T) {
 			t.Errorf("%s: found %v, want %q and the path once", name, err, c.want)
 		}
 	}
-	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "none"), ingest.Options{}); !errors.Is(err, os.ErrNotExist) {
+	none := filepath.Join(t.TempDir(), "none")
+	_, err := Open(t.Context(), none, ingest.Options{})
+	if !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), none+": ") {
 		t.Errorf("found error %v, want that the file is not there", err)
 	}
 }

@@ -22,6 +22,8 @@ type File struct {
 	Path string
 	// Skipped is the reason for which it is not read; empty for an input.
 	Skipped string
+	// Model says that it is skipped because it is a model.
+	Model bool
 	// Err is the reason for which it cannot be read.
 	Err error
 
@@ -97,6 +99,9 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 	})
 	switch {
 	case err != nil:
+		if e, ok := errors.AsType[*fs.PathError](err); ok {
+			err = fmt.Errorf("%s: %w", s.path, e.Err)
+		}
 		return File{Path: s.path, Err: err}, true
 	case info.IsDir():
 		return w.folder(ctx, s)
@@ -111,7 +116,10 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 		return File{}, false
 	case s.path != w.root && err == nil && d.InspectOnly != "":
 		return File{Path: s.path, Skipped: d.InspectOnly}, true
-	case err != nil:
+	case err != nil && s.path != w.root:
+		if what := What(s.path, err); what != "" {
+			return File{Path: s.path, Skipped: what, Model: errors.Is(err, ingest.ErrModel)}, true
+		}
 		if main := companion(s); main != "" {
 			return File{Path: s.path, Skipped: "it accompanies " + main}, true
 		}

@@ -69,6 +69,9 @@ type pcdHeader struct {
 // parsePCDHeader reads up to and including the DATA line.
 func parsePCDHeader(data []byte, o ingest.Options) (*pcdHeader, error) {
 	h := &pcdHeader{points: -1, width: -1, height: 1}
+	if start := data[:min(len(data), 16)]; len(start) > 0 && !isText(start) {
+		return nil, fmt.Errorf("found %q, want the header of a PCD file", start)
+	}
 	for h.data == "" {
 		words, err := h.next(data)
 		if err != nil {

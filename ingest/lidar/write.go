@@ -152,7 +152,8 @@ func (w *writer) Write(s ingest.Sample) error {
 		ok = true
 	}
 	if !ok {
-		return fmt.Errorf("%s: found %T, want points", w.path, s.Data)
+		return fmt.Errorf("%s: found %s, want points; grids fit in .npy, .npz, .h5, .arrow and .parquet", w.path,
+			ingest.Noun(s.Data))
 	}
 	w.cloud = p
 	return nil

@@ -74,6 +74,9 @@ func decodeOpenSfM(data []byte, o ingest.Options) (*ingest.Clouds, *Model, error
 		if at, ok := errors.AsType[*json.SyntaxError](err); ok {
 			return nil, nil, fmt.Errorf("byte %d: %w", at.Offset, err)
 		}
+		if at, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, nil, fmt.Errorf("byte %d: found JSON of other data, want an array of reconstructions", at.Offset)
+		}
 		return nil, nil, err
 	}
 	s, m := newSparse(o), &Model{}

@@ -30,6 +30,8 @@ func MkdirAll(dir string) error {
 	dir = filepath.Clean(dir)
 	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
+	} else if err == nil {
+		return fmt.Errorf("%s: found a file, want a folder", dir)
 	}
 	parent := filepath.Dir(dir)
 	if parent != dir {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,8 +53,10 @@ func TestMkdirAll(t *testing.T) {
 	if err := os.WriteFile("d/f", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := durable.MkdirAll("d/f/g"); err == nil {
-		t.Error("a folder below a file was created")
+	for _, dir := range []string{"d/f", "d/f/g"} {
+		if err := durable.MkdirAll(dir); err == nil || !strings.Contains(err.Error(), "want a folder") {
+			t.Errorf("%s: found error %v, want that a file is no folder", dir, err)
+		}
 	}
 	if info, err := os.Stat("d/e"); err != nil || !info.IsDir() {
 		t.Errorf("found %v, %v", info, err)

@@ -18,6 +18,9 @@ const entryBytes = 1 << 10
 func OpenZip(r io.ReaderAt, size int64, limit int) (*zip.Reader, error) {
 	listing := &listing{r: r, left: 128<<10 + int64(limit)*entryBytes}
 	z, err := zip.NewReader(listing, size)
+	if errors.Is(err, zip.ErrFormat) {
+		return nil, fmt.Errorf("the end is missing or damaged, so the file is probably incomplete: %w", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -119,7 +119,8 @@ func isInt32(n int) bool { return int(int32(n)) == n }
 
 var columns = []Column{
 	text("event_id", "ID of the volume.", func(c *record.Classification) *string { return &c.EventID }),
-	text("stream", "Stream of the volume.", func(c *record.Classification) *string { return &c.Stream }),
+	text("stream", "Stream of the volume. For a file: its name without the folder, a hyphen and 8 digits of a digest.",
+		func(c *record.Classification) *string { return &c.Stream }),
 	number("seq", "Position in the stream, from 0.",
 		func(c *record.Classification) int64 { return int64(c.Seq) },
 		func(c *record.Classification, v int64) bool { c.Seq = uint64(v); return v >= 0 }),

@@ -92,7 +92,7 @@ func eachFrame(ctx context.Context, open func() (ingest.Source, error), use func
 		if err == nil {
 			f, ok := s.Data.(*ingest.Frame)
 			if !ok {
-				return fmt.Errorf("%s/%d: tsdf: found %T, want a depth frame", s.Stream, s.Seq, s.Data)
+				return fmt.Errorf("%s/%d: tsdf: found %s, want a depth frame", s.Stream, s.Seq, ingest.Noun(s.Data))
 			}
 			err = use(s, f)
 		}

@@ -129,7 +129,7 @@ func read(g *onnxpb.Graph, version int64, open nn.Shape, from *external) (*nn.Mo
 func decode(data []byte, open nn.Shape, from *external) (*nn.Model, error) {
 	file := &onnxpb.Model{}
 	if err := proto.Unmarshal(data, file); err != nil {
-		return nil, fmt.Errorf("onnx: %w", err)
+		return nil, fmt.Errorf("onnx: the file is damaged or incomplete: %w", err)
 	}
 	if file.Graph == nil {
 		return nil, errors.New("onnx: the file has no graph")

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
 
 	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/pipeline"
@@ -163,15 +162,4 @@ func (r *replay) original(ctx context.Context, d transport.DeadLetter) (m transp
 		return m, gone
 	}
 	return m, nil
-}
-
-// topicPartitions returns the number of partitions of a topic, and does not wait for one that does not exist.
-func (c *Client) topicPartitions(ctx context.Context, topic string) (n int, err error) {
-	err = c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
-		if n, err = c.partitions(ctx, topic); is(err, kafkago.UnknownTopicOrPartition) {
-			err = pipeline.Permanent(err)
-		}
-		return err
-	})
-	return n, err
 }

@@ -192,6 +192,29 @@ func (c *Client) Partitions(ctx context.Context, topic string) (n int, err error
 	return n, err
 }
 
+// ErrNoTopic means that a topic does not exist.
+var ErrNoTopic = errors.New("the topic does not exist")
+
+// CheckTopic returns an error that wraps [ErrNoTopic] if a topic does not exist.
+func (c *Client) CheckTopic(ctx context.Context, topic string) error {
+	_, err := c.topicPartitions(ctx, topic)
+	if is(err, kafkago.UnknownTopicOrPartition) {
+		return fmt.Errorf("%s: %w", topic, ErrNoTopic)
+	}
+	return err
+}
+
+// topicPartitions is Partitions, but does not wait for a topic that does not exist.
+func (c *Client) topicPartitions(ctx context.Context, topic string) (n int, err error) {
+	err = c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
+		if n, err = c.partitions(ctx, topic); is(err, kafkago.UnknownTopicOrPartition) {
+			err = pipeline.Permanent(err)
+		}
+		return err
+	})
+	return n, err
+}
+
 // partitions is Partitions without retries.
 func (c *Client) partitions(ctx context.Context, topic string) (int, error) {
 	res, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
