@@ -213,17 +213,17 @@ func (m *measurement) page(first uint64, seeds int) string {
 		perceptiontest.LeastPoints)
 	for _, class := range classes {
 		var all counts
-		cells := ""
+		var cells strings.Builder
 		for part := range ends {
 			c := m.counts[group{class.String(), part}]
 			if c == nil {
 				c = &counts{}
 			}
 			all.add(c)
-			cells += fmt.Sprintf(" %s, %s |", ratio(c.found, c.all), ratio(c.right, c.named))
+			fmt.Fprintf(&cells, " %s, %s |", ratio(c.found, c.all), ratio(c.right, c.named))
 		}
 		fmt.Fprintf(&b, "| %s | %d | %s | %s | %s |%s\n", class, all.all, ratio(all.found, all.all),
-			ratio(all.right, all.named), ratio(all.proven, all.tracked), cells)
+			ratio(all.right, all.named), ratio(all.proven, all.tracked), cells.String())
 	}
 	return b.String()
 }
