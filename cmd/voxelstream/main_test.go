@@ -14,6 +14,16 @@ import (
 	"github.com/voxelstream/voxelstream/internal/testenv"
 )
 
+// TestMain removes the variables that the program takes for its configuration: some of them are for other tests.
+func TestMain(m *testing.M) {
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "VOXELSTREAM_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	os.Exit(m.Run())
+}
+
 // TestFlagsOfSeveralKeys: a flag sets one key, or several to the same value because they mean the same.
 func TestFlagsOfSeveralKeys(t *testing.T) {
 	shared := map[string]string{"grid": "the size of a grid, of voxelization and in rows of arrays"}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-
 	"github.com/voxelstream/voxelstream/internal/clip"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -127,7 +126,7 @@ func (r *replay) send(ctx context.Context, m transport.Message, d transport.Dead
 		again.SetHeader(transport.HeaderEventID, was.EventID())
 	}
 	again.SetHeader(transport.HeaderReplays, strconv.Itoa(max(m.Replays(), again.Replays())+1))
-	if _, err := r.client.topicPartitions(limited, d.Topic); err != nil {
+	if err := r.client.CheckTopic(limited, d.Topic); err != nil {
 		r.broken[d.Topic] = err
 		return err
 	}

@@ -195,24 +195,15 @@ func (c *Client) Partitions(ctx context.Context, topic string) (n int, err error
 // ErrNoTopic means that a topic does not exist.
 var ErrNoTopic = errors.New("the topic does not exist")
 
-// CheckTopic returns an error that wraps [ErrNoTopic] if a topic does not exist.
+// CheckTopic returns an error that wraps [ErrNoTopic] if a topic does not exist. It does not wait for one.
 func (c *Client) CheckTopic(ctx context.Context, topic string) error {
-	_, err := c.topicPartitions(ctx, topic)
-	if is(err, kafkago.UnknownTopicOrPartition) {
-		return fmt.Errorf("%s: %w", topic, ErrNoTopic)
-	}
-	return err
-}
-
-// topicPartitions is Partitions, but does not wait for a topic that does not exist.
-func (c *Client) topicPartitions(ctx context.Context, topic string) (n int, err error) {
-	err = c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
-		if n, err = c.partitions(ctx, topic); is(err, kafkago.UnknownTopicOrPartition) {
-			err = pipeline.Permanent(err)
+	return c.retry(ctx, "look up topic "+topic, func(ctx context.Context) error {
+		_, err := c.partitions(ctx, topic)
+		if is(err, kafkago.UnknownTopicOrPartition) {
+			return pipeline.Permanent(fmt.Errorf("%s: %w", topic, ErrNoTopic))
 		}
 		return err
 	})
-	return n, err
 }
 
 // partitions is Partitions without retries.
