@@ -58,11 +58,15 @@ var tools = regexp.MustCompile(`\b(curl|jq|openssl|python3|sqlite3|zstd)\b`)
 // runnable returns the blocks that can be run here.
 func runnable(t *testing.T, blocks []block) []block {
 	t.Helper()
+	missing := "" // blocks after one that needs it may need what that one makes
 	return slices.DeleteFunc(blocks, func(b block) bool {
 		for _, tool := range tools.FindAllString(b.script, -1) {
-			if _, err := exec.LookPath(tool); err != nil && b.notRun == "" {
-				b.notRun = "needs " + tool
+			if _, err := exec.LookPath(tool); err != nil {
+				missing = "needs " + tool
 			}
+		}
+		if b.notRun == "" {
+			b.notRun = missing
 		}
 		if b.notRun != "" {
 			t.Logf("the block in line %d is not run: %s", b.line, b.notRun)
@@ -79,7 +83,7 @@ type session struct {
 	local   func(s string) string // replaces what a page names and this machine does not have
 }
 
-// The functions of a session. Commands that go on until they are stopped run in the background: ready waits until the
+// The functions of a session. It ends when its standard input does, which is when the test's process ends. Commands that go on until they are stopped run in the background: ready waits until the
 // last one has logged a text, and stop ends them all, without an error.
 const functions = `
 running=
@@ -97,7 +101,11 @@ stop() {
 	done
 	running=
 }
-trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+exec 3<&0 </dev/null
+{ read -r -u 3 || true; kill -KILL 0; } >/dev/null 2>&1 &
+guard=$!
+disown $guard
+trap 'kill $guard $(jobs -p) 2>/dev/null || true; wait' EXIT
 set -e
 `
 
@@ -149,6 +157,9 @@ func (s session) typeBlocks(t *testing.T, blocks []block) []string {
 	cmd.Dir = s.dir
 	cmd.Env = append(environment(), "PATH="+filepath.Dir(voxelstream(t))+":"+os.Getenv("PATH"))
 	cmd.Env = append(cmd.Env, s.env...)
+	if _, err := cmd.StdinPipe(); err != nil { // it ends with this process
+		t.Fatal(err)
+	}
 	out, err := cmd.CombinedOutput()
 	outputs := strings.Split(string(out), end+"\n")
 	if err != nil || len(outputs) != len(blocks)+1 {

@@ -24,10 +24,15 @@ func TestDocs(t *testing.T) {
 	for _, name := range shellPages(t) {
 		text := must(os.ReadFile(filepath.Join(testenv.Root(), name)))(t)
 		blocks := shellBlocks(string(text))
-		all += len(blocks)
+		for _, b := range blocks {
+			all++
+			if b.notRun == "" {
+				run++
+			}
+		}
 		t.Run(name, func(t *testing.T) {
 			blocks := runnable(t, blocks)
-			if run += len(blocks); len(blocks) == 0 {
+			if len(blocks) == 0 {
 				return
 			}
 			t.Parallel()
@@ -46,9 +51,8 @@ func TestDocs(t *testing.T) {
 			s.typeBlocks(t, blocks)
 		})
 	}
-	t.Logf("%d of %d blocks are run", run, all)
 	if run < 90 {
-		t.Errorf("%d of %d blocks are run, want at least 90", run, all)
+		t.Errorf("%d of %d blocks can be run, want at least 90", run, all)
 	}
 }
 
