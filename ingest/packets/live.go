@@ -11,8 +11,8 @@ import (
 	"github.com/voxelstream/voxelstream/ingest"
 )
 
-// Decoder decodes the packets of one sensor, as they arrive, into one cloud per sweep. It must be used by one
-// goroutine at a time.
+// Decoder decodes the packets of one sensor, as they arrive, into one cloud per sweep. [Sensor.NewDecoder] makes one,
+// and [FindSensor] finds the sensor. It must be used by one goroutine at a time.
 type Decoder struct {
 	dec     decoder
 	fits    func(packet) bool
