@@ -7,7 +7,8 @@ import (
 
 // dropSmall removes the objects of which the beams hit less than an area in square metres, perpendicular to the beams.
 // Each beam stands for the same solid angle, so a point at distance d stands for an area that grows with the square of
-// d: the number of points that an object needs falls with the square of its distance.
+// d: the number of points that an object needs falls with the square of its distance. A point that replaces several
+// counts as often.
 func (s *Scene) dropSmall(least float64) {
 	if least <= 0 || len(s.Objects) == 0 {
 		return
@@ -17,7 +18,7 @@ func (s *Scene) dropSmall(least float64) {
 	s.removeObjects(func(o *Object) bool {
 		sum := 0.0
 		for _, i := range o.Points {
-			sum += c.X[i]*c.X[i] + c.Y[i]*c.Y[i] + c.Z[i]*c.Z[i]
+			sum += float64(s.returnsOf(int(i))) * (c.X[i]*c.X[i] + c.Y[i]*c.Y[i] + c.Z[i]*c.Z[i])
 		}
 		return sum*beam < least
 	})
@@ -31,7 +32,7 @@ const (
 	cellAngle   = 4 * math.Pi / (cellColumns * cellRows)
 )
 
-// beam returns the solid angle in steradians for which each point of the scan stands. It is the mean over the cells in
+// beam returns the solid angle in steradians for which each return of the sensor stands. It is the mean over the cells in
 // which the scan is dense: others are at the edge of the view, or partly show the sky, which returns nothing.
 func (s *Scene) beam() float64 {
 	c := s.Cloud
@@ -43,7 +44,7 @@ func (s *Scene) beam() float64 {
 			continue
 		}
 		row := min(int((1+z/d)/2*cellRows), cellRows-1)
-		counts[row*cellColumns+viewColumn(x, y)/(viewColumns/cellColumns)]++
+		counts[row*cellColumns+viewColumn(x, y)/(viewColumns/cellColumns)] += s.returnsOf(i)
 	}
 	filled := slices.DeleteFunc(slices.Sorted(slices.Values(counts[:])), func(n int) bool { return n == 0 })
 	if len(filled) == 0 {

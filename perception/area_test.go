@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/ingest/simulate"
 	"github.com/voxelstream/voxelstream/record"
 )
@@ -56,6 +57,49 @@ func TestMinArea(t *testing.T) {
 		}
 		if far := s.Objects[len(s.Objects)-1].Points; of[far[0]] != 2 {
 			t.Errorf("area %g: found box %d, want the person", k.area, of[far[0]])
+		}
+	}
+}
+
+// TestMinAreaDownsampled checks that the area of an object counts the points that step downsample removed, most of them
+// near the sensor: the objects there stay.
+func TestMinAreaDownsampled(t *testing.T) {
+	near := func(c *ingest.PointCloud, area float64, steps ...string) (n int) {
+		t.Helper()
+		o := DefaultOptions()
+		o.Scan = append(steps, o.Scan...)
+		for _, step := range o.Steps {
+			switch step := step.(type) {
+			case *downsampleOptions:
+				step.Edge = 0.2
+			case *ClusterOptions:
+				step.MinArea = area
+			}
+		}
+		d, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := d.Detect(t.Context(), ingest.Sample{Data: c})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range s.Objects {
+			if s.Objects[i].Distance.Nearest < 10 {
+				n++
+			}
+		}
+		return n
+	}
+	const area = 0.05
+	for _, seed := range []uint64{0, 2, 3, 4} {
+		c, _ := street(t, "hdl64", seed, simulate.StreetOptions{})
+		all, large := near(c, 0, "downsample"), near(c, area, "downsample")
+		if large != all {
+			t.Errorf("street %d: found %d of %d objects within 10 m with an area of %g m²", seed, large, all, area)
+		}
+		if got := near(c, 20*area, "downsample"); got >= all {
+			t.Errorf("street %d: found all %d objects with an area of %g m², want fewer", seed, got, 20*area)
 		}
 	}
 }

@@ -20,7 +20,7 @@ type ClusterOptions struct {
 	Beams   float64 `yaml:"cluster_beams" min:"0" max:"1" doc:"Increase of cluster_gap between the beams of a lidar in metres per metre of distance from the sensor."`
 
 	MinPoints int     `yaml:"cluster_min_points" min:"1" doc:"Minimum number of points in an object."`
-	MinArea   float64 `yaml:"cluster_min_area" min:"0" doc:"Minimum area in square metres of what the beams of a lidar hit of an object, as the sensor sees it, in range-clusters. Near the sensor, an object of this area has many points; fewer show a fragment or scattered leaves. 0 means no limit."`
+	MinArea   float64 `yaml:"cluster_min_area" min:"0" doc:"Minimum visible area of an object in square metres, measured perpendicular to the beams. Only for range-clusters. 0 means no limit."`
 	MaxPoints int     `yaml:"cluster_max_points" min:"0" doc:"Maximum number of points in an object. 0 means no limit."`
 	MinHeight float64 `yaml:"cluster_min_height" min:"0" doc:"Minimum extent of an object along z in metres."`
 	MaxHeight float64 `yaml:"cluster_max_height" min:"0" doc:"Maximum extent of an object along z in metres. 0 means no limit."`

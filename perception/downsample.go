@@ -155,7 +155,11 @@ func (d *downsampleOptions) run(ctx context.Context, s *Scene) error {
 		}
 		out.Fields = append(out.Fields, ingest.Field{Name: f.Name, Values: reduce(cells, f.Values, how)})
 	}
-	s.Cloud, s.Pixel = out, reduce(cells, s.Pixel, reduceFirst)
+	returns := make([]int32, len(cells.Cells))
+	for i, cell := range cells.Of {
+		returns[cell] += int32(s.returnsOf(i))
+	}
+	s.Cloud, s.Pixel, s.returns = out, reduce(cells, s.Pixel, reduceFirst), returns
 	s.Normals, s.Ground, s.Planes, s.Cluster, s.Objects = nil, nil, nil, nil, nil
 	return ctx.Err()
 }

@@ -27,6 +27,8 @@ type Scene struct {
 	Pixel []int32
 	// Pose is the pose of the sensor's axes in the world; nil if unknown.
 	Pose *ingest.Pose
+	// returns is the number of points of the sensor for which each point stands; nil if it is 1 for all of them.
+	returns []int32
 	// Measured is the number of finite points of the sample, before any filter.
 	Measured int
 	// Normals holds the unit normals of the points as x, y, z, towards the sensor; nil before a step computes them. A
@@ -87,7 +89,16 @@ func (s *Scene) Keep(keep []bool) {
 	}
 	s.Cloud = s.Cloud.Kept(keep)
 	s.Pixel, s.Normals = ingest.Kept(s.Pixel, keep, n), ingest.Kept(s.Normals, keep, n)
+	s.returns = ingest.Kept(s.returns, keep, n)
 	s.Ground, s.Planes, s.Cluster, s.Objects = nil, nil, nil, nil
+}
+
+// returnsOf returns the number of points of the sensor for which point i stands.
+func (s *Scene) returnsOf(i int) int {
+	if s.returns == nil {
+		return 1
+	}
+	return int(s.returns[i])
 }
 
 // Sample returns the object with index i as a sample of its own. Its ID is the scene's with the number i + 1, and its
