@@ -221,6 +221,18 @@ func TestRowsHeld(t *testing.T) {
 	if !s.Full(big) || (&Sheet{}).Full(&ingest.Grid{Values: make([]float32, mostHeld+1)}) {
 		t.Error("want no room for a third large grid, and room for a single one of any size")
 	}
+	s = Sheet{}
+	for range 2 {
+		if !s.Reserve(big) {
+			t.Error("the sheet has no room for two large grids that may be added")
+		}
+	}
+	if s.Reserve(big) {
+		t.Error("want no room for a third large grid that may be added")
+	}
+	if s.Release(big); !s.Reserve(big) {
+		t.Error("want room for a large grid after another was given up")
+	}
 	a.Rows = app.Rows{First: 3, End: 5}
 	if _, err := readRows(t.Context(), a, path, true); err == nil ||
 		!strings.Contains(err.Error(), "found no readable sample in rows 3 to 4") {

@@ -22,8 +22,9 @@ type Sheet struct {
 	// Of each tile.
 	paths []string
 	rows  []int
-	// held is the number of points, cells and pixels of the samples, which are held in memory together.
-	held                         int
+	// reserved is the number of samples that may be added later. held is the number of points, cells and pixels of these
+	// and those on the sheet, which are held in memory together.
+	reserved, held               int
 	predicted, labelled, correct int
 }
 
@@ -32,7 +33,24 @@ const mostHeld = 150_000_000
 
 // Full reports whether another sample does not fit: on the picture or, with its data, in memory.
 func (s *Sheet) Full(d ingest.Data) bool {
-	return len(s.tiles) == draw.MostTiles || len(s.tiles) > 0 && s.held+sizeOf(d) > mostHeld
+	n := len(s.tiles) + s.reserved
+	return n == draw.MostTiles || n > 0 && s.held+sizeOf(d) > mostHeld
+}
+
+// Reserve reports whether there is room for a sample, and keeps it until [Sheet.Release].
+func (s *Sheet) Reserve(d ingest.Data) bool {
+	if s.Full(d) {
+		return false
+	}
+	s.reserved++
+	s.held += sizeOf(d)
+	return true
+}
+
+// Release returns the room of a sample. It can then be added.
+func (s *Sheet) Release(d ingest.Data) {
+	s.reserved--
+	s.held -= sizeOf(d)
 }
 
 // Len returns the number of samples.

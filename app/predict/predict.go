@@ -143,7 +143,7 @@ type waiting struct {
 	id     record.ID
 	volume voxelize.Volume
 	err    error
-	data   ingest.Data // for the picture, as long as it has room
+	data   ingest.Data // for the picture, which has room for it; nil if it is not drawn
 	row    int         // in the file, for the picture
 }
 
@@ -181,7 +181,7 @@ func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
 		v, err := p.voxels.Volume(s)
 		w := waiting{file: in.String(), id: s.ID, volume: v, err: err, row: p.app.Rows.First + read}
 		read++
-		if p.sheet != nil && !p.sheet.Full(s.Data) {
+		if p.sheet != nil && err == nil && p.sheet.Reserve(s.Data) {
 			w.data = s.Data
 		}
 		add(w)
@@ -215,7 +215,10 @@ func (p *predictor) add(ctx context.Context, w waiting) error {
 
 // flush classifies the samples that wait. None waits afterwards, also after an error.
 func (p *predictor) flush(ctx context.Context) error {
-	defer func() { p.waiting, p.cells = p.waiting[:0], 0 }()
+	defer func() {
+		clear(p.waiting) // their data may be large
+		p.waiting, p.cells = p.waiting[:0], 0
+	}()
 	var items []classify.Item
 	for i := range p.waiting {
 		if p.waiting[i].err == nil {
@@ -255,6 +258,9 @@ func (p *predictor) item(w *waiting, r *record.Classification) *Item {
 	if w.id != (record.ID{}) {
 		item.ID = w.id.String()
 	}
+	if w.data != nil {
+		p.sheet.Release(w.data)
+	}
 	if w.err != nil {
 		p.failed++
 		item.Err = reason(w.file, w.err)
@@ -267,7 +273,7 @@ func (p *predictor) item(w *waiting, r *record.Classification) *Item {
 	if r.Unfamiliar {
 		p.unfamiliar++
 	}
-	if w.data != nil && !p.sheet.Full(w.data) {
+	if w.data != nil {
 		p.sheet.Add(w.file, w.row, w.data, w.volume.Label)
 		p.sheet.Predicted(r)
 	}
