@@ -121,8 +121,12 @@ func Watched(inputs []Input) ([]Input, error) {
 			out[i].live, err = watch.Kind.New(in.path, watch.Kind.Options())
 			errs = append(errs, err)
 		default:
-			errs = append(errs, fmt.Errorf("--forever: %s ends, and cannot be watched for more: want a folder, a topic or "+
-				"another live source", in.text))
+			what := "a single file"
+			if in.Live() {
+				what = "an input that ends"
+			}
+			errs = append(errs, fmt.Errorf("%s is %s; --forever needs a folder, a topic or another live source",
+				in.text, what))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -222,9 +222,9 @@ func TestWatched(t *testing.T) {
 	if in, ok := watched[0].live.(*watch.Input); !ok || in.Dir != odd || in.Settle == 0 {
 		t.Errorf("found %+v, want the folder with the default options", watched[0].live)
 	}
-	for _, text := range []string{file, "-"} {
+	for text, what := range map[string]string{file: "a single file", "-": "an input that ends"} {
 		_, err := Watched(parse(dir, text))
-		if !app.IsUsage(err) || !strings.Contains(err.Error(), "--forever: "+text+" ends") {
+		if !app.IsUsage(err) || !strings.Contains(err.Error(), text+" is "+what+"; --forever needs a folder") {
 			t.Errorf("%s: found %v, want a usage error", text, err)
 		}
 	}

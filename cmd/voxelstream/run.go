@@ -27,7 +27,8 @@ once per model, even after a crash or a second run: the JSON lines file and the 
 		"  voxelstream run 'udp://:2368?sensor=vlp16' 'udp://:7502?sensor=ouster&calibration=os1.json'\n" +
 		"  voxelstream run watch:///srv/scans 'http://:8080?token-file=token'"
 	flagsIn(cmd, groupInput, func(f *pflag.FlagSet) {
-		f.Bool("forever", false, "Watch the folders for files that arrive, as watch://FOLDER does, until interrupted.")
+		f.Bool("forever", false, "Watch the folders for files that arrive, as watch://FOLDER does, until interrupted. "+
+			"Their subfolders are not watched.")
 	})
 	flagsIn(cmd, "HTTP", func(f *pflag.FlagSet) {
 		f.Bool("stay", false, "With --http, keep serving the page after the inputs have ended, until interrupted.")

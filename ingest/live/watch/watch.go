@@ -462,7 +462,7 @@ func (s *Source) leaveOut(e os.DirEntry) {
 	s.leftOut[e.Name()] = true
 	what := "not a regular file"
 	if e.IsDir() {
-		what = "a folder; a recording in a folder is read as an input of its own"
+		what = "a folder; to watch it too, name it as another input"
 	}
 	s.services.Log.Warn("not read in a watched folder", "name", e.Name(), "is", what)
 }

@@ -241,7 +241,8 @@ func TestLeftOut(t *testing.T) {
 	read(t, s, 2)
 	text := log.String()
 	if strings.Count(text, "level=WARN") != 2 || !strings.Contains(text, "name=recording is=\"a folder;") ||
-		!strings.Contains(text, `name=link is="not a regular file"`) {
+		!strings.Contains(text, `name=link is="not a regular file"`) ||
+		!strings.Contains(text, "name it as another input") {
 		t.Errorf("found %s", text)
 	}
 }
