@@ -462,7 +462,7 @@ var ErrContained = errors.New("the reader has a process of its own")
 // ErrFormat means that an input is not of any known format.
 var ErrFormat = errors.New("not a known format")
 
-// ErrNoInput means that a file is known and no input, such as a picture or the results of a run. In a folder, it is
+// ErrNoInput means that a file is recognized, but not an input, such as a picture or the results of a run. In a folder, it is
 // skipped. ErrModel means that it is a model, which is no input either. Their errors are ErrFormat too.
 var (
 	ErrNoInput = errors.New("not an input")

@@ -69,10 +69,10 @@ func Load(ctx context.Context, path string, o format.Options) (*Loaded, error) {
 	return &Loaded{m, info}, nil
 }
 
-// ErrNoModel is wrapped by the error for a file that is known and no model.
+// ErrNoModel is wrapped by the error for a file that is recognized, but not a model.
 var ErrNoModel = errors.New("not a model")
 
-// noModel returns the error for a file that cannot be read as a model: what the file is, if it is known and no model,
+// noModel returns the error for a file that cannot be read as a model: what the file is, if it is recognized, but not a model,
 // or else the reason, err.
 func noModel(ctx context.Context, path string, err error) error {
 	o := formats.NewOptions()
@@ -83,7 +83,7 @@ func noModel(ctx context.Context, path string, err error) error {
 	case known != nil:
 		what = formats.What(path, known)
 	default:
-		what, advice = "data of format "+name, "; data are arguments of a command"
+		what, advice = "data of format "+name, "; pass data as an argument, for example to predict"
 		if name == h5.HDF5.Name {
 			what = archive(ctx, path, o)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/voxelstream/voxelstream/record"
 )
 
-// TestNoModel: a file that is known and no model is named for what it is. For other files, the error is the reason.
+// TestNoModel: a file that is recognized, but not a model is named for what it is. For other files, the error is the reason.
 func TestNoModel(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct {

@@ -52,7 +52,7 @@ var (
 			return starts(h, "file,frame,time,object", `{"file":`)
 		}},
 		{
-			"the history of a training run", "voxelstream train --plot draws such a history", ingest.ErrNoInput,
+			"the history of a training run", "it is a table of numbers for a spreadsheet", ingest.ErrNoInput,
 			func(h *ingest.Head) bool { return starts(h, "epoch,") && contains(h, "loss") },
 		},
 		{
@@ -65,7 +65,7 @@ var (
 		},
 		{"the report of a run or an evaluation", openReport, ingest.ErrNoInput, isReport},
 		{"a configuration", "give it with --config", ingest.ErrNoInput, func(h *ingest.Head) bool {
-			return (h.Ext == ".yaml" || h.Ext == ".yml") && contains(h, "\nkafka:", "\nvoxelize:")
+			return (h.Ext == ".yaml" || h.Ext == ".yml") && hasLine(h, "kafka:") && hasLine(h, "voxelize:")
 		}},
 		{
 			"a colour picture", noDepth, ingest.ErrNoInput,
@@ -162,6 +162,11 @@ func contains(h *ingest.Head, words ...string) bool {
 	return true
 }
 
+// hasLine reports whether a line starts with a word.
+func hasLine(h *ingest.Head, word string) bool {
+	return bytes.HasPrefix(h.Bytes, []byte(word)) || contains(h, "\n"+word)
+}
+
 // isKeras recognizes an archive of Keras 3, an HDF5 file of Keras 2, and the weights alone.
 func isKeras(h *ingest.Head) bool {
 	if magic("PK\x03\x04")(h) {
@@ -203,8 +208,11 @@ func isReport(h *ingest.Head) bool {
 
 // isColourPNG recognizes PNG pictures with colours, by the colour type in their header.
 func isColourPNG(h *ingest.Head) bool {
-	const colourType = 25
-	return magic("\x89PNG\r\n\x1a\n")(h) && len(h.Bytes) > colourType && h.Bytes[colourType] != 0
+	const (
+		colourType = 25 // offset
+		colourBit  = 2
+	)
+	return magic("\x89PNG\r\n\x1a\n")(h) && len(h.Bytes) > colourType && h.Bytes[colourType]&colourBit != 0
 }
 
 // unknown is the error for a file that no format recognizes.

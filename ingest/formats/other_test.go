@@ -43,6 +43,7 @@ var otherFiles = map[string]struct{ data, what string }{
 	"evaluation.json":  {`{"rows": 1, "accuracy": 0.5, "per_class": []}`, "the report of a run or an evaluation"},
 	"report.html":      {"<!DOCTYPE html><title>", "the report of a run or an evaluation"},
 	"config.yaml":      {"# Settings\nkafka:\n  group: a\nvoxelize:\n  grid: 16\n", "a configuration"},
+	"first.yaml":       {"kafka:\n  group: a\nvoxelize:\n  grid: 16\n", "a configuration"},
 	"plot.png":         {pngHeader + "\x08\x02\x00\x00\x00", "a colour picture"},
 	"turn.gif":         {"GIF89a", "a GIF picture"},
 	"photo.jpg":        {"\xff\xd8\xff\xe0", "a JPEG picture"},
@@ -99,5 +100,15 @@ func TestNoInputForced(t *testing.T) {
 	}
 	if got := What("x", fmt.Errorf("x: %w", ingest.ErrFormat)); got != "" {
 		t.Errorf("found %q for another error", got)
+	}
+}
+
+// TestGreyWithAlpha: a grey picture with an alpha channel is not called a colour picture.
+func TestGreyWithAlpha(t *testing.T) {
+	for kind, want := range map[byte]bool{0: false, 2: true, 3: true, 4: false, 6: true} {
+		h := &ingest.Head{Bytes: []byte(pngHeader + "\x08" + string([]byte{kind}) + "\x00\x00\x00")}
+		if got := isColourPNG(h); got != want {
+			t.Errorf("colour type %d: found %v, want %v", kind, got, want)
+		}
 	}
 }
