@@ -29,10 +29,8 @@ export class Link {
   #hello: Hello = { streams: ["*"], points: 200_000, rate: 30 };
   #handlers = new Map<string, Set<Handler>>();
   #delay = shortest;
-  #timer = 0;
   #watch = 0;
   #opened = 0;
-  #closed = false;
 
   constructor(url: string) {
     this.#url = url;
@@ -63,13 +61,6 @@ export class Link {
     this.#send({ type: "ack", n: m.header.n ?? 0 });
   }
 
-  close(): void {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#watch);
-    this.#socket?.close();
-  }
-
   #connect(): void {
     this.state.value = "connecting";
     const socket = new WebSocket(this.#url);
@@ -89,7 +80,7 @@ export class Link {
       if (typeof e.data !== "string") this.#receive(e.data);
     };
     socket.onclose = () => {
-      if (!this.#closed && this.#socket === socket) this.#retry();
+      if (this.#socket === socket) this.#retry();
     };
   }
 
@@ -108,7 +99,7 @@ export class Link {
     this.#socket = null;
     this.lost ||= performance.now();
     this.state.value = "waiting";
-    this.#timer = window.setTimeout(() => this.#connect(), this.#delay * (0.75 + Math.random() / 2));
+    window.setTimeout(() => this.#connect(), this.#delay * (0.75 + Math.random() / 2));
     this.#delay = Math.min(this.#delay * 2, longest);
   }
 

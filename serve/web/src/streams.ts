@@ -64,7 +64,9 @@ class Streams {
       if (!s) continue;
       const newest = s.frame.header.n;
       if (n && newest) s.passed = Math.max(0, n - newest);
-      if (last) hear(s, now - (sent - Date.parse(last)));
+      if (!last || last === s.told) continue;
+      s.told = last;
+      if (s.passed || !s.heard) hear(s, now - (sent - Date.parse(last))); // else the newest frame was heard itself
     }
     for (const g of this.#listeners) g();
   }
@@ -73,7 +75,7 @@ class Streams {
   #add(f: Frame, live = true): void {
     const name = f.header.stream;
     const now = performance.now();
-    const s = this.all.get(name) ?? { name, frame: f, received: 0, skipped: 0, passed: 0, rate: 0, last: 0, heard: 0, pause: 0 };
+    const s = this.all.get(name) ?? { name, frame: f, received: 0, skipped: 0, passed: 0, rate: 0, last: 0, heard: 0, told: "", pause: 0 };
     if (s.last) {
       const gap = Math.max(now - s.last, 1);
       const weight = 1 - Math.exp(-gap / 1000);

@@ -1,4 +1,4 @@
-// Points of a sensor, with decay, colours by field, boxes, picking and measuring. Points stay quantised as they were
+// Points of a sensor, with decay, colours by field, boxes, picking and measuring. Points stay quantized as they were
 // received, from the message to the GPU.
 import {
   Box3,
@@ -59,7 +59,7 @@ export interface Picked {
 }
 
 const vertex = /* glsl */ `
-in vec3 quantised;
+in vec3 quantized;
 in float value;
 in vec3 rgb;
 uniform vec3 origin;
@@ -78,7 +78,7 @@ uniform sampler2D palette;
 out vec3 paint;
 
 void main() {
-  vec3 p = origin + scale * quantised;
+  vec3 p = origin + scale * quantized;
   vec4 view = viewMatrix * vec4(p, 1.0);
   gl_Position = projectionMatrix * view;
   gl_PointSize = metres > 0.5 ? clamp(size * height * projectionMatrix[1][1] / -view.z, 1.0, 64.0) : size;
@@ -205,7 +205,7 @@ export class CloudScene {
       };
       cloud.object.frustumCulled = false;
       cloud.object.onBeforeRender = () => this.#uniforms(cloud);
-      cloud.object.geometry.setAttribute("quantised", new BufferAttribute(points.q, 3));
+      cloud.object.geometry.setAttribute("quantized", new BufferAttribute(points.q, 3));
       cloud.object.geometry.setDrawRange(0, count);
       this.#attributes(cloud);
       this.#clouds.push(cloud);

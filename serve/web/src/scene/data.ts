@@ -66,7 +66,7 @@ export function projection(v: VolumeData, axis: 0 | 1 | 2, colours: Uint8Array):
   return image;
 }
 
-// Points are quantised: metres = origin + scale * q.
+// Points are quantized: metres = origin + scale * q.
 export interface Points {
   q: Uint16Array;
   rgb: Uint8Array | undefined;
@@ -122,5 +122,6 @@ export interface Stream {
   rate: number; // frames a second
   last: number; // when the newest came, in milliseconds
   heard: number; // when the pipeline classified its newest volume, as far as known; 0 before
+  told: string; // when that was, as the server said last
   pause: number; // the usual time between two volumes, in milliseconds
 }

@@ -18,7 +18,7 @@ export class Stage {
   readonly camera = new PerspectiveCamera(40, 1, 0.01, 10_000);
   readonly controls: OrbitControls;
   readonly renderer: WebGLRenderer;
-  // onClick gets the position in normalised device coordinates, when the pointer has not moved between down and up.
+  // onClick gets the position in normalized device coordinates, when the pointer has not moved between down and up.
   onClick: (at: Vector2, e: PointerEvent) => void = () => {};
   // onDraw is called before each drawing.
   onDraw: () => void = () => {};

@@ -33,7 +33,7 @@ const methods: Method[] = [
     text: "Grad-CAM",
     method: "gradcam",
     part: "gradcam",
-    about: "Where the features of the last convolution speak for the class (Grad-CAM), interpolated between its cells.",
+    about: "Where the features of the last convolution, after its normalization and activation, speak for the class (Grad-CAM), interpolated between its cells.",
   },
   {
     value: "contribution",
