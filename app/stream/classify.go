@@ -455,7 +455,7 @@ func (l *lags) get(ctx context.Context) (map[int]int64, error) {
 }
 
 // Classify classifies as a member of the consumer group until ctx ends or, with once, until everything on the topic is
-// settled. If there are dead letters, or once is interrupted, it returns a result and an error.
+// settled. With once, it returns a result and an error if there are dead letters or ctx ends.
 func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	c, err := newClassifying(ctx, a, nil)
 	if err != nil {
@@ -482,5 +482,5 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	if once {
 		err = app.Interrupted(ctx, nil)
 	}
-	return s, errors.Join(err, s.failure())
+	return s, errors.Join(err, deadLettered(ctx, s.DeadLetters, !once))
 }
