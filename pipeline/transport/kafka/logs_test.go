@@ -691,3 +691,17 @@ func TestLogRetry(t *testing.T) {
 		t.Errorf("logged %d times, want 1, 2, 4 and 8", n)
 	}
 }
+
+// TestCreatedTopic: a topic that is created is logged once, and one that exists is not.
+func TestCreatedTopic(t *testing.T) {
+	broker, _, _ := fake(t, 1)
+	c, log := logged(t, broker.ListenAddrs(), nil)
+	for range 2 {
+		if err := c.EnsureTopics(t.Context(), Topic{Name: "volums", Partitions: 3, Replication: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := log.count(`msg="created topic" topic=volums partitions=3 replication=1`); n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+}
