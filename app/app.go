@@ -139,6 +139,14 @@ type onScreen struct{ *screen.Screen }
 
 func (s onScreen) Bar(what string) Bar { return s.Progress(what) }
 
+// Logged logs the lines of progress, and shows no bars.
+func Logged(log *slog.Logger) Progress { return logged{log} }
+
+type logged struct{ log *slog.Logger }
+
+func (logged) Bar(string) Bar     { return noBar{} }
+func (l logged) Line(text string) { l.log.Info(text) }
+
 // Bar starts a progress bar. Without Progress, the bar does nothing.
 func (a *Env) Bar(what string) Bar {
 	if a.Progress == nil {

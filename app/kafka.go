@@ -55,9 +55,14 @@ func (a *Env) kafkaConfig(brokers []string) kafka.Config {
 // ReachTime is how long commands wait for the cluster to answer at startup.
 const ReachTime = 30 * time.Second
 
+// Reaching returns a context for requests to the cluster at startup. It ends after ReachTime.
+func Reaching(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, ReachTime, fmt.Errorf("no answer within %v", ReachTime))
+}
+
 // Reach waits until the cluster answers.
 func (a *Env) Reach(ctx context.Context, client *kafka.Client) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, ReachTime, fmt.Errorf("no answer within %v", ReachTime))
+	ctx, cancel := Reaching(ctx)
 	defer cancel()
 	err := client.Ping(ctx)
 	if kafka.Absent(err) && len(a.Config.Kafka.Brokers) > 0 {

@@ -249,7 +249,11 @@ func (k *guardedKafka) grantAll(t *testing.T, principal, text string, granted ma
 			}
 			name := m[5]
 			if name == "NAME" { // it is in the rest of the line
-				name = producedTo.FindStringSubmatch(line)[1]
+				to := producedTo.FindStringSubmatch(line)
+				if to == nil {
+					t.Fatalf("no topic in %q", line)
+				}
+				name = to[1]
 			}
 			right := strings.TrimSpace(m[3] + " " + m[4] + " " + name)
 			if !granted[right] {

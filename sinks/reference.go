@@ -51,7 +51,7 @@ A sink stores or displays classifications. This page is generated from the decla
 		fmt.Fprintf(&b, "| [%s](#%s) | `%s` | %s |\n", k.Name, k.Name, strings.Join(k.forms(), "`, `"), k.Guarantee)
 	}
 	b.WriteString(`
-Exactly once: one classification per volume and model, even after a crash or a second run. At least once: duplicates are possible after a crash. Best effort: classifications may be missing.
+Exactly once: one classification per volume and model in each file, table or topic, even after a crash or a second run. [Several workers](../how-to/operate-kafka.md#one-result-for-all-workers) that write to a file each may store one twice, in different files. At least once: duplicates are possible after a crash. Best effort: classifications may be missing.
 
 ## Name a sink
 Specify a sink by a file name, whose extension selects the format, or by a URL. ` + "`--out` may be given several " +

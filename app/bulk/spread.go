@@ -67,7 +67,7 @@ func newSpread(ctx context.Context, a *app.Env, j *reprocess.Job, p *reprocess.P
 	if err := a.Reach(ctx, s.client); err != nil {
 		return nil, err
 	}
-	creating, cancel := context.WithTimeoutCause(ctx, app.ReachTime, fmt.Errorf("no answer within %v", app.ReachTime))
+	creating, cancel := app.Reaching(ctx)
 	defer cancel()
 	err = s.client.EnsureTopics(creating, kafka.Topic{
 		Name: s.topic, Partitions: max(1, min(maxPartitions, len(p.Shards))), Replication: a.Config.Kafka.Replication,

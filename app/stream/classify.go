@@ -17,6 +17,7 @@ import (
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
 	"github.com/voxelstream/voxelstream/internal/dedupe"
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/tally"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
@@ -367,7 +368,7 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 			c.drops.ignore = append(c.drops.ignore, o.Target.Text)
 		}
 	}
-	return sinks.OpenAll(ctx, outputs, sinks.Services{
+	out, err := sinks.OpenAll(ctx, outputs, sinks.Services{
 		Log: a.Log, Observer: pipeline.Observed(a.Observer), Stdout: a.Stdout, Screen: a.Screen,
 		Repeated: c.repeats.add,
 		Topic: func(ctx context.Context, name string, window int) (pipeline.Sink[transport.Message], error) {
@@ -386,6 +387,10 @@ func (c *classifying) openSinks(ctx context.Context) ([]pipeline.Output[record.C
 			return d, nil
 		},
 	})
+	if errors.Is(err, durable.ErrLocked) {
+		err = fmt.Errorf("%w; name another file with --out (sinks.out)", err)
+	}
+	return out, err
 }
 
 // The lag is checked every settledPoll when at most settledNear messages are left, and less often before that, because
@@ -455,7 +460,7 @@ func (l *lags) get(ctx context.Context) (map[int]int64, error) {
 }
 
 // Classify classifies as a member of the consumer group until ctx ends or, with once, until everything on the topic is
-// settled. If there are dead letters, or once is interrupted, it returns a result and an error.
+// settled. With once, it returns a result and an error if there are dead letters or ctx ends.
 func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	c, err := newClassifying(ctx, a, nil)
 	if err != nil {
@@ -482,5 +487,5 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	if once {
 		err = app.Interrupted(ctx, nil)
 	}
-	return s, errors.Join(err, s.failure())
+	return s, errors.Join(err, deadLettered(ctx, s.DeadLetters, !once))
 }

@@ -99,7 +99,7 @@ func (cl *cluster) complete(ctx context.Context, a *app.Env) (_ *cluster, err er
 		}
 	}()
 	k := &a.Config.Kafka
-	reach, cancel := context.WithTimeoutCause(ctx, app.ReachTime, fmt.Errorf("no answer within %v", app.ReachTime))
+	reach, cancel := app.Reaching(ctx)
 	defer cancel()
 	if err = ensureTopics(reach, a, cl, k.Volumes, k.Classifications, k.DeadLetters); err != nil {
 		return nil, err

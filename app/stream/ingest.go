@@ -63,10 +63,7 @@ func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, err
 		}
 		return nil, err
 	}
-	if s.DeadLetters > 0 {
-		return &s, app.ErrDeadLetters
-	}
-	return &s, nil
+	return &s, deadLettered(ctx, s.DeadLetters, input.Endless(inputs))
 }
 
 // parseInputs parses the inputs of a command.

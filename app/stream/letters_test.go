@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 )
 
@@ -339,5 +341,37 @@ func TestLook(t *testing.T) {
 	}
 	if err := CheckLag(&LagReport{Groups: []GroupReport{{Group: "g", Lag: 5}}}, 5); err != nil {
 		t.Error(err)
+	}
+}
+
+// stopAt is an observer that ends a context at an event.
+type stopAt struct {
+	pipeline.Observer
+	event pipeline.Event
+	stop  func()
+}
+
+func (s stopAt) Count(part string, e pipeline.Event, n int) {
+	s.Observer.Count(part, e, n)
+	if e == s.event {
+		s.stop()
+	}
+}
+
+// TestStoppedService: a service that is stopped has not failed, even if it stored dead letters.
+func TestStoppedService(t *testing.T) {
+	dir := t.TempDir()
+	common := []string{
+		"broker.data_dir", filepath.Join(dir, "kafka"), "sinks.out", filepath.Join(dir, "c.jsonl"), "sinks.kafka", "false",
+	}
+	if _, err := Ingest(t.Context(), apptest.New(t, append(common, "voxelize.grid", "8")...), clouds(t, 1)); err != nil {
+		t.Fatal(err)
+	}
+	a := apptest.New(t, common...)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	a.Observer = stopAt{pipeline.Observed(nil), pipeline.EventDeadLetterStored, stop}
+	if s, err := Classify(ctx, a, false); err != nil || s == nil || s.DeadLetters != 1 {
+		t.Errorf("found %+v and %v", s, err)
 	}
 }

@@ -102,10 +102,11 @@ func accuracy(c tally.Count) *float64 {
 	return nil
 }
 
-// failure returns the error that accompanies the summary, if any.
-func (s *Summary) failure() error {
-	if s.DeadLetters > 0 {
-		return app.ErrDeadLetters
+// deadLettered returns an error if there are dead letters, unless ctx has ended a service. A service manager would call
+// a service failed that was stopped as it should be, however long ago the dead letter was.
+func deadLettered(ctx context.Context, n int64, service bool) error {
+	if n == 0 || service && ctx.Err() != nil {
+		return nil
 	}
-	return nil
+	return app.ErrDeadLetters
 }

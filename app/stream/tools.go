@@ -99,7 +99,7 @@ func looking(ctx context.Context, a *app.Env, f func(*cluster) error) error {
 
 // checkTopic returns an error if a topic that is to be read does not exist.
 func (cl *cluster) checkTopic(ctx context.Context, topic string) error {
-	reach, cancel := context.WithTimeoutCause(ctx, app.ReachTime, fmt.Errorf("no answer within %v", app.ReachTime))
+	reach, cancel := app.Reaching(ctx)
 	defer cancel()
 	err := cl.client.CheckTopic(reach, topic)
 	if errors.Is(err, kafka.ErrNoTopic) {

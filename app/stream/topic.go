@@ -51,7 +51,7 @@ func newTopicSource(
 ) (*topicSource, error) {
 	k := &a.Config.Kafka
 	group := cmp.Or(t.Group, k.Group+"-"+t.Name)
-	reach, cancel := context.WithTimeout(ctx, app.ReachTime)
+	reach, cancel := app.Reaching(ctx)
 	defer cancel()
 	if err := ensureTopics(reach, a, cl, t.Name); err != nil {
 		return nil, err

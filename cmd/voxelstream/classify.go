@@ -22,7 +22,8 @@ func (c *cli) classify() *cobra.Command {
 	cmd.Long = cmd.Short + `.
 
 The command runs until interrupted. The first interrupt finishes the work in flight. The second stops immediately:
-nothing is lost, but some work is repeated on the next start.`
+nothing is lost, but some work is repeated on the next start. The exit code after the first is 0, whether or not there
+are dead letters. With --once, exit code 3 means that there are dead letters.`
 	cmd.Example = "  voxelstream classify --brokers kafka-1:9092 --model shapes.keras\n" +
 		"  voxelstream classify --brokers kafka-1:9092 --once --out results.jsonl"
 	once := cmd.Flags().Bool("once", false, "Exit when all volumes on the topic are classified.")

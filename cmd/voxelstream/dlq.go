@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (c *cli) dlq() *cobra.Command {
 
 func (c *cli) dlqList() *cobra.Command {
 	list := command("list", "List the dead letters with their reason and origin", kafkaFlags)
-	list.Long = list.Short + ".\n\nREPLAYS counts how often the message had been sent back before it failed this time. " +
+	list.Long = list.Short + ".\n\nFROM is the topic, partition and offset of the message, or the input. REPLAYS counts how often the message had been sent back before it failed this time. " +
 		"SENT BACK is the time at\nwhich this dead letter was sent back."
 	list.Example = "  voxelstream dlq list\n  voxelstream dlq list --brokers kafka-1:9092 --json\n" +
 		"  voxelstream dlq list --stage classify --since 2h --reason 16x16x16"
@@ -40,7 +41,7 @@ func (c *cli) dlqList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.deadLetters(stream.DeadLetters(ctx, a, filter))
+		return c.deadLetters(stream.DeadLetters(ctx, a, stream.LetterFilter{}), filter.Match)
 	})
 	return list
 }
@@ -213,13 +214,17 @@ func timeBefore(text string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("found %q, want a time such as 2026-01-31T12:00:00Z or a duration such as 2h", text)
 }
 
-// deadLetters prints dead letters as a table or, with --json, as one JSON line each.
-func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
+// deadLetters prints those dead letters that match, as a table or, with --json, as one JSON line each.
+func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error], match func(*stream.DeadLetter) bool) error {
 	w := tabwriter.NewWriter(c.out, 2, 8, 2, ' ', 0)
-	n := 0
+	n, others := 0, 0
 	for d, err := range all {
 		if err != nil {
 			return errors.Join(w.Flush(), err)
+		}
+		if !match(&d) {
+			others++
+			continue
 		}
 		if n++; c.json {
 			if err := c.line(d); err != nil {
@@ -228,9 +233,13 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 			continue
 		}
 		if n == 1 {
-			fmt.Fprintln(w, "ID\tTIME\tSTAGE\tREPLAYS\tSENT BACK\tEVENT\tREASON")
+			fmt.Fprintln(w, "ID\tTIME\tSTAGE\tREPLAYS\tSENT BACK\tFROM\tEVENT\tREASON")
 		}
 		d = screen.Printable(d)
+		from := cmp.Or(d.Input, "-")
+		if d.Topic != "" {
+			from = d.Topic + "/" + d.At
+		}
 		back := "-"
 		if d.Replayed != nil {
 			back = d.Replayed.Format(time.RFC3339)
@@ -238,10 +247,14 @@ func (c *cli) deadLetters(all iter.Seq2[stream.DeadLetter, error]) error {
 		if d.Gone {
 			d.Error += " (message gone)"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.Replays, back,
-			d.EventID, d.Error)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", d.ID, d.Time.Format(time.RFC3339), d.Stage, d.Replays, back,
+			from, d.EventID, d.Error)
 	}
-	if n == 0 && !c.json {
+	switch {
+	case n > 0 || c.json:
+	case others > 0:
+		fmt.Fprintf(w, "no dead letters match; %d without the filters\n", others)
+	default:
 		fmt.Fprintln(w, "no dead letters")
 	}
 	return w.Flush()

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -27,5 +29,23 @@ func TestTextLog(t *testing.T) {
 		if i >= len(lines) || len(lines) != 4 || !strings.HasSuffix(lines[i], want) {
 			t.Errorf("line %d: found %q, want the end %q", i, lines, want)
 		}
+	}
+}
+
+// TestErrorAsRecord: with --log-format json, the error of a command is a record too.
+func TestErrorAsRecord(t *testing.T) {
+	var errs bytes.Buffer
+	c := &cli{out: io.Discard, err: &errs}
+	if code := c.execute([]string{"inspect", "missing.pcd", "--log-format", "json"}); code == exitDone {
+		t.Errorf("found exit code %d", code)
+	}
+	var last map[string]any
+	for line := range strings.Lines(errs.String()) {
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	if last["level"] != "ERROR" || last["exit_code"] != float64(exitFailed) {
+		t.Errorf("found %v", last)
 	}
 }

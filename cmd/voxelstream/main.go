@@ -46,6 +46,11 @@ func (c *cli) execute(args []string) int {
 	if errors.Is(err, context.Canceled) && c.signals.code() > 0 {
 		err = app.ErrInterrupted
 	}
-	fmt.Fprintln(c.err, "voxelstream:", screen.Indented(clip.To(c.streams.shown(err.Error()), maxError)))
+	text := clip.To(c.streams.shown(err.Error()), maxError)
+	if c.records != nil {
+		c.records.Error(text, "exit_code", code)
+		return code
+	}
+	fmt.Fprintln(c.err, "voxelstream:", screen.Indented(text))
 	return code
 }

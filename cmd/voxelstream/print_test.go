@@ -361,7 +361,7 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 func TestDeadLettersPrinted(t *testing.T) {
 	when := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	letters := []stream.DeadLetter{
-		{ID: "0:1", EventID: "s/1", Stage: "decode", Error: "why", Time: when},
+		{ID: "0:1", EventID: "s/1", Topic: "volumes", At: "3:7", Stage: "decode", Error: "why", Time: when},
 		{ID: "1:2", EventID: "s/2", Stage: "ingest", Input: "x.pcd", Error: "how", Time: when, Gone: true},
 	}
 	failure := errors.New("failure")
@@ -379,23 +379,29 @@ func TestDeadLettersPrinted(t *testing.T) {
 	}
 	sent := time.Date(2026, 1, 3, 0, 0, 0, 0, time.UTC)
 	letters[0].Replays, letters[0].Replayed = 2, &sent
-	head := "ID   TIME                  STAGE   REPLAYS  SENT BACK             EVENT  REASON\n" +
-		"0:1  2026-01-02T03:04:05Z  decode  2        2026-01-03T00:00:00Z  s/1    why\n"
+	head := "ID   TIME                  STAGE   REPLAYS  SENT BACK             FROM         EVENT  REASON\n" +
+		"0:1  2026-01-02T03:04:05Z  decode  2        2026-01-03T00:00:00Z  volumes/3:7  s/1    why\n"
+	every := func(*stream.DeadLetter) bool { return true }
+	var none bytes.Buffer
+	err := (&cli{out: &none}).deadLetters(list(2, nil), func(*stream.DeadLetter) bool { return false })
+	if want := "no dead letters match; 2 without the filters\n"; err != nil || none.String() != want {
+		t.Errorf("found %q and error %v, want %q", &none, err, want)
+	}
 	for _, c := range []struct {
 		n    int
 		err  error
 		want string
 	}{{0, nil, "no dead letters\n"}, {2, nil, head +
-		"1:2  2026-01-02T03:04:05Z  ingest  0        -                     s/2    how (message gone)\n"}, {
+		"1:2  2026-01-02T03:04:05Z  ingest  0        -                     x.pcd        s/2    how (message gone)\n"}, {
 		1, failure,
 		head,
 	}, {0, failure, ""}} {
 		var b bytes.Buffer
-		if err := (&cli{out: &b}).deadLetters(list(c.n, c.err)); b.String() != c.want || !errors.Is(err, c.err) {
+		if err := (&cli{out: &b}).deadLetters(list(c.n, c.err), every); b.String() != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%d: found %q and error %v", c.n, &b, err)
 		}
 		b.Reset()
-		if err := (&cli{out: &b, json: true}).deadLetters(list(c.n, c.err)); strings.Count(b.String(), "\n") != c.n ||
+		if err := (&cli{out: &b, json: true}).deadLetters(list(c.n, c.err), every); strings.Count(b.String(), "\n") != c.n ||
 			!errors.Is(err, c.err) {
 			t.Errorf("JSON of %d: found %q and error %v", c.n, &b, err)
 		}

@@ -34,7 +34,8 @@ type cli struct {
 	started     bool // arguments and flags are valid
 	signals     interrupts
 	streams     streams
-	terminal    bool // out is standard output, which may be a terminal
+	terminal    bool         // out is standard output, which may be a terminal
+	records     *slog.Logger // with --log-format json: receives the error of the command
 }
 
 func (c *cli) root() *cobra.Command {
@@ -175,7 +176,10 @@ func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 			}
 		}
 		a.Rows = rowsOf(cmd.Flags())
-		if !c.quiet {
+		switch {
+		case log.Format == "json":
+			c.records, a.Progress = a.Log, app.Logged(a.Log)
+		case !c.quiet:
 			a.Screen, a.Progress = s, app.OnScreen(s)
 		}
 		if err = f(ctx, a, args); err == nil || errors.Is(err, app.ErrSkipped) {

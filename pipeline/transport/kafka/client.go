@@ -172,7 +172,7 @@ func (c *Client) retryFor(
 		if pipeline.IsPermanent(err) || ctx.Err() != nil {
 			return fmt.Errorf("kafka: %s: %w", what, err)
 		}
-		again := "retrying"
+		again := retrying
 		if left, limited := timeLeft(ctx, start, patience, err); limited {
 			if left <= 0 {
 				return fmt.Errorf("kafka: %s: %w", what, err)
@@ -180,7 +180,7 @@ func (c *Client) retryFor(
 			again += " for " + max(time.Second, left.Round(time.Second)).String()
 		}
 		c.observer.Count(part, pipeline.EventRetried, 1)
-		c.logRetry(what+" failed, "+again, failures, err)
+		c.logRetry(what, again, failures, err)
 		if !wait.Wait(ctx, failures) {
 			return fmt.Errorf("kafka: %s: %w (last error: %w)", what, context.Cause(ctx), err)
 		}
@@ -196,9 +196,12 @@ func timeLeft(ctx context.Context, start time.Time, patience time.Duration, err 
 	return time.Until(end), ok
 }
 
-// logRetry logs the 1st, 2nd, 4th, 8th, ... failure.
-func (c *Client) logRetry(text string, failures int, err error) {
+// retrying is what follows a failure that is retried without a limit.
+const retrying = "retrying"
+
+// logRetry logs the 1st, 2nd, 4th, 8th, ... failure of something, and what follows it.
+func (c *Client) logRetry(what, again string, failures int, err error) {
 	if failures&(failures-1) == 0 {
-		c.log.Warn("kafka: "+text, "failures", failures, "error", c.explain(err))
+		c.log.Warn("kafka: "+what+" failed, "+again, "failures", failures, "error", c.explain(err))
 	}
 }

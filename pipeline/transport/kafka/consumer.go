@@ -268,7 +268,7 @@ func (k *Consumer) notJoined(err error) {
 	failures := k.failures
 	k.mu.Unlock()
 	k.observer.Count(k.part, pipeline.EventRetried, 1)
-	k.client.logRetry("join group "+k.cfg.Group+" failed, retrying", failures, err)
+	k.client.logRetry("join group "+k.cfg.Group, retrying, failures, err)
 }
 
 // abandon ends the consumer because a message was left unfinished.

@@ -60,7 +60,7 @@ func sequenceLost(err error) bool {
 		kafkago.InvalidProducerIDMapping, kafkago.ProducerFenced)
 }
 
-// absentError is the error of a connection to an address at which no broker listens.
+// absentError is the error of a connection to an address at which no broker answers.
 type absentError struct {
 	why string
 	err error
@@ -69,16 +69,20 @@ type absentError struct {
 func (e *absentError) Error() string { return e.why }
 func (e *absentError) Unwrap() error { return e.err }
 
-// Absent reports whether err says that no broker listens at an address: its host is unknown or refuses connections.
+// Absent reports whether err says that no broker answers at an address: its host is unknown or refuses connections, or
+// something else listens there.
 func Absent(err error) bool {
 	_, ok := errors.AsType[*absentError](err)
 	return ok
 }
 
-// whyAbsent returns why no broker listens at an address, or an empty string if err says something else.
+// whyAbsent returns why no broker answers at an address, or an empty string if err says something else.
 func whyAbsent(err error) string {
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return "unknown host " + e.Name
+	}
+	if e, ok := errors.AsType[*foreignError](err); ok {
+		return e.Error()
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return ""

@@ -63,7 +63,7 @@ func (c *Client) JoinExclusive(ctx context.Context, group, topic string,
 				return
 			}
 			failures++
-			c.logRetry("join group "+group, failures, err)
+			c.logRetry("join group "+group, retrying, failures, err)
 		},
 	})
 	if err != nil {

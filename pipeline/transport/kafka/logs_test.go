@@ -680,3 +680,28 @@ func fetchAnswer(version int16) []byte {
 	copy(out, []byte{byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
 	return out
 }
+
+// TestLogRetry checks the line about something that is tried again.
+func TestLogRetry(t *testing.T) {
+	c, log := logged(t, []string{"localhost:9092"}, nil)
+	for failures := 1; failures <= 9; failures++ {
+		c.logRetry("produce to volumes/0", retrying, failures, errors.New("no space"))
+	}
+	if n := log.count(`msg="kafka: produce to volumes/0 failed, retrying" failures=`); n != 4 {
+		t.Errorf("logged %d times, want 1, 2, 4 and 8", n)
+	}
+}
+
+// TestCreatedTopic: a topic that is created is logged once, and one that exists is not.
+func TestCreatedTopic(t *testing.T) {
+	broker, _, _ := fake(t, 1)
+	c, log := logged(t, broker.ListenAddrs(), nil)
+	for range 2 {
+		if err := c.EnsureTopics(t.Context(), Topic{Name: "volums", Partitions: 3, Replication: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := log.count(`msg="created topic" topic=volums partitions=3 replication=1`); n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+}

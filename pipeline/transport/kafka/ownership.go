@@ -71,7 +71,7 @@ func (k *Consumer) own(ctx context.Context, t *tenure, partition int) {
 		case o.expect > at.offset:
 			failures = 0
 		case failures > 0: // the log has changed again, and nothing was read in between
-			k.client.logRetry(fmt.Sprintf("read %s/%d in the changed log failed, retrying", k.cfg.Topic, partition),
+			k.client.logRetry(fmt.Sprintf("read %s/%d in the changed log", k.cfg.Topic, partition), retrying,
 				failures, after)
 			wait.Wait(ctx, failures)
 			fallthrough
@@ -230,7 +230,7 @@ func (o *ownership) work(ctx context.Context) error {
 		// An error does not end the ownership: the broker may be away, or the group is being rebalanced.
 		if err := o.commit(ctx); err != nil && ctx.Err() == nil {
 			failures++
-			o.k.client.logRetry(fmt.Sprintf("commit of %s/%d", o.k.cfg.Topic, o.partition), failures, err)
+			o.k.client.logRetry(fmt.Sprintf("commit of %s/%d", o.k.cfg.Topic, o.partition), retrying, failures, err)
 			return
 		}
 		failures = 0
@@ -418,7 +418,7 @@ func (o *ownership) fetch(ctx context.Context, sets chan<- *recordset.Set) error
 			return nil //nolint:nilerr // the end of ctx is not an error
 		case err != nil:
 			k.observer.Count(k.part, pipeline.EventRetried, 1)
-			k.client.logRetry(fmt.Sprintf("fetch from %s/%d", k.cfg.Topic, o.partition), failures, err)
+			k.client.logRetry(fmt.Sprintf("fetch from %s/%d", k.cfg.Topic, o.partition), retrying, failures, err)
 			wait.Wait(ctx, failures)
 			failures++
 			continue

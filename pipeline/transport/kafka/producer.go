@@ -510,7 +510,7 @@ func (q *partitionQueue) again(failures int, err error) {
 		}
 		return
 	}
-	q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), failures, err)
+	q.p.client.logRetry(fmt.Sprintf("produce to %s/%d", q.topic, q.partition), retrying, failures, err)
 }
 
 // gone reports whether the topic exists but the partition does not, because it was created again with fewer

@@ -12,8 +12,12 @@ import (
 // dial opens a connection for either client library.
 func (c *Client) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := c.dialSecure(ctx, network, address)
-	if err != nil || c.cfg.SASL == nil {
-		return conn, err
+	if err != nil {
+		return nil, err
+	}
+	conn = &brokerConn{Conn: conn, address: address}
+	if c.cfg.SASL == nil {
+		return conn, nil
 	}
 	return &authConn{Conn: conn}, nil
 }

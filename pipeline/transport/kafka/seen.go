@@ -119,7 +119,7 @@ func (d *Deduper) claim(ctx context.Context, name string, fresh bool) (*claim, e
 		if err == nil || ctx.Err() != nil {
 			return c, err
 		}
-		d.p.client.logRetry("claim "+name+" failed, retrying", failures, err)
+		d.p.client.logRetry("claim "+name, retrying, failures, err)
 		if !(pipeline.Retry{}).Wait(ctx, failures) {
 			return nil, ctx.Err()
 		}

@@ -27,13 +27,16 @@ type Topic struct {
 // change existing topics. Compaction keeps one message of each key only, and all messages of a stream have the same key,
 // so it is an error if a topic is compacted.
 func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
-	return c.retry(ctx, "create topics", func(ctx context.Context) error {
+	var created []string
+	err := c.retry(ctx, "create topics", func(ctx context.Context) error {
 		missing, err := c.missing(ctx, topics)
 		if err != nil {
 			return err
 		}
 		if len(missing) > 0 {
-			if err := c.create(ctx, missing); err != nil {
+			names, err := c.create(ctx, missing)
+			created = append(created, names...)
+			if err != nil {
 				return err
 			}
 			if missing, err = c.missing(ctx, topics); err == nil && len(missing) > 0 {
@@ -48,12 +51,24 @@ func (c *Client) EnsureTopics(ctx context.Context, topics ...Topic) error {
 		}
 		return c.checkPolicies(ctx, topics)
 	})
+	if err != nil || len(created) == 0 {
+		return err
+	}
+	if res, err := c.kafka.Metadata(ctx, &kafkago.MetadataRequest{Topics: created}); err == nil {
+		for _, t := range res.Topics {
+			if len(t.Partitions) > 0 {
+				c.log.Info("created topic", "topic", t.Name, "partitions", len(t.Partitions),
+					"replication", len(t.Partitions[0].Replicas))
+			}
+		}
+	}
+	return nil
 }
 
-// create creates topics, without retries.
-func (c *Client) create(ctx context.Context, topics []Topic) error {
+// create creates topics, without retries. It returns the names of those that it has created, also with an error.
+func (c *Client) create(ctx context.Context, topics []Topic) (created []string, _ error) {
 	if err := c.checkDefaults(ctx, topics); err != nil {
-		return err
+		return nil, err
 	}
 	req := &kafkago.CreateTopicsRequest{}
 	for _, t := range topics {
@@ -68,18 +83,20 @@ func (c *Client) create(ctx context.Context, topics []Topic) error {
 	}
 	res, err := c.kafka.CreateTopics(ctx, req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for name, err := range res.Errors {
+	for name, e := range res.Errors {
 		switch {
-		case err == nil || errors.Is(err, kafkago.TopicAlreadyExists):
-		case neverWorks(err):
-			return pipeline.Permanent(fmt.Errorf("topic %s: %w", name, err))
+		case e == nil:
+			created = append(created, name)
+		case errors.Is(e, kafkago.TopicAlreadyExists):
+		case neverWorks(e):
+			err = errors.Join(err, pipeline.Permanent(fmt.Errorf("topic %s: %w", name, e)))
 		default:
-			return fmt.Errorf("topic %s: %w", name, err)
+			err = errors.Join(err, fmt.Errorf("topic %s: %w", name, e))
 		}
 	}
-	return nil
+	return created, err
 }
 
 // defaultsVersion is the first version of CreateTopics that supports the defaults of the cluster (Kafka 2.4).
