@@ -165,6 +165,7 @@ func TestContributingExamples(t *testing.T) {
 	run := func(name string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(name, args...)
+		cmd.Env = environment()
 		cmd.Dir = testenv.Root()
 		out, err := cmd.CombinedOutput()
 		if err != nil {
