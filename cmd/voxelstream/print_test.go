@@ -601,3 +601,21 @@ failed  b: damaged
 		t.Errorf("found\n%s, want\n%s", got, want)
 	}
 }
+
+// TestFormatFlag: errors name the flag of the command that names the format of an input.
+func TestFormatFlag(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("a.unknown", []byte("\x00\x01\x02"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		" --format NAME":       {"inspect", "a.unknown"},
+		" --input-format NAME": {"voxelize", "a.unknown", "--out", "x.npy"},
+	} {
+		var b bytes.Buffer
+		(&cli{out: &b, err: &b}).execute(args)
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q: found %q, want %q", args, b.String(), want)
+		}
+	}
+}
