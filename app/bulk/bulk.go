@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -239,6 +241,9 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	switch {
 	case o.Out == "":
 		return nil, app.Usage(errors.New("missing --out, the folder for the results"))
+	case namesTable(o.Out):
+		return nil, app.Usage(fmt.Errorf("--out: found %s, want a folder, which receives the table and the report; "+
+			"--format selects the format of the table", o.Out))
 	case o.ShardRows < 1 || o.ShardRows > maxShardRows:
 		return nil, app.Usage(fmt.Errorf("--shard-rows: found %d, want 1 to %d", o.ShardRows, maxShardRows))
 	}
@@ -274,6 +279,16 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	}
 	j.Store, err = store.Open(ctx, o.Out)
 	return j, err
+}
+
+// namesTable reports whether an output has the extension of a table and is not a folder of that name.
+func namesTable(out string) bool {
+	if info, err := os.Stat(out); err == nil && info.IsDir() {
+		return false
+	}
+	return slices.ContainsFunc(all.Formats, func(f *table.Format) bool {
+		return slices.Contains(f.Extensions, strings.ToLower(filepath.Ext(out)))
+	})
 }
 
 // maxShardRows limits the number of rows of a shard, whose results are kept in memory.

@@ -670,3 +670,16 @@ func TestProgressOfUnknown(t *testing.T) {
 		}
 	}
 }
+
+// TestOutIsTable: an output with the name of a table is refused, because it would be a folder of that name.
+func TestOutIsTable(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "x.parquet")
+	_, err := bulk.Reprocess(t.Context(), apptest.New(t), []string{t.TempDir()}, options(out))
+	if !app.IsUsage(err) || !strings.Contains(err.Error(), "want a folder") {
+		t.Errorf("found %v, want an error of usage", err)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found a folder (%v)", err)
+	}
+}
