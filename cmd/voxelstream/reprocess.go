@@ -27,9 +27,8 @@ The output holds the table of results, one row per classified row, report.html, 
 could not be classified, rejected.jsonl. The rows are in the order of the inputs.
 
 The work is done in shards, whose results are stored in parts/. After a crash or an interruption, repeat the command to
-continue: at most one shard per thread is done again. If it is repeated with further inputs, only the shards that contain
-them are classified.
-The results do not depend on the number of threads, nor on interruptions.
+continue: at most one shard per thread is done again. If it is repeated with further inputs, only the shards that
+contain them are classified. The results do not depend on the number of threads, nor on interruptions.
 
 With --brokers, the shards are tasks on a topic of the cluster. This process works on them together with all processes
 that run "reprocess join" with the same output, which must be reachable from each of them under the same name, as must
