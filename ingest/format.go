@@ -239,6 +239,8 @@ type Options struct {
 	MaxPoints int `yaml:"max_points" min:"1" doc:"Maximum number of points in a point cloud."`
 	// Fields names further columns of points to keep in PointCloud.Fields; see [Options.Keeps].
 	Fields []string `yaml:"fields" flag:"fields" doc:"Point fields to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and perception steps can use them."`
+	// FormatFlag is the flag of the command that names a format, for advice in errors; empty means format.
+	FormatFlag string
 	// Faces asks for the faces of meshes, as PointCloud.Faces; without it, readers of meshes read the vertices only.
 	Faces bool
 	// MaxPixels limits the pixels of an image; 0 means 64 Mi.

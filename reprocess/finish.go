@@ -184,10 +184,7 @@ func (f *results) add(piece Piece, o *pieceOutcome, rows []record.Classification
 	file.Failed += len(o.Rejected)
 	file.Rows += o.Rows
 	if file.Error == "" {
-		file.Error = o.Error
-	}
-	if file.Error == "" && len(o.Rejected) > 0 {
-		file.Error = fmt.Sprintf("%s: %s", o.Rejected[0].EventID, o.Rejected[0].Error)
+		file.Error = o.why()
 	}
 	for _, x := range o.Rejected {
 		f.builder.Reject(x.EventID, x.Error)

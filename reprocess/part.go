@@ -43,6 +43,14 @@ type pieceOutcome struct {
 	done bool // by an earlier run
 }
 
+// why returns the reason for the first failure, or an empty string.
+func (o *pieceOutcome) why() string {
+	if o.Error == "" && len(o.Rejected) > 0 {
+		return o.Rejected[0].EventID + ": " + o.Rejected[0].Error
+	}
+	return o.Error
+}
+
 // rejected is a row that could not be classified.
 type rejected struct {
 	EventID string `json:"event_id"`

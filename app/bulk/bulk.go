@@ -2,9 +2,12 @@
 package bulk
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -70,10 +73,12 @@ type Plan struct {
 	Uncounted int `json:"uncounted,omitempty"`
 	// Remaining is the number of rows that no earlier run has classified.
 	Remaining int64 `json:"remaining"`
-	// RowsPerSecond was measured with some of the rows. Seconds is the estimate for the remaining ones.
-	RowsPerSecond float64           `json:"rows_per_second,omitempty"`
-	Seconds       float64           `json:"seconds,omitempty"`
-	Unusable      []app.FileOutcome `json:"unusable,omitempty"`
+	// RowsPerSecond was measured with some of the rows. Seconds is the estimate for the remaining ones, without those of
+	// files whose first row fails.
+	RowsPerSecond float64 `json:"rows_per_second,omitempty"`
+	Seconds       float64 `json:"seconds,omitempty"`
+	// Unusable are the files that are left out or cannot be read, and those whose first row cannot be classified.
+	Unusable []app.FileOutcome `json:"unusable,omitempty"`
 }
 
 // Reprocess classifies all rows of the inputs, except for those that an earlier run has classified. If some of them
@@ -90,11 +95,11 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 	}
 	bar := a.Bar("rows")
 	defer bar.Done()
-	var rows atomic.Int64
-	j.Progress = func(n int) {
-		done := rows.Add(int64(n))
-		bar.Set(done, max(left, done), "") // more than known, if there are files whose rows are not known
+	if p.Uncounted > 0 {
+		left = 0 // unknown
 	}
+	var rows atomic.Int64
+	j.Progress = func(n int) { bar.Set(rows.Add(int64(n)), left, "") }
 	a.Started()
 	r, err := j.Run(ctx, p)
 	if err != nil {
@@ -161,7 +166,8 @@ func outcome(r *reprocess.FileResult) app.FileOutcome {
 	return f
 }
 
-// PlanOf looks at the inputs and estimates the work, without doing it.
+// PlanOf looks at the inputs and estimates the work, without doing it. If some of them cannot be classified, it returns
+// a plan and an error that wraps app.ErrSkipped.
 func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, error) {
 	j, p, err := prepare(ctx, a, paths, o)
 	if err != nil {
@@ -169,25 +175,34 @@ func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, 
 	}
 	defer j.Store.Close() //nolint:errcheck // not written to
 	out := &Plan{Rows: p.Rows, Bytes: p.Bytes, Shards: len(p.Shards), Uncounted: p.Uncounted}
-	for _, in := range p.Inputs {
-		f := outcome(&reprocess.FileResult{Input: in, Error: in.Error})
-		if f.Status != app.FileDone {
-			out.Unusable = append(out.Unusable, f)
-			continue
-		}
-		out.Files++
-	}
 	if err := j.Check(ctx, p); err != nil {
 		return nil, refused(err)
 	}
 	if out.Remaining, err = j.Remaining(ctx, p); err != nil {
 		return nil, err
 	}
-	if out.RowsPerSecond, err = j.Estimate(ctx, p); err != nil {
+	preview, err := j.Preview(ctx, p)
+	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
-	if out.RowsPerSecond > 0 {
-		out.Seconds = float64(out.Remaining) / out.RowsPerSecond
+	if out.RowsPerSecond = preview.RowsPerSecond; out.RowsPerSecond > 0 {
+		out.Seconds = float64(preview.Rows) / out.RowsPerSecond
+	}
+	failed := 0
+	for i, in := range p.Inputs {
+		f := outcome(&reprocess.FileResult{Input: in, Error: cmp.Or(in.Error, preview.Failing[i])})
+		if in.Used() {
+			out.Files++
+		}
+		if f.Status == app.FileFailed {
+			failed++
+		}
+		if f.Status != app.FileDone {
+			out.Unusable = append(out.Unusable, f)
+		}
+	}
+	if failed > 0 {
+		return out, app.SkippedSome(app.Count(failed, "file") + " cannot be read, or the first row cannot be classified")
 	}
 	return out, nil
 }
@@ -226,6 +241,9 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	switch {
 	case o.Out == "":
 		return nil, app.Usage(errors.New("missing --out, the folder for the results"))
+	case namesTable(o.Out):
+		return nil, app.Usage(fmt.Errorf("--out: found %s, want a folder, which receives the table and the report; "+
+			"--format selects the format of the table", o.Out))
 	case o.ShardRows < 1 || o.ShardRows > maxShardRows:
 		return nil, app.Usage(fmt.Errorf("--shard-rows: found %d, want 1 to %d", o.ShardRows, maxShardRows))
 	}
@@ -261,6 +279,16 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 	}
 	j.Store, err = store.Open(ctx, o.Out)
 	return j, err
+}
+
+// namesTable reports whether an output has the extension of a table and is not a folder of that name.
+func namesTable(out string) bool {
+	if info, err := os.Stat(out); err == nil && info.IsDir() {
+		return false
+	}
+	return slices.ContainsFunc(all.Formats, func(f *table.Format) bool {
+		return slices.Contains(f.Extensions, strings.ToLower(filepath.Ext(out)))
+	})
 }
 
 // maxShardRows limits the number of rows of a shard, whose results are kept in memory.

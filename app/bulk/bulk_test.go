@@ -593,3 +593,93 @@ func TestOutputInInput(t *testing.T) {
 		}
 	}
 }
+
+// writeGrids writes an array of grids of size cells along each axis.
+func writeGrids(t *testing.T, path string, rows, size int) {
+	t.Helper()
+	values := make([]float32, rows*size*size*size)
+	err := ingest.WriteFile(path, func(w io.Writer) error {
+		return array.WriteFloat32(w, []int{rows, size, size, size}, values)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPlanFailing: a plan names the files whose first row cannot be classified, and those that cannot be read, and
+// estimates the time of the others only.
+func TestPlanFailing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeGrids(t, filepath.Join(dir, "other.npy"), 40, 8)
+	if err := os.WriteFile(filepath.Join(dir, "cut.npy"), []byte("\x93NUMPY"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := options(filepath.Join(t.TempDir(), "out"))
+	p, err := bulk.PlanOf(t.Context(), apptest.New(t), []string{dir}, o)
+	if !errors.Is(err, app.ErrSkipped) || p == nil {
+		t.Fatalf("found %v", err)
+	}
+	if p.RowsPerSecond != 0 || p.Seconds != 0 || len(p.Unusable) != 2 {
+		t.Fatalf("found %+v, want two files that fail, and no rate", p)
+	}
+	if f := p.Unusable[1]; f.Status != app.FileFailed || !strings.Contains(f.Error, "found a grid of 8x8x8 cells") {
+		t.Errorf("found %+v", f)
+	}
+	writeGrids(t, filepath.Join(dir, "right.npy"), 10, 16)
+	p, err = bulk.PlanOf(t.Context(), apptest.New(t), []string{dir}, o)
+	if !errors.Is(err, app.ErrSkipped) || p.RowsPerSecond <= 0 || p.Remaining != 50 {
+		t.Fatalf("found %+v, %v; want 50 rows and a rate", p, err)
+	}
+	if got, want := p.Seconds*p.RowsPerSecond, 10.; got < want-.01 || got > want+.01 {
+		t.Errorf("found the time of %.2f rows, want that of %.0f", got, want)
+	}
+}
+
+// totals are the totals of a progress bar.
+type totals struct {
+	mu  sync.Mutex
+	all map[int64]bool
+}
+
+func (b *totals) Bar(string) app.Bar { return b }
+func (*totals) Line(string)          {}
+func (*totals) Done()                {}
+func (b *totals) Set(_, total int64, _ string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all[total] = true
+}
+
+// TestProgressOfUnknown: while the number of rows is unknown, no total is shown.
+func TestProgressOfUnknown(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	counted, uncounted := filepath.Join(dir, "a.npy"), filepath.Join(dir, "b.xyz")
+	writeGrids(t, counted, 3, 16)
+	if err := os.WriteFile(uncounted, []byte("0 0 0\n1 2 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, in := range map[int64][]string{3: {counted}, 0: {counted, uncounted}} {
+		a := apptest.New(t)
+		bar := &totals{all: map[int64]bool{}}
+		a.Progress = bar
+		reprocessed(t, a, in, options(filepath.Join(t.TempDir(), "out")))
+		if len(bar.all) != 1 || !bar.all[want] {
+			t.Errorf("%v: found totals %v, want %d", in, bar.all, want)
+		}
+	}
+}
+
+// TestOutIsTable: an output with the name of a table is refused, because it would be a folder of that name.
+func TestOutIsTable(t *testing.T) {
+	t.Parallel()
+	out := filepath.Join(t.TempDir(), "x.parquet")
+	_, err := bulk.Reprocess(t.Context(), apptest.New(t), []string{t.TempDir()}, options(out))
+	if !app.IsUsage(err) || !strings.Contains(err.Error(), "want a folder") {
+		t.Errorf("found %v, want an error of usage", err)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found a folder (%v)", err)
+	}
+}

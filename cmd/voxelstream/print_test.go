@@ -16,6 +16,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/apptest"
+	"github.com/voxelstream/voxelstream/app/bulk"
 	"github.com/voxelstream/voxelstream/app/config"
 	"github.com/voxelstream/voxelstream/app/doctor"
 	"github.com/voxelstream/voxelstream/app/files"
@@ -579,5 +580,48 @@ func TestNarrowTables(t *testing.T) {
 	writeTable(&b, 12, []column{{name: "TOPIC", cells: []string{"volumes"}}, {name: "SIZE", rank: 1, cells: []string{"1"}}})
 	if want := "TOPIC\nvolumes\nLeft out for\nwant of\nwidth: SIZE.\n"; b.String() != want {
 		t.Errorf("found %q, want %q", &b, want)
+	}
+}
+
+func TestReprocessTexts(t *testing.T) {
+	p := &bulk.Plan{
+		Files: 54, Bytes: 11950325, Shards: 4, Uncounted: 54, Unusable: []app.FileOutcome{
+			{File: "a", Status: app.FileSkipped, Error: "hidden"}, {File: "b", Status: app.FileFailed, Error: "damaged"},
+		},
+	}
+	want := `54 files, 0 rows, 11.4 MiB, 4 shards
+of these, 54 files of an unknown number of rows
+left out or failing: 1 skipped, 1 failed
+skipped  a: hidden
+failed  b: damaged
+`
+	if got := printed(p, planText); got != want {
+		t.Errorf("found\n%s, want\n%s", got, want)
+	}
+	r := &bulk.Result{
+		Rows: 3, Classified: 3, Seconds: 2, Out: "out", Outputs: []string{"results.parquet"},
+		Files: []app.FileOutcome{{Status: app.FileDone}, {Status: app.FileResumed}},
+	}
+	want = "3 rows, 3 classified, 0 failed\n2 files: 1 done, 1 resumed in 2.0 s\nout: results.parquet\n"
+	if got := printed(r, reprocessText); got != want {
+		t.Errorf("found\n%s, want\n%s", got, want)
+	}
+}
+
+// TestFormatFlag: errors name the flag of the command that names the format of an input.
+func TestFormatFlag(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("a.unknown", []byte("\x00\x01\x02"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{
+		" --format NAME":       {"inspect", "a.unknown"},
+		" --input-format NAME": {"voxelize", "a.unknown", "--out", "x.npy"},
+	} {
+		var b bytes.Buffer
+		(&cli{out: &b, err: &b}).execute(args)
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q: found %q, want %q", args, b.String(), want)
+		}
 	}
 }

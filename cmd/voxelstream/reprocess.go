@@ -27,8 +27,8 @@ The output holds the table of results, one row per classified row, report.html, 
 could not be classified, rejected.jsonl. The rows are in the order of the inputs.
 
 The work is done in shards, whose results are stored in parts/. After a crash or an interruption, repeat the command to
-continue: at most one shard per thread is done again. If it is repeated with further inputs, only these are classified.
-The results do not depend on the number of threads, nor on interruptions.
+continue: at most one shard per thread is done again. If it is repeated with further inputs, only the shards that
+contain them are classified. The results do not depend on the number of threads, nor on interruptions.
 
 With --brokers, the shards are tasks on a topic of the cluster. This process works on them together with all processes
 that run "reprocess join" with the same output, which must be reachable from each of them under the same name, as must
@@ -121,9 +121,9 @@ A and B are outputs of reprocess, or tables of classifications in any format.`
 
 func planText(w io.Writer, p *bulk.Plan) {
 	fmt.Fprintf(w, "%s, %s, %s, %s\n", app.Count(p.Files, "file"), app.Count(p.Rows, "row"),
-		option.Bytes(p.Bytes), app.Count(p.Shards, "shard"))
+		option.Bytes(p.Bytes).Scaled(), app.Count(p.Shards, "shard"))
 	if p.Uncounted > 0 {
-		fmt.Fprintf(w, "%s without a known number of rows\n", app.Count(p.Uncounted, "more file"))
+		fmt.Fprintf(w, "of these, %s of an unknown number of rows\n", app.Count(p.Uncounted, "file"))
 	}
 	if p.Remaining < p.Rows {
 		fmt.Fprintf(w, "%s already classified\n", app.Count(p.Rows-p.Remaining, "row"))
@@ -131,6 +131,9 @@ func planText(w io.Writer, p *bulk.Plan) {
 	if p.RowsPerSecond > 0 {
 		fmt.Fprintf(w, "about %v at %.0f rows/s\n",
 			time.Duration(p.Seconds*float64(time.Second)).Round(time.Second), p.RowsPerSecond)
+	}
+	if len(p.Unusable) > 0 {
+		fmt.Fprintf(w, "left out or failing: %s\n", app.CountFiles(p.Unusable))
 	}
 	for _, f := range p.Unusable {
 		fmt.Fprintf(w, "%s  %s: %s\n", f.Status, f.File, f.Error)
@@ -145,7 +148,7 @@ func reprocessText(w io.Writer, r *bulk.Result) {
 	if r.Accuracy != nil {
 		fmt.Fprintf(w, ", accuracy %.4f", *r.Accuracy)
 	}
-	fmt.Fprintf(w, "\n%s in %.1f s", app.CountFiles(r.Files), r.Seconds)
+	fmt.Fprintf(w, "\n%s: %s in %.1f s", app.Count(len(r.Files), "file"), app.CountFiles(r.Files), r.Seconds)
 	if r.RowsPerSecond > 0 {
 		fmt.Fprintf(w, " (%.0f rows/s)", r.RowsPerSecond)
 	}

@@ -146,6 +146,9 @@ func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 		machine := budget.Machine()
 		budget.LimitHeap(machine)
 		loaded.Ingest.Budget = budget.New(loaded.Ingest.Memory.Of(machine))
+		if cmd.Flags().Lookup(inputFormat) != nil {
+			loaded.Ingest.FormatFlag = inputFormat
+		}
 		pool, err := confine(&loaded.Ingest)
 		if err != nil {
 			return err
@@ -352,11 +355,14 @@ var (
 	httpFlag  = config.Flags("http")
 )
 
+// inputFormat is the flag for the format of the inputs of commands whose --format is that of the output.
+const inputFormat = "input-format"
+
 // inputFormatFlags returns ingestFlags for a command whose --format is the format of the output: --input-format takes
 // the place of --format.
 func inputFormatFlags() map[string]string {
 	flags := maps.Clone(ingestFlags)
-	flags["input-format"] = flags["format"]
+	flags[inputFormat] = flags["format"]
 	delete(flags, "format")
 	return flags
 }

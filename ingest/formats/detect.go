@@ -98,7 +98,7 @@ func detect(ctx context.Context, path string, o ingest.Options) (detected, error
 	if f, ok := byExtension(path, head.Gzip); ok {
 		return named(ctx, head, f, o)
 	}
-	return best, unknown(head)
+	return best, unknown(head, o)
 }
 
 // detectConfined has another process recognize the format of a file.
@@ -169,7 +169,7 @@ func named(ctx context.Context, head *ingest.Head, f ingest.Format, o ingest.Opt
 		return detected{}, fmt.Errorf("%s: %s: %w", head.Path, f.Name, err)
 	case bytes.IndexByte(head.Bytes, 0) >= 0:
 		return detected{}, fmt.Errorf("%s: its name is that of a file of format %s, but its content is not plausible: %w; "+
-			"--format %[2]s reads it all the same", head.Path, f.Name, ingest.ErrFormat)
+			"%s %[2]s reads it all the same", head.Path, f.Name, ingest.ErrFormat, formatFlag(o))
 	}
 	return detected{Format: f, sure: ingest.Guess, note: "the format was recognized by the file's extension only"}, nil
 }

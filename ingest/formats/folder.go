@@ -197,8 +197,8 @@ func (w *walk) belongs(s step) bool {
 var recordings = []string{".pcap", ".pcapng", ".bag", ".db3", ".mcap"}
 
 // companion returns the name of the file that an unreadable file accompanies: one with the same name except for the
-// extension, such as scan.las for scan.json, or any recording for a .json, .yaml or .xml file. It returns "" if there
-// is none, or if the unreadable file has the extension of another format.
+// extension, such as scan.las for scan.json, or else any recording for a .json, .yaml or .xml file. It returns ""
+// if there is none, or if the unreadable file has the extension of another format.
 func companion(s step) string {
 	name := filepath.Base(s.path)
 	own, stem := extension(name)
@@ -207,13 +207,18 @@ func companion(s step) string {
 	if known(name) && !describes && own != ".txt" {
 		return ""
 	}
+	recording := ""
 	for _, other := range s.names {
 		ext, st := extension(other)
-		if other != name && known(other) && (st == stem && ext != own || describes && slices.Contains(recordings, ext)) {
+		switch {
+		case other == name || !known(other):
+		case st == stem && ext != own:
 			return other
+		case recording == "" && describes && slices.Contains(recordings, ext):
+			recording = other
 		}
 	}
-	return ""
+	return recording
 }
 
 func hasGz(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".gz") }

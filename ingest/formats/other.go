@@ -2,6 +2,7 @@ package formats
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -216,10 +217,13 @@ func isColourPNG(h *ingest.Head) bool {
 }
 
 // unknown is the error for a file that no format recognizes.
-func unknown(head *ingest.Head) error {
+func unknown(head *ingest.Head, o ingest.Options) error {
 	if err := recognized(head, rest); err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: found %d bytes that start with %q: %w; --format NAME reads it as that format", head.Path,
-		head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat)
+	return fmt.Errorf("%s: found %d bytes that start with %q: %w; %s NAME reads it as that format", head.Path,
+		head.Size, head.Bytes[:min(8, len(head.Bytes))], ingest.ErrFormat, formatFlag(o))
 }
+
+// formatFlag returns the flag of the command that names a format.
+func formatFlag(o ingest.Options) string { return "--" + cmp.Or(o.FormatFlag, "format") }

@@ -37,6 +37,16 @@ func (b Bytes) String() string {
 	return "0B"
 }
 
+// Scaled returns the number for people, rounded to a tenth of the largest binary unit that it reaches: 11.4 MiB.
+func (b Bytes) Scaled() string {
+	for _, u := range byteUnits[:4] { // the binary ones
+		if int64(b) >= u.size {
+			return strconv.FormatFloat(float64(b)/float64(u.size), 'f', 1, 64) + " " + u.name
+		}
+	}
+	return strconv.FormatInt(int64(b), 10) + " B"
+}
+
 // MarshalText returns String.
 func (b Bytes) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
 

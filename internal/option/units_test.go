@@ -54,3 +54,13 @@ func TestUnits(t *testing.T) {
 		}
 	}
 }
+
+func TestScaled(t *testing.T) {
+	for n, want := range map[Bytes]string{
+		0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 11950325: "11.4 MiB", 3 << 29: "1.5 GiB", 1 << 42: "4.0 TiB",
+	} {
+		if got := n.Scaled(); got != want {
+			t.Errorf("found %s, want %s", got, want)
+		}
+	}
+}

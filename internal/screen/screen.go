@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/term"
@@ -130,6 +131,7 @@ type Progress struct {
 	s     *Screen
 	what  string
 	start time.Time
+	full  atomic.Bool // the end was shown
 }
 
 // Progress starts a progress bar. what is the unit that it counts, in the plural.
@@ -139,12 +141,14 @@ func (s *Screen) Progress(what string) *Progress {
 	if s.every > 0 {
 		s.last = time.Now() // work that ends at once needs no bar
 	}
-	return &Progress{s, what, time.Now()}
+	return &Progress{s: s, what: what, start: time.Now()}
 }
 
-// Set shows done out of total units, and a note. A total of 0 means that it is unknown.
+// Set shows done out of total units, and a note. A total of 0 means that it is unknown. The first update that reaches
+// the total is shown at once.
 func (p *Progress) Set(done, total int64, note string) {
-	p.s.Show(total > 0 && done >= total, func() []string { return []string{p.line(done, total, note)} })
+	end := total > 0 && done >= total && !p.full.Swap(true)
+	p.s.Show(end, func() []string { return []string{p.line(done, total, note)} })
 }
 
 func (p *Progress) line(done, total int64, note string) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestTerminal(t *testing.T) {
@@ -36,5 +37,18 @@ func TestPlain(t *testing.T) {
 	}
 	if strings.Contains(b.String(), "\x1b") {
 		t.Errorf("found an escape sequence in %q", b.String())
+	}
+}
+
+// TestProgressEnd: the end is shown once, even if the total grows with what is done.
+func TestProgressEnd(t *testing.T) {
+	var b bytes.Buffer
+	s := &Screen{out: &b, every: time.Hour}
+	p := s.Progress("rows")
+	for i := range int64(5) {
+		p.Set(i, max(i, 2), "")
+	}
+	if n := strings.Count(b.String(), "\n"); n != 1 || !strings.Contains(b.String(), "2/2") {
+		t.Errorf("found %q, want one line", b.String())
 	}
 }
