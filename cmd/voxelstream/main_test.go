@@ -174,6 +174,17 @@ func TestSuggestions(t *testing.T) {
 		"run --modle x":             "unknown flag: --modle (did you mean --model?)",
 		"run --jsn x.h5":            "unknown flag: --jsn (did you mean --json?)",
 		"run --zzzzzzzz":            "unknown flag: --zzzzzzzz",
+		"train --rows 1":            "unknown flag: --rows",
+		"train --layers 1":          "unknown flag: --layers",
+		"train --lr 0.1":            "unknown flag: --lr (did you mean --learning-rate?)",
+		"train --val-split 0.1":     "unknown flag: --val-split (did you mean --validation-split?)",
+		"train --validation-data x": "unknown flag: --validation-data (did you mean --validation?)",
+		"train --batch 8":           "unknown flag: --batch (did you mean --batch-size?)",
+		"train --model x":           "unknown flag: --model (did you mean --init?)",
+		"train -m x":                "unknown shorthand flag: 'm' in -m (did you mean --init?)",
+		"predict -m x":              "unknown shorthand flag: 'm' in -m (did you mean --model?)",
+		"train --verbose":           "unknown flag: --verbose (did you mean --log-level?)",
+		"summary m.keras":           `unknown command "summary" for "voxelstream" (did you mean model summary?)`,
 		"predict x.h5 --rows 4:2":   `--rows: found "4:2", want FIRST:END with FIRST < END, such as 0:24`,
 		"convert x y.npy --row -1":  `--row: found "-1", want an integer from 0`,
 		"generate --count many":     `--count: found "many", must be an integer`,
@@ -185,6 +196,24 @@ func TestSuggestions(t *testing.T) {
 		root.SetArgs(strings.Fields(line))
 		if err := root.Execute(); err == nil || err.Error() != want {
 			t.Errorf("%s: found %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestHelpOfUnknown: a misspelt command has no help.
+func TestHelpOfUnknown(t *testing.T) {
+	for line, want := range map[string]struct {
+		code int
+		out  string
+	}{
+		"predcit --help":      {exitUsage, ""},
+		"model sumary --help": {exitUsage, ""},
+		"model --help":        {exitDone, "Usage:"},
+		"train x.h5 --help":   {exitDone, "Usage:"},
+	} {
+		out, code := run(strings.Fields(line)...)
+		if code != want.code || !strings.Contains(out, want.out) || want.out == "" && out != "" {
+			t.Errorf("%s: found exit code %d and %q, want %d", line, code, out, want.code)
 		}
 	}
 }
