@@ -218,6 +218,29 @@ func TestHelpOfUnknown(t *testing.T) {
 	}
 }
 
+// TestModelAsData: a model among the data is reported before anything is classified, and results name the model.
+func TestModelAsData(t *testing.T) {
+	apptest.NeedHDF5(t)
+	t.Chdir(t.TempDir())
+	if _, code := run("generate", "--count", "11", "--out", "d.h5"); code != exitDone {
+		t.Fatal("found no archive")
+	}
+	if _, code := run("train", "d.h5", "--out", "m.keras", "--epochs", "1", "--validation-split", "0"); code != exitDone {
+		t.Fatal("found no model")
+	}
+	for _, command := range []string{"evaluate", "predict"} {
+		out, code := said(command, "d.h5", "m.keras")
+		if code != exitUsage || !strings.Contains(out, "m.keras: found a Keras model") || strings.Contains(out, "d.h5 ") {
+			t.Errorf("%s: found exit code %d and %s", command, code, out)
+		}
+		for model, want := range map[string]string{"digits": "model digits (built in)", "m.keras": "model m.keras"} {
+			if out, _ := said(command, "d.h5", "--model", model); !strings.Contains(out, want) {
+				t.Errorf("%s --model %s: found %s, want %q", command, model, out, want)
+			}
+		}
+	}
+}
+
 // TestRows: commands that read archives take rows, whose IDs are those of all rows.
 func TestRows(t *testing.T) {
 	apptest.NeedHDF5(t)
