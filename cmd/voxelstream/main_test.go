@@ -228,6 +228,19 @@ func TestModelAsData(t *testing.T) {
 	if _, code := run("train", "d.h5", "--out", "m.keras", "--epochs", "1", "--validation-split", "0"); code != exitDone {
 		t.Fatal("found no model")
 	}
+	for line, want := range map[string]string{
+		"train d.h5 --out m.keras --epochs 1 --validation-split 0 --resume": "training is complete after 1 epoch; raise",
+		"train d.h5 --out x.keras --classes zero,one":                       ":X_train/2: found label 2, want 0 to 1",
+		"generate --count -5 --out x.h5":                                    "--count: found -5, want at least 0\n",
+		"evaluate d.h5":                                                     "no test part: evaluating the training part",
+	} {
+		if out, _ := said(strings.Fields(line)...); !strings.Contains(out, want) {
+			t.Errorf("%s: found %s, want %q", line, out, want)
+		}
+	}
+	if out, code := said("inspect", "d.h5", "--row", "10", "--png", "r.png", "--predict"); code != exitDone {
+		t.Errorf("inspect of a row with its prediction: found exit code %d and %s", code, out)
+	}
 	for _, command := range []string{"evaluate", "predict"} {
 		out, code := said(command, "d.h5", "m.keras")
 		if code != exitUsage || !strings.Contains(out, "m.keras: found a Keras model") || strings.Contains(out, "d.h5 ") {
