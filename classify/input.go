@@ -25,6 +25,8 @@ type Input struct {
 	Stated voxelize.Encoding
 	// first reports that the channels come before depth, height and width in the model's input.
 	first bool
+	// required reports that a model determines the size.
+	required bool
 }
 
 // Preferences are what the user of a model says about its input. The zero value leaves everything to the model.
@@ -49,7 +51,7 @@ func InputOf(m *nn.Model, p Preferences) (*Input, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &Input{Dims: dims, Voxelize: m.Voxelize}
+	in := &Input{Dims: dims, Voxelize: m.Voxelize, required: true}
 	if _, err := voxelize.DefaultOptions().With(m.Voxelize); err != nil {
 		return nil, fmt.Errorf("model %s: metadata: %w", m.Name, err)
 	}
@@ -191,7 +193,9 @@ func (in *Input) Options(o voxelize.Options) voxelize.Options {
 	if stated, err := o.With(in.Voxelize); err == nil { // InputOf has checked them
 		o = stated
 	}
-	o = o.Sized(in.Dims)
+	if o = o.Sized(in.Dims); in.required {
+		o = o.Required()
+	}
 	o.Values, o.Window = in.Values, voxelize.Window{}
 	if in.Palette != nil {
 		o.Colormap = colormap.Name(in.Palette.Name)

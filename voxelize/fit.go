@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/voxelstream/voxelstream/ingest"
 	"github.com/voxelstream/voxelstream/internal/vector"
@@ -231,11 +232,18 @@ func (v *Voxelizer) check(g *ingest.Grid, channels int) error {
 		return channelsError(g.Channels, channels)
 	}
 	if exact && g.Dims != want {
-		hint := "change --grid"
-		if auto {
-			hint += ", or resample with --fit whole or --fit crop"
+		var hints []string
+		if !v.options.required {
+			hints = append(hints, "change --grid")
 		}
-		return fmt.Errorf("found a grid of %s cells, want %s: %s", dimsString(g.Dims), dimsString(want), hint)
+		if auto {
+			hints = append(hints, "resample with --fit whole or --fit crop")
+		}
+		err := fmt.Errorf("found a grid of %s cells, want %s", dimsString(g.Dims), dimsString(want))
+		if len(hints) > 0 {
+			err = fmt.Errorf("%w: %s", err, strings.Join(hints, ", or "))
+		}
+		return err
 	}
 	n := g.Channels
 	for _, d := range g.Dims {

@@ -60,6 +60,22 @@ func counted(dims [3]int, cell [3]float64) *ingest.Grid {
 	return g
 }
 
+// TestRequiredSize: errors about grids for a model of one size do not suggest another.
+func TestRequiredSize(t *testing.T) {
+	o := DefaultOptions()
+	o.Dims = [3]int{4, 4, 4}
+	for fit, want := range map[Fit]string{
+		FitAuto:  "found a grid of 3x7x5 cells, want 4x4x4: resample with --fit whole or --fit crop",
+		FitExact: "found a grid of 3x7x5 cells, want 4x4x4",
+	} {
+		o.Fit = fit
+		_, err := mustNew(t, o.Required()).Volume(sampleOf(counted([3]int{3, 7, 5}, [3]float64{})))
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%v: found %v, want %q", fit, err, want)
+		}
+	}
+}
+
 func TestFitAuto(t *testing.T) {
 	o := DefaultOptions()
 	o.Dims = [3]int{4, 4, 4}

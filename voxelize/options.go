@@ -41,6 +41,7 @@ func (Value) ChoiceDoc(name string) string {
 
 // Options configures a [Voxelizer]. It is the section voxelize of the configuration.
 type Options struct {
+	required bool // see Required
 	// Dims is the grid size (depth, height, width) in cells. Some methods require a cube. Input grids are fitted to
 	// it.
 	Dims option.Dims `yaml:"grid" flag:"grid" doc:"Grid size in cells: one number for a cube, or DEPTHxHEIGHTxWIDTH such as 16x24x24. It must match the model's input."`
@@ -129,6 +130,12 @@ func (o Options) Sized(dims [3]int) Options {
 	if m, err := methodOf(o.Method); err == nil && m.Needs.Cube && (dims[0] != dims[1] || dims[0] != dims[2]) {
 		o.Method = Regular.Name
 	}
+	return o
+}
+
+// Required returns the options for a model that takes only grids of this size: errors do not suggest another one.
+func (o Options) Required() Options {
+	o.required = true
 	return o
 }
 

@@ -47,7 +47,7 @@ func (o *PictureOptions) Check(rows app.Rows) error {
 	case err != nil:
 		return err
 	case o.Predict && !o.Sheet:
-		return errors.New("--predict: missing --rows, the rows whose predictions are shown")
+		return errors.New("--predict: missing --row or --rows, the rows whose predictions are shown")
 	case o.Sheet && f.Turns:
 		return fmt.Errorf("--rows: a contact sheet does not turn: found %s, want .png", f.Extension)
 	case rows.End-rows.First > draw.MostTiles:

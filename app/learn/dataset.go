@@ -213,6 +213,16 @@ func readData(ctx context.Context, a *app.Env, paths []string, split string, pre
 	return finished(a, d, strings.Join(paths, ", "))
 }
 
+// within returns an error that names the first row whose label is not that of a class.
+func (d *dataset) within(classes int) error {
+	for i, label := range d.labels {
+		if int(label) >= classes {
+			return fmt.Errorf("%v: found label %d, want 0 to %d, the classes of the model", d.ids[i], label, classes-1)
+		}
+	}
+	return nil
+}
+
 // note records a note about a file.
 func (d *dataset) note(file, text string) {
 	if d.notes == nil {
@@ -396,8 +406,8 @@ func (r *reading) first(ctx context.Context, splits []h5.Split) error {
 		d.parts[path] = s
 		if s != h5.All {
 			if s == h5.Train && splits[0] != s {
-				r.env.Log.Info("the archive has no test part: its training part is evaluated, which says little about a model "+
-					"that was trained on it", "file", path)
+				r.env.Log.Info("no test part: evaluating the training part; if the model was trained on it, the result says "+
+					"little", "file", path)
 			} else {
 				r.env.Log.Info("rows of an archive", "file", path, "part", s)
 			}

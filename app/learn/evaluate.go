@@ -37,7 +37,9 @@ type EvaluateResult struct {
 	// Calibrated is the file to which the calibration was written, if any.
 	Calibrated string `json:"calibrated,omitempty"`
 	Model      string `json:"model"`
-	Digest     string `json:"digest"`
+	// Called is how a text calls the model, such as "model digits (built in)".
+	Called string `json:"-"`
+	Digest string `json:"digest"`
 	// Files lists what became of each file of the data.
 	Files []app.FileOutcome `json:"files"`
 }
@@ -71,6 +73,9 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, o EvaluateOptions
 		return nil, app.Usage(errors.New("--calibrate: missing --model FILE, the model to calibrate"))
 	case o.Out != "" && !o.Calibrate:
 		return nil, app.Usage(errors.New("--out: missing --calibrate"))
+	}
+	if err := models.CheckData(ctx, a, paths); err != nil {
+		return nil, err
 	}
 	release, err := a.ClaimOutputs(paths, file, calibrated)
 	if err != nil {
@@ -120,7 +125,7 @@ func Evaluate(ctx context.Context, a *app.Env, paths []string, o EvaluateOptions
 	}
 	r := &EvaluateResult{
 		Evaluation: e, Model: m.Info.Name, Digest: m.Info.Digest, Files: d.files, Temperature: scored.Trust.Temperature,
-		Calibrated: calibrated,
+		Calibrated: calibrated, Called: models.Called(models.ConfiguredPath(a)),
 	}
 	for i := range r.PerClass {
 		r.PerClass[i].Name = scored.ClassName(r.PerClass[i].Class)

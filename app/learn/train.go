@@ -438,6 +438,9 @@ func (tr *trainer) fit(ctx context.Context, d, v *dataset) (err error) {
 			return app.Usage(fmt.Errorf("--split pairs: %w", err))
 		}
 	}
+	if err := d.within(max(2, tr.model.ClassCount())); err != nil {
+		return err
+	}
 	rows := d.trained()
 	if g := tr.augmentation; g != nil {
 		tr.logAugmentation(g)

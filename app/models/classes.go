@@ -40,8 +40,11 @@ func ReadClasses(text string) ([]string, error) {
 // Configured loads the configured model, with the configured names of its classes. By default, it is a built-in one:
 // that of objects if volumes are made of objects, and that of digits otherwise.
 func Configured(ctx context.Context, a *app.Env) (*Loaded, error) {
-	return LoadConfigured(ctx, a, cmp.Or(a.Config.Model.Path, builtinFor(a)))
+	return LoadConfigured(ctx, a, ConfiguredPath(a))
 }
+
+// ConfiguredPath returns the path of the configured model, or the name of the built-in one.
+func ConfiguredPath(a *app.Env) string { return cmp.Or(a.Config.Model.Path, builtinFor(a)) }
 
 // builtinFor returns the name of the built-in model for the configured volumes.
 func builtinFor(a *app.Env) string {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,6 +93,30 @@ func noModel(ctx context.Context, path string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: found %s, %w: want one of %s%s", path, what, ErrNoModel, strings.Join(extensions, ", "), advice)
+}
+
+// CheckData returns an error if one of the files that are given as data is a model.
+func CheckData(ctx context.Context, a *app.Env, paths []string) error {
+	for _, path := range paths {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			continue // reported when it is read
+		}
+		if _, err := formats.Detect(ctx, path, a.Config.Ingest); errors.Is(err, ingest.ErrModel) {
+			return app.Usage(err)
+		}
+	}
+	return nil
+}
+
+// Called returns how a text calls the model at a path (see [Load]).
+func Called(path string) string {
+	switch path {
+	case "", Builtin:
+		return "model " + Builtin + " (built in)"
+	case Objects:
+		return "model " + Objects + " (built in)"
+	}
+	return "model " + path
 }
 
 // archive says what an HDF5 file is if it holds data; it is empty otherwise.

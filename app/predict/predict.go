@@ -52,6 +52,9 @@ func Files(ctx context.Context, a *app.Env, paths []string, picture string, each
 	if err != nil {
 		return err
 	}
+	if err := models.CheckData(ctx, a, paths); err != nil {
+		return err
+	}
 	release, err := a.ClaimOutputs(paths, picture)
 	if err != nil {
 		return err
@@ -152,6 +155,7 @@ func newPredictor(ctx context.Context, a *app.Env, each func(*Item) error) (*pre
 	if err != nil {
 		return nil, err
 	}
+	a.Log.Info("classifying with " + models.Called(cmp.Or(a.Config.Model.Path, models.Builtin)))
 	models.LogInput(a, c.Input())
 	return &predictor{app: a, voxels: v, network: c, each: each}, nil
 }

@@ -49,6 +49,7 @@ func (c *cli) evaluate() *cobra.Command {
 // evaluateText writes the figures and a table of the classes with the confusion matrix, which has a table of its own if
 // both are wider than the terminal.
 func evaluateText(w io.Writer, r *learn.EvaluateResult, width int) {
+	fmt.Fprintln(w, r.Called)
 	fmt.Fprintf(w, "%s, accuracy %.4f, loss %.4f, calibration error %.4f", app.Count(r.Rows, "row"), r.Accuracy,
 		r.Loss, r.ECE)
 	if r.Uncalibrated != nil {

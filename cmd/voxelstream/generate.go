@@ -67,6 +67,11 @@ scans of a simulated scene with ground truth. --objects makes an archive of the 
 // generates returns an error if flags are set together that have no effect on each other.
 func generates(f *pflag.FlagSet) error {
 	digits := []string{"digits", "labels", "first", "test", "augment", "grid", "layout"}
+	for _, name := range []string{"count", "first", "test"} {
+		if n, err := f.GetInt(name); err == nil && n < 0 {
+			return fmt.Errorf("--%s: found %d, want at least 0", name, n)
+		}
+	}
 	switch {
 	case f.Changed("objects"):
 		return without(f, "objects", append(digits, "count", "scene", "sensor")...)

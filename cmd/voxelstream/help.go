@@ -361,10 +361,25 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return usageError(cmd, fmt.Sprintf("found the argument %q, want none", args[0]))
 	}
 	advice := option.DidYouMean(args[0], names)
+	if paths := nested(cmd, args[0]); advice == "" && len(paths) > 0 {
+		advice = fmt.Sprintf(" (did you mean %s?)", strings.Join(paths, " or "))
+	}
 	if advice == "" {
 		advice = "; run '" + cmd.CommandPath() + " --help' for a list"
 	}
 	return fmt.Errorf("unknown command %q for %q%s", args[0], cmd.CommandPath(), advice)
+}
+
+// nested returns the paths below cmd of the commands with a name that others group, such as "model summary".
+func nested(cmd *cobra.Command, name string) (paths []string) {
+	for _, group := range cmd.Commands() {
+		for _, sub := range group.Commands() {
+			if sub.IsAvailableCommand() && sub.Name() == name {
+				paths = append(paths, group.Name()+" "+name)
+			}
+		}
+	}
+	return paths
 }
 
 // usageError returns an error that names the command and shows its synopsis.
@@ -376,12 +391,15 @@ func usageError(cmd *cobra.Command, problem string) error {
 // flagError returns the error for a flag of a command. Below a command that groups others, a misspelt command is why
 // its flags are unknown, and is reported instead.
 func flagError(cmd *cobra.Command, err error) error {
+	return cmp.Or(misspelt(cmd), suggestFlag(cmd, err))
+}
+
+// misspelt returns an error if a command that groups others is followed by none of them.
+func misspelt(cmd *cobra.Command) error {
 	if cmd.HasAvailableSubCommands() && len(arguments(cmd)) == 0 {
-		if misspelt := noArgs(cmd, cmd.Flags().Args()); misspelt != nil {
-			return misspelt
-		}
+		return noArgs(cmd, cmd.Flags().Args())
 	}
-	return suggestFlag(cmd, err)
+	return nil
 }
 
 // suggestFlag adds the flag that was probably meant to the error for an unknown one, and shortens that for a value.
@@ -395,14 +413,27 @@ func suggestFlag(cmd *cobra.Command, err error) error {
 		}
 	}
 	var unknown *pflag.NotExistError
-	if !errors.As(err, &unknown) || unknown.GetSpecifiedShortnames() != "" {
+	if !errors.As(err, &unknown) {
 		return err
 	}
 	var names []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if !f.Hidden {
-			names = append(names, "--"+f.Name)
+			names = append(names, f.Name)
 		}
 	})
-	return fmt.Errorf("%w%s", err, option.DidYouMean("--"+unknown.GetSpecifiedName(), names))
+	name := unknown.GetSpecifiedName()
+	if shorts := unknown.GetSpecifiedShortnames(); shorts != "" {
+		name = longNames[shorts]
+		if slices.Contains(names, name) {
+			return fmt.Errorf("%w (did you mean --%s?)", err, name)
+		}
+	}
+	if best := option.Similar(name, names); best != "" {
+		return fmt.Errorf("%w (did you mean --%s?)", err, best)
+	}
+	return err
 }
+
+// longNames maps letters that other tools use for flags to names of flags.
+var longNames = map[string]string{"m": "model", "v": "verbose"}

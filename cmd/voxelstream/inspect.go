@@ -40,7 +40,7 @@ func (c *cli) inspect() *cobra.Command {
 				return app.Usage(fmt.Errorf("--%s: missing --png FILE, the picture it is for", name))
 			}
 		}
-		p.Sheet = cmd.Flags().Changed("rows")
+		p.Sheet = cmd.Flags().Changed("rows") || p.Predict && cmd.Flags().Changed("row")
 		if p.Out != "" {
 			if err := p.Check(a.Rows); err != nil {
 				return app.Usage(err)

@@ -38,7 +38,7 @@ func (c *cli) execute(args []string) int {
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.SetArgs(args)
-	err := root.Execute()
+	err := cmp.Or(root.Execute(), c.misspelt)
 	code := c.exitCode(err)
 	if err == nil || c.signals.broken() {
 		return code

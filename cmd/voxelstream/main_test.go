@@ -174,6 +174,17 @@ func TestSuggestions(t *testing.T) {
 		"run --modle x":             "unknown flag: --modle (did you mean --model?)",
 		"run --jsn x.h5":            "unknown flag: --jsn (did you mean --json?)",
 		"run --zzzzzzzz":            "unknown flag: --zzzzzzzz",
+		"train --rows 1":            "unknown flag: --rows",
+		"train --layers 1":          "unknown flag: --layers",
+		"train --lr 0.1":            "unknown flag: --lr (did you mean --learning-rate?)",
+		"train --val-split 0.1":     "unknown flag: --val-split (did you mean --validation-split?)",
+		"train --validation-data x": "unknown flag: --validation-data (did you mean --validation?)",
+		"train --batch 8":           "unknown flag: --batch (did you mean --batch-size?)",
+		"train --model x":           "unknown flag: --model (did you mean --init?)",
+		"train -m x":                "unknown shorthand flag: 'm' in -m (did you mean --init?)",
+		"predict -m x":              "unknown shorthand flag: 'm' in -m (did you mean --model?)",
+		"train --verbose":           "unknown flag: --verbose (did you mean --log-level?)",
+		"summary m.keras":           `unknown command "summary" for "voxelstream" (did you mean model summary?)`,
 		"predict x.h5 --rows 4:2":   `--rows: found "4:2", want FIRST:END with FIRST < END, such as 0:24`,
 		"convert x y.npy --row -1":  `--row: found "-1", want an integer from 0`,
 		"generate --count many":     `--count: found "many", must be an integer`,
@@ -185,6 +196,60 @@ func TestSuggestions(t *testing.T) {
 		root.SetArgs(strings.Fields(line))
 		if err := root.Execute(); err == nil || err.Error() != want {
 			t.Errorf("%s: found %v, want %s", line, err, want)
+		}
+	}
+}
+
+// TestHelpOfUnknown: a misspelt command has no help.
+func TestHelpOfUnknown(t *testing.T) {
+	for line, want := range map[string]struct {
+		code int
+		out  string
+	}{
+		"predcit --help":      {exitUsage, ""},
+		"model sumary --help": {exitUsage, ""},
+		"model --help":        {exitDone, "Usage:"},
+		"train x.h5 --help":   {exitDone, "Usage:"},
+	} {
+		out, code := run(strings.Fields(line)...)
+		if code != want.code || !strings.Contains(out, want.out) || want.out == "" && out != "" {
+			t.Errorf("%s: found exit code %d and %q, want %d", line, code, out, want.code)
+		}
+	}
+}
+
+// TestModelAsData: a model among the data is reported before anything is classified, and results name the model.
+func TestModelAsData(t *testing.T) {
+	apptest.NeedHDF5(t)
+	t.Chdir(t.TempDir())
+	if _, code := run("generate", "--count", "11", "--out", "d.h5"); code != exitDone {
+		t.Fatal("found no archive")
+	}
+	if _, code := run("train", "d.h5", "--out", "m.keras", "--epochs", "1", "--validation-split", "0"); code != exitDone {
+		t.Fatal("found no model")
+	}
+	for line, want := range map[string]string{
+		"train d.h5 --out m.keras --epochs 1 --validation-split 0 --resume": "training is complete after 1 epoch; raise",
+		"train d.h5 --out x.keras --classes zero,one":                       ":X_train/2: found label 2, want 0 to 1",
+		"generate --count -5 --out x.h5":                                    "--count: found -5, want at least 0\n",
+		"evaluate d.h5":                                                     "no test part: evaluating the training part",
+	} {
+		if out, _ := said(strings.Fields(line)...); !strings.Contains(out, want) {
+			t.Errorf("%s: found %s, want %q", line, out, want)
+		}
+	}
+	if out, code := said("inspect", "d.h5", "--row", "10", "--png", "r.png", "--predict"); code != exitDone {
+		t.Errorf("inspect of a row with its prediction: found exit code %d and %s", code, out)
+	}
+	for _, command := range []string{"evaluate", "predict"} {
+		out, code := said(command, "d.h5", "m.keras")
+		if code != exitUsage || !strings.Contains(out, "m.keras: found a Keras model") || strings.Contains(out, "d.h5 ") {
+			t.Errorf("%s: found exit code %d and %s", command, code, out)
+		}
+		for model, want := range map[string]string{"digits": "model digits (built in)", "m.keras": "model m.keras"} {
+			if out, _ := said(command, "d.h5", "--model", model); !strings.Contains(out, want) {
+				t.Errorf("%s --model %s: found %s, want %q", command, model, out, want)
+			}
 		}
 	}
 }

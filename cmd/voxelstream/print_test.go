@@ -243,8 +243,10 @@ value     unknown: the message was gone from its topic before it could be copied
 					},
 				},
 				Upright: &report.Share{Rows: 2, Accuracy: 1}, Rotated: &report.Share{Rows: 2},
+				Called: "model digits (built in)",
 			}, func(w io.Writer, r *learn.EvaluateResult) { evaluateText(w, r, 0) }),
-			`4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
+			`model digits (built in)
+4 rows, accuracy 0.5000, loss 1.0000, calibration error 0.2500
 2 rows upright, accuracy 1.0000; 2 rows rotated, accuracy 0.0000
 top-3 accuracy 1.0000, AUC 0.7500, macro F1 0.5000
 

@@ -31,7 +31,8 @@ type cli struct {
 	out, err    io.Writer // receive results; progress, log messages and errors
 	config      string
 	json, quiet bool
-	started     bool // arguments and flags are valid
+	started     bool  // arguments and flags are valid
+	misspelt    error // about the command whose help was asked for
 	signals     interrupts
 	streams     streams
 	terminal    bool         // out is standard output, which may be a terminal
@@ -77,7 +78,11 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.docs())
 	root.SetHelpCommandGroupID("Setup")
 	root.SetCompletionCommandGroupID("Setup")
-	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { writeHelp(cmd.OutOrStdout(), cmd, c.helpWidth()) })
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
+		if c.misspelt = misspelt(cmd); c.misspelt == nil {
+			writeHelp(cmd.OutOrStdout(), cmd, c.helpWidth())
+		}
+	})
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd() // adds it
 	root.InitDefaultCompletionCmd()

@@ -87,9 +87,12 @@ func trainOutputs(f *pflag.FlagSet, o *learn.TrainOptions) {
 
 func trainText(w io.Writer, r *learn.TrainResult) {
 	h, last := r.History, len(r.History.Loss)-1
-	fmt.Fprintf(w, "%s: %s, %s over %s, %.0f samples/s\n",
-		r.Model, app.Count(r.Parameters, "parameter"), app.Count(r.Epochs, "epoch"),
-		app.Count(r.Rows, "row"), r.SamplesPerSecond)
+	speed := fmt.Sprintf("%.0f samples/s", r.SamplesPerSecond)
+	if r.SamplesPerSecond == 0 { // resumed after its last epoch
+		speed = fmt.Sprintf("training is complete after %s; raise --epochs to go on", app.Count(r.Epochs, "epoch"))
+	}
+	fmt.Fprintf(w, "%s: %s, %s over %s, %s\n", r.Model, app.Count(r.Parameters, "parameter"),
+		app.Count(r.Epochs, "epoch"), app.Count(r.Rows, "row"), speed)
 	fmt.Fprintf(w, "loss %.4f, accuracy %.4f", h.Loss[last], h.Accuracy[last])
 	if len(h.ValLoss) > last {
 		fmt.Fprintf(w, ", val_loss %.4f, val_accuracy %.4f", h.ValLoss[last], h.ValAccuracy[last])

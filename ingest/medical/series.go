@@ -318,11 +318,19 @@ func readFrames(path string, o ingest.Options) (*picture, []*frame, error) {
 // maxListed limits the series that a text lists.
 const maxListed = 16
 
-// list names series.
+// list names series: by their UIDs where several have the same name.
 func list(all []*series) string {
+	count := map[string]int{}
+	for _, s := range all {
+		count[s.String()]++
+	}
 	var names []string
 	for _, s := range all[:min(maxListed, len(all))] {
-		names = append(names, strconv.Quote(s.String()))
+		name := s.String()
+		if count[name] > 1 {
+			name = cmp.Or(s.uid, name)
+		}
+		names = append(names, strconv.Quote(name))
 	}
 	if len(all) > maxListed {
 		names = append(names, "...")

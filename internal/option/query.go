@@ -98,33 +98,61 @@ func QueryName(f Field) string { return strings.ReplaceAll(f.Path, "_", "-") }
 
 // DidYouMean returns a suggestion of a similar name, as " (did you mean x?)", or an empty string.
 func DidYouMean(name string, names []string) string {
-	best, distance := "", max(2, len(name)/4)+1
+	if best := Similar(name, names); best != "" {
+		return fmt.Sprintf(" (did you mean %s?)", best)
+	}
+	return ""
+}
+
+// Similar returns the name that was probably meant, or an empty string: the one that stands for a name of Keras, or else
+// the one with the least distance, if that is small for the length of the name.
+func Similar(name string, names []string) string {
+	name = strings.ToLower(name)
+	for _, n := range synonyms[name] {
+		if slices.Contains(names, n) {
+			return n
+		}
+	}
+	limit := min(max(2, 2*len(name)/5), len(name)-1)
+	best, distance := "", limit+1
 	for _, n := range names {
-		if d := editDistance(strings.ToLower(name), strings.ToLower(n)); d < distance {
+		if d := editDistance(name, strings.ToLower(n)); d < distance {
 			best, distance = n, d
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(" (did you mean %s?)", best)
+	return best
 }
 
-// editDistance returns the Levenshtein distance: the number of bytes to insert, delete or replace.
+// synonyms lists, for names that users of Keras know, those that stand for them here.
+var synonyms = map[string][]string{
+	"batch":           {"batch-size"},
+	"lr":              {"learning-rate"},
+	"mae":             {"mean_absolute_error"},
+	"model":           {"init"},
+	"mse":             {"mean_squared_error"},
+	"val-split":       {"validation-split"},
+	"validation-data": {"validation"},
+	"verbose":         {"log-level"},
+}
+
+// editDistance returns the number of bytes to insert or delete, or of neighbours to swap. Replacing a byte counts as two.
+// No byte is part of two edits (optimal string alignment).
 func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
+	before, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j
 	}
 	for i := range len(a) {
-		diagonal := row[0]
+		before, above, row = above, row, before
 		row[0] = i + 1
 		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
+			row[j+1] = min(above[j+1], row[j]) + 1
+			switch {
+			case a[i] == b[j]:
+				row[j+1] = min(row[j+1], above[j])
+			case i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j]:
+				row[j+1] = min(row[j+1], before[j-1]+1)
 			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
 		}
 	}
 	return row[len(b)]

@@ -63,3 +63,16 @@ func TestMaskQuery(t *testing.T) {
 		}
 	}
 }
+
+func TestSimilar(t *testing.T) {
+	names := []string{"cx", "labels", "loss", "epochs", "calibration", "learning-rate", "mean_squared_error"}
+	for name, want := range map[string]string{
+		"rows": "", "layers": "", "lx": "", "": "", "cy": "",
+		"los": "loss", "calib": "", "boss": "loss", "lsos": "loss", "LABEL": "labels", "epohcs": "epochs", "calibratoin": "calibration",
+		"lr": "learning-rate", "mse": "mean_squared_error", "mae": "",
+	} {
+		if got := Similar(name, names); got != want {
+			t.Errorf("%q: found %q, want %q", name, got, want)
+		}
+	}
+}
