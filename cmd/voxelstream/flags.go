@@ -68,7 +68,7 @@ func (c *choice) Set(text string) error {
 type output struct {
 	path       *string
 	list       *[]string // in place of path, for a flag that may be repeated
-	extensions []string // the first one is the format of standard output
+	extensions []string  // the first one is the format of standard output
 	// unfit says why the file cannot be standard output; empty if it can.
 	unfit string
 }
