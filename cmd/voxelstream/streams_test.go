@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"image/png"
 	"os"
 	"strings"
@@ -190,6 +191,30 @@ func TestObjectsOutputs(t *testing.T) {
 		out, code := run("objects", "c.xyz", "--no-class", "--force", "--out", "a.csv", "--out", second)
 		if code != exitUsage {
 			t.Errorf("%s: found exit code %d and %q, want %d", second, code, out, exitUsage)
+		}
+	}
+}
+
+// TestStepFlags: objects takes the flags of the steps, as run does, and they have an effect.
+func TestStepFlags(t *testing.T) {
+	for name := range objectsFlag {
+		if _, ok := perceptionFlags[name]; !ok && name != "objects" {
+			t.Errorf("objects does not take --%s", name)
+		}
+	}
+	t.Chdir(t.TempDir())
+	var cubes strings.Builder // at 5 m and at 9 m
+	for i := range 2 * 7 * 7 * 7 {
+		fmt.Fprintf(&cubes, "%g %g %g\n", 5+4*float64(i%2)+float64(i/2%7)*0.1, float64(i/14%7)*0.1, float64(i/98)*0.1)
+	}
+	if err := os.WriteFile("c.xyz", []byte(cubes.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for span, want := range map[string]string{"7:": `"objects":1,`, "0:20": `"objects":2,`} {
+		out, code := run("objects", "c.xyz", "--no-class", "--json", "--steps", "crop-range,euclidean-clusters",
+			"--crop-range", span)
+		if code != exitDone || !strings.Contains(out, want) {
+			t.Errorf("%s: found exit code %d and %q, want %s", span, code, out, want)
 		}
 	}
 }
