@@ -67,7 +67,8 @@ func (c *choice) Set(text string) error {
 // output is the value of a flag that names a file to write, in a format that the extension selects.
 type output struct {
 	path       *string
-	extensions []string // the first one is the format of standard output
+	list       *[]string // in place of path, for a flag that may be repeated
+	extensions []string  // the first one is the format of standard output
 	// unfit says why the file cannot be standard output; empty if it can.
 	unfit string
 }
@@ -77,13 +78,38 @@ func outputVar(f *pflag.FlagSet, path *string, name, doc string, extensions ...s
 	f.VarP(&output{path: path, extensions: extensions}, name, shorthands[name], doc)
 }
 
+// outputsVar is like outputVar, for a flag that may be repeated.
+func outputsVar(f *pflag.FlagSet, paths *[]string, name, doc string, extensions ...string) {
+	f.VarP(&output{list: paths, extensions: extensions}, name, shorthands[name], doc)
+}
+
 // seekableVar is like outputVar, for a file that cannot be standard output. The reason becomes part of the error.
 func seekableVar(f *pflag.FlagSet, path *string, name, doc, reason string, extensions ...string) {
 	f.VarP(&output{path: path, extensions: extensions, unfit: reason}, name, shorthands[name], doc)
 }
 
-func (o *output) String() string { return *o.path }
-func (o *output) Type() string   { return "file" }
+// paths returns the places of the files that the flag names.
+func (o *output) paths() []*string {
+	if o.list == nil {
+		return []*string{o.path}
+	}
+	var out []*string
+	for i := range *o.list {
+		out = append(out, &(*o.list)[i])
+	}
+	return out
+}
+
+func (o *output) String() string {
+	var out []string
+	for _, path := range o.paths() {
+		out = append(out, *path)
+	}
+	return strings.Join(out, ",")
+}
+
+func (o *output) Type() string { return "file" }
+
 func (o *output) Set(path string) error {
 	if path == stdio && o.unfit != "" {
 		return errors.New("standard output cannot be used: " + o.unfit)
@@ -93,7 +119,12 @@ func (o *output) Set(path string) error {
 			return err
 		}
 	}
-	*o.path = path
+	switch {
+	case o.list == nil:
+		*o.path = path
+	case path != "":
+		*o.list = append(*o.list, path)
+	}
 	return nil
 }
 

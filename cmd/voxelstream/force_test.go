@@ -59,6 +59,7 @@ func TestForce(t *testing.T) {
 		"model summary --svg OUT.svg",
 		"model convert m.safetensors OUT.safetensors",
 		"objects c.xyz --out OUT.csv",
+		"objects c.xyz --out other.ply --out OUT.jsonl",
 		"model predict m.safetensors --input x.npy --output OUT.npy",
 		"model input m.safetensors --values palette --out OUT.safetensors",
 		"model labels m.safetensors names.txt --out OUT.safetensors",

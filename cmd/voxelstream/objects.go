@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -21,11 +22,11 @@ func (c *cli) objects() *cobra.Command {
 		perceptionFlags, voxelFlags, ingestFlags, modelFlag)
 	cmd.Example = "  voxelstream objects scan.pcd\n" +
 		"  voxelstream objects drive.pcap --png street.png\n" +
-		"  voxelstream objects recording/ --out boxes.parquet --json"
+		"  voxelstream objects recording/ --out boxes.parquet --out boxes.ply --json"
 	o := objectsOptions{}
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) {
-		outputVar(f, &o.out, "out", "File to write the objects to: "+orList(objects.Extensions())+
-			". - is standard output, as CSV.", objects.Extensions()...)
+		outputsVar(f, &o.out, "out", "File to write the objects to: "+orList(objects.Extensions())+
+			". - is standard output, as CSV. It may be repeated.", objects.Extensions()...)
 		outputVar(f, &o.png, "png", "Draw a frame to this PNG file: a scan in perspective and from above, or a depth "+
 			"image.", ".png")
 		f.Uint64Var(&o.frame, "frame", 0, "Number of the frame to draw.")
@@ -47,14 +48,15 @@ func (c *cli) objects() *cobra.Command {
 }
 
 type objectsOptions struct {
-	out, png string
-	frame    uint64
-	unnamed  bool
+	out     []string
+	png     string
+	frame   uint64
+	unnamed bool
 }
 
 // findObjects prints the objects of each frame, and writes and draws them.
 func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o objectsOptions) (err error) {
-	release, err := a.ClaimOutputs(paths, o.out, o.png)
+	release, err := a.ClaimOutputs(paths, append(slices.Clone(o.out), o.png)...)
 	if err != nil {
 		return err
 	}
@@ -66,12 +68,18 @@ func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o obj
 		}
 		defer namer.Close()
 	}
-	var out *objects.Output
-	if o.out != "" {
-		if out, err = objects.Create(o.out); err != nil {
+	var outs []*objects.Output
+	defer func() {
+		for _, out := range outs {
+			err = errors.Join(err, out.Close())
+		}
+	}()
+	for _, path := range o.out {
+		out, err := objects.Create(path)
+		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, out.Close()) }()
+		outs = append(outs, out)
 	}
 	drawn := false
 	_, err = objects.Find(ctx, a, paths, namer, func(f *objects.Frame) error {
@@ -81,9 +89,9 @@ func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o obj
 				return err
 			}
 		}
-		if out != nil {
+		for i, out := range outs {
 			if err := out.Write(f); err != nil {
-				return fmt.Errorf("%s: %w", o.out, err)
+				return fmt.Errorf("%s: %w", o.out[i], err)
 			}
 		}
 		return c.foundObjects(f)
@@ -94,7 +102,7 @@ func (c *cli) findObjects(ctx context.Context, a *app.Env, paths []string, o obj
 	if o.png != "" && !drawn {
 		err = errors.Join(err, app.Usage(fmt.Errorf("--frame: found no frame %d", o.frame)))
 	}
-	if out != nil {
+	for _, out := range outs {
 		err = errors.Join(err, out.Commit())
 	}
 	return err

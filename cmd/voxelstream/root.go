@@ -348,7 +348,7 @@ var (
 	kafkaFlags      = config.Flags("kafka", "broker.data_dir")
 	voxelFlags      = config.Flags("voxelize")
 	ingestFlags     = config.Flags("ingest")
-	perceptionFlags = config.Flags("perception.scan", "perception.frame")
+	perceptionFlags = stepFlags()
 	objectsFlag     = config.Flags("perception")
 	sinkFlags       = config.Flags("sinks", "model.top_k")
 	topKFlag        = config.Flags("model.top_k")
@@ -362,6 +362,13 @@ var (
 
 // inputFormat is the flag for the format of the inputs of commands whose --format is that of the output.
 const inputFormat = "input-format"
+
+// stepFlags returns objectsFlag for a command that always finds objects: the flags of the steps alone.
+func stepFlags() map[string]string {
+	flags := config.Flags("perception")
+	delete(flags, "objects")
+	return flags
+}
 
 // inputFormatFlags returns ingestFlags for a command whose --format is the format of the output: --input-format takes
 // the place of --format.

@@ -136,16 +136,20 @@ func (c *cli) replaceStreams(ctx context.Context, cmd *cobra.Command, args []str
 	}
 	cmd.Flags().Visit(func(f *pflag.Flag) {
 		o, ok := f.Value.(*output)
-		if !ok || *o.path != stdio {
+		if !ok {
 			return
 		}
 		extension := ""
 		if len(o.extensions) > 0 {
 			extension = o.extensions[0]
 		}
-		path, err := c.streams.output(extension)
-		errs = append(errs, err)
-		*o.path = path
+		for _, path := range o.paths() {
+			if *path == stdio {
+				name, err := c.streams.output(extension)
+				errs = append(errs, err)
+				*path = name
+			}
+		}
 	})
 	return args, errors.Join(errs...)
 }

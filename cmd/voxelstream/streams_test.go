@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"image/png"
 	"os"
 	"strings"
@@ -38,6 +39,7 @@ func TestStandardStreams(t *testing.T) {
 		{"voxelize - --out - --grid 8", "\x93NUMPY", "-: 1 volume of 8x8x8 cells"},
 		{"objects - --no-class", "-, frame 0: ", ""},
 		{"objects c.xyz --no-class --out - --quiet", "file,frame", "frame 0: "},
+		{"objects c.xyz --no-class --out boxes.jsonl --out - --quiet", "file,frame", "frame 0: "},
 		{"model summary --svg -", "<svg", "Total params"},
 		{"model convert digits -", "PK\x03\x04", "-: "},
 		{"model average digits --views rotations --out -", "PK\x03\x04", "-"},
@@ -57,6 +59,7 @@ func TestStandardStreams(t *testing.T) {
 	for _, line := range []string{
 		"generate --count 2 --out -", "train c.xyz --out -", "train c.xyz --out m.keras --checkpoint -",
 		"reprocess c.xyz --out -", "reprocess - --out r", "inspect - -", "objects - --png - --out -",
+		"objects c.xyz --out - --out -",
 		"evaluate c.xyz --report - --calibrate --out -",
 	} {
 		if out, errs, code := piped(points, strings.Fields(line)...); code != exitUsage || out != "" {
@@ -167,5 +170,51 @@ func TestPredictFailures(t *testing.T) {
 	}
 	if _, errs, code := piped("", "predict", "missing.pcd"); code != exitFailed || !strings.Contains(errs, "missing.pcd: ") {
 		t.Errorf("found exit code %d and %q", code, errs)
+	}
+}
+
+// TestObjectsOutputs: every --out of objects is written.
+func TestObjectsOutputs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("c.xyz", []byte("0 0 0\n1 2 3\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := run("objects", "c.xyz", "--no-class", "--out", "a.csv", "-o", "b.jsonl"); code != exitDone {
+		t.Fatalf("found exit code %d and %q", code, out)
+	}
+	for name, want := range map[string]string{"a.csv": "file,frame,", "b.jsonl": `{"file":"c.xyz"`} {
+		if got, err := os.ReadFile(name); err != nil || !strings.HasPrefix(string(got), want) {
+			t.Errorf("%s: found %q, %v, want %s", name, got, err, want)
+		}
+	}
+	for _, second := range []string{"a.csv", "o.txt"} {
+		out, code := run("objects", "c.xyz", "--no-class", "--force", "--out", "a.csv", "--out", second)
+		if code != exitUsage {
+			t.Errorf("%s: found exit code %d and %q, want %d", second, code, out, exitUsage)
+		}
+	}
+}
+
+// TestStepFlags: objects takes the flags of the steps, as run does, and they have an effect.
+func TestStepFlags(t *testing.T) {
+	for name := range objectsFlag {
+		if _, ok := perceptionFlags[name]; !ok && name != "objects" {
+			t.Errorf("objects does not take --%s", name)
+		}
+	}
+	t.Chdir(t.TempDir())
+	var cubes strings.Builder // at 5 m and at 9 m
+	for i := range 2 * 7 * 7 * 7 {
+		fmt.Fprintf(&cubes, "%g %g %g\n", 5+4*float64(i%2)+float64(i/2%7)*0.1, float64(i/14%7)*0.1, float64(i/98)*0.1)
+	}
+	if err := os.WriteFile("c.xyz", []byte(cubes.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for span, want := range map[string]string{"7:": `"objects":1,`, "0:20": `"objects":2,`} {
+		out, code := run("objects", "c.xyz", "--no-class", "--json", "--steps", "crop-range,euclidean-clusters",
+			"--crop-range", span)
+		if code != exitDone || !strings.Contains(out, want) {
+			t.Errorf("%s: found exit code %d and %q, want %s", span, code, out, want)
+		}
 	}
 }

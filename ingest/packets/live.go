@@ -102,6 +102,16 @@ func (s *Sensor) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
+// ModelOf returns the maker and, where it can be told, the model of the sensor that sends such packets. It is empty if
+// the packet is of an unknown kind, as those of an Ouster are without its metadata.
+func ModelOf(b []byte) string {
+	p := packet{data: b}
+	if familyOf(p) == unknown {
+		return ""
+	}
+	return modelOf(p)
+}
+
 // CheckCalibration returns an error if the sensor needs a calibration file and path is empty.
 func (s Sensor) CheckCalibration(path string) error {
 	if s.Name == "ouster" && path == "" {

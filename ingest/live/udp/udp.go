@@ -35,6 +35,10 @@ const (
 	silence = time.Second
 	// firstWarnings is how many bad packets are logged one by one.
 	firstWarnings = 3
+	// alien is how many packets of another kind a sender may begin with before a warning.
+	alien = 10
+	// unheard is the time without a packet after which a warning says what to check.
+	unheard = 10 * time.Second
 )
 
 // Kind is that of the packets of a lidar.
@@ -148,6 +152,9 @@ type Source struct {
 	senders  map[netip.Addr]*sender
 	known    []*sender // those that sent packets of the sensor, in the order of the first
 	strange  int       // packets of other addresses than that of the options, or of too many
+	aliens   int       // warnings about senders of packets of another kind
+	heard    time.Time // when the last packet came, at first when the source was opened
+	quiet    bool      // no packet came for a long time, and a warning said so
 	stream   string
 	sweeps   chan sweep
 	failed   error // set before sweeps is closed
@@ -163,6 +170,7 @@ type sender struct {
 	dec    *packets.Decoder
 	stream string // empty before the first packet of the sensor
 	seq    uint64 // of the reader
+	alien  bool   // it was taken for a sensor of another kind
 }
 
 // sweep is a sweep of a sender.
@@ -205,7 +213,7 @@ func Open(ctx context.Context, in *Input, services live.Services) (*Source, erro
 	}
 	s := &Source{
 		in: in, log: services.Log, services: services, conn: conn, sweeps: make(chan sweep, queue),
-		senders: map[netip.Addr]*sender{},
+		senders: map[netip.Addr]*sender{}, heard: time.Now(),
 		stream: fmt.Sprintf("%s-%d-%s", in.Sensor.Name, conn.LocalAddr().(*net.UDPAddr).Port,
 			time.Now().UTC().Format("20060102T150405.000000Z")),
 	}
@@ -271,6 +279,7 @@ func (s *Source) receive() {
 			}
 			s.take(now.UTC(), from.Addr().Unmap(), buf[:n])
 		}
+		s.listen(now)
 		s.count(dropped)
 		if !end.IsZero() && !now.Before(end) {
 			s.rest()
@@ -296,16 +305,54 @@ func (s *Source) take(at time.Time, from netip.Addr, b []byte) {
 		k = &sender{dec: dec}
 		s.senders[from] = k
 	}
+	s.hear(at, from)
 	sweep, err := k.dec.Add(at, b)
 	if err != nil {
 		if s.bad++; s.bad <= firstWarnings {
 			s.log.Warn("left out a packet", "stream", s.stream, "from", from, "error", err)
 		}
 	}
-	if c, _, _ := k.dec.Counts(); k.stream == "" && c.Packets > 0 {
+	if c, _, foreign := k.dec.Counts(); k.stream == "" && c.Packets > 0 {
 		s.met(k, from)
+	} else if k.stream == "" && foreign == alien && !k.alien {
+		k.alien = true
+		s.mistaken(from, b)
 	}
 	s.offer(sweep, k)
+}
+
+// mistaken warns about a sender of packets of another kind.
+func (s *Source) mistaken(from netip.Addr, b []byte) {
+	if s.aliens++; s.aliens > firstWarnings {
+		return
+	}
+	looks := packets.ModelOf(b)
+	if looks == "" {
+		looks = "unknown"
+	}
+	s.log.Warn("the packets are not those of the sensor and are ignored; set the option sensor to the one that sends them",
+		"from", from, "sensor", s.in.Sensor.Name, "found", looks, "bytes", len(b))
+}
+
+// listen warns, once per silence, if no packet came for a long time.
+func (s *Source) listen(now time.Time) {
+	if s.quiet || now.Sub(s.heard) < unheard {
+		return
+	}
+	s.quiet = true
+	_, port, _ := net.SplitHostPort(s.in.Address) // it was listened to
+	s.log.Warn("no packets arrive; check the destination address and port that are set in the sensor, its cable, and the "+
+		"firewall", "address", s.in.Address, "sensor", s.in.Sensor.Name, "seconds", int(now.Sub(s.heard).Seconds()),
+		"remedy", "tcpdump -ni any udp port "+port)
+}
+
+// hear notes that a packet came.
+func (s *Source) hear(at time.Time, from netip.Addr) {
+	s.heard = at
+	if s.quiet {
+		s.quiet = false
+		s.log.Info("packets arrive", "address", s.in.Address, "from", from)
+	}
 }
 
 // met names the stream of a sender.

@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +202,90 @@ func TestSlowReader(t *testing.T) {
 	}
 	if !strings.Contains(log.String(), "sensor closed") || !strings.Contains(log.String(), "slower than the sensor") {
 		t.Errorf("found log %s", log.String())
+	}
+}
+
+// deaf returns a source without a socket that logs to the returned buffer.
+func deaf(t *testing.T, address string) (*Source, *bytes.Buffer) {
+	t.Helper()
+	log := new(bytes.Buffer)
+	return &Source{
+		in: input(t, address), log: slog.New(slog.NewTextHandler(log, nil)), senders: map[netip.Addr]*sender{},
+		sweeps: make(chan sweep, queue), heard: time.Unix(1000, 0), stream: "deaf",
+	}, log
+}
+
+// TestOtherSensor: packets of another kind are a warning that says what they look like, once for each sender. A sensor
+// that sends other packets, too, is none.
+func TestOtherSensor(t *testing.T) {
+	var vlp16 [][]byte
+	for p, err := range simulate.Take(simulate.VLP16(simulate.Sphere{Radius: 5}, time.Now()), 50*time.Millisecond) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		vlp16 = append(vlp16, slices.Clone(p.Data))
+	}
+	s, log := deaf(t, "udp://:2368?sensor=xt16")
+	send := func(from string, b []byte) { s.take(time.Unix(1001, 0), netip.MustParseAddr(from), b) }
+	for _, p := range vlp16[:alien-1] {
+		send("10.0.0.1", p)
+	}
+	if log.Len() > 0 {
+		t.Errorf("found %s after %d packets, want nothing yet", log, alien-1)
+	}
+	for _, p := range vlp16 {
+		send("10.0.0.1", p)
+	}
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") ||
+		!strings.Contains(got, "not those of the sensor") ||
+		!strings.Contains(got, `from=10.0.0.1 sensor=hesai found="Velodyne VLP-16"`) {
+		t.Errorf("found %s, want one warning that names the sender and both sensors", got)
+	}
+	for i := range 9 {
+		for range vlp16 {
+			send(fmt.Sprintf("10.0.1.%d", i), []byte("no packet of a lidar"))
+		}
+	}
+	if got := log.String(); strings.Count(got, "\n") != firstWarnings || !strings.Contains(got, "found=unknown") {
+		t.Errorf("found %s, want %d warnings", got, firstWarnings)
+	}
+
+	s, log = deaf(t, "udp://:2368?sensor=vlp16")
+	send("10.0.0.1", vlp16[0])
+	for range 2 * alien {
+		send("10.0.0.1", []byte("the sensor's other packets"))
+	}
+	if log.Len() > 0 {
+		t.Errorf("found %s, want nothing about a sensor that sends other packets, too", log)
+	}
+}
+
+// TestNothingArrives: a silent port is a warning, once, and its end is noted.
+func TestNothingArrives(t *testing.T) {
+	s, log := deaf(t, "udp://:2368?sensor=vlp16")
+	s.listen(s.heard.Add(unheard - 1))
+	if log.Len() > 0 {
+		t.Errorf("found %s, want nothing yet", log)
+	}
+	for range 2 {
+		log.Reset()
+		begin := s.heard
+		for i := range 5 {
+			s.listen(begin.Add(unheard + time.Duration(i)*silence))
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=WARN") ||
+			!strings.Contains(got, "no packets arrive; check") || !strings.Contains(got, "address=:2368") ||
+			!strings.Contains(got, "tcpdump -ni any udp port 2368") {
+			t.Errorf("found %s, want one warning that says what to check", got)
+		}
+		log.Reset()
+		for range 2 {
+			s.take(begin.Add(time.Minute), netip.MustParseAddr("10.0.0.1"), []byte("packet"))
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "level=INFO") ||
+			!strings.Contains(got, "packets arrive") {
+			t.Errorf("found %s, want one line", got)
+		}
 	}
 }
 
