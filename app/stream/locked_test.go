@@ -21,7 +21,7 @@ func TestSecondWorker(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer lock.Close()
+	defer func() { _ = lock.Close() }()
 	if _, err := Classify(t.Context(), a, true); err == nil || !strings.Contains(err.Error(), path) ||
 		!strings.Contains(err.Error(), "name another file with --out") {
 		t.Errorf("found %v", err)

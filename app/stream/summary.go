@@ -105,8 +105,9 @@ func accuracy(c tally.Count) *float64 {
 // deadLettered returns an error if there are dead letters, unless ctx has ended a service. A service manager would call
 // a service failed that was stopped as it should be, however long ago the dead letter was.
 func deadLettered(ctx context.Context, n int64, service bool) error {
-	if n == 0 || service && ctx.Err() != nil {
-		return nil
+	stopped := ctx.Err() != nil
+	if n > 0 && (!service || !stopped) {
+		return app.ErrDeadLetters
 	}
-	return app.ErrDeadLetters
+	return nil
 }
