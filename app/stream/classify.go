@@ -487,5 +487,5 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	if once {
 		err = app.Interrupted(ctx, nil)
 	}
-	return s, errors.Join(err, deadLettered(ctx, s.DeadLetters, !once))
+	return s, errors.Join(err, deadLettered(s.DeadLetters, !once, ctx.Err() != nil))
 }

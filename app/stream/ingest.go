@@ -63,7 +63,7 @@ func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, err
 		}
 		return nil, err
 	}
-	return &s, deadLettered(ctx, s.DeadLetters, input.Endless(inputs))
+	return &s, deadLettered(s.DeadLetters, input.Endless(inputs), ctx.Err() != nil)
 }
 
 // parseInputs parses the inputs of a command.

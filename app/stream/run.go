@@ -81,5 +81,5 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 		err = fmt.Errorf("%d volumes were sent, but only %d were classified, and there are no dead letters", s.Volumes,
 			s.Classified)
 	}
-	return s, errors.Join(err, deadLettered(ctx, s.DeadLetters, input.Endless(inputs)))
+	return s, errors.Join(err, deadLettered(s.DeadLetters, input.Endless(inputs), ctx.Err() != nil))
 }

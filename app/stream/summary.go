@@ -102,10 +102,9 @@ func accuracy(c tally.Count) *float64 {
 	return nil
 }
 
-// deadLettered returns an error if there are dead letters, unless ctx has ended a service. A service manager would call
-// a service failed that was stopped as it should be, however long ago the dead letter was.
-func deadLettered(ctx context.Context, n int64, service bool) error {
-	stopped := ctx.Err() != nil
+// deadLettered returns an error if there are dead letters, unless a signal has stopped a service. A service manager would
+// call a service failed that was stopped as it should be, however long ago the dead letter was.
+func deadLettered(n int64, service, stopped bool) error {
 	if n > 0 && (!service || !stopped) {
 		return app.ErrDeadLetters
 	}
