@@ -66,8 +66,8 @@ var depthCases = []sensorCase{
 		args:    []string{"inspect", "d8.png", "dpal.png", "drgb.png", "dla.png", "d8.pgm"},
 		exit:    exitFailed,
 		out: []string{
-			"d8.png: depth image: found an 8-bit PNG, want 16-bit grey: its colour type is grey", "colour type is palette",
-			"colour type is RGB", "colour type is grey with transparency", "d8.pgm: depth image: found an 8-bit PGM, want 16-bit",
+			"d8.png: depth image: found an 8-bit PNG, want 16-bit grey: its colour type is grey",
+			"dpal.png: found a colour picture, want data", "drgb.png: found a colour picture, want data", "colour type is grey with transparency", "d8.pgm: depth image: found an 8-bit PGM, want 16-bit",
 			"could not read 5 of 5 files",
 		},
 		not: []string{"not a known format"},

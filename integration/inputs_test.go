@@ -71,7 +71,7 @@ func archives(t *testing.T, w *world) map[string]fate {
 		"data/a/cut.h5":               {app.FileFailed, 0, "cut off"},
 		"data/a/damaged.h5":           {app.FileFailed, 0, ""},
 		"data/empty.npy":              {app.FileFailed, 0, "the file is empty"},
-		"data/a/b/foreign.pdf":        {app.FileFailed, 0, "a PDF"},
+		"data/a/b/foreign.pdf":        {app.FileSkipped, 0, "a PDF document"},
 		"data/a/b/README":             {app.FileFailed, 0, "not a known format"},
 		"data/a/b/huge.pcd":           {app.FileFailed, 0, "limit"},
 		"data/a/b/c/dangling.h5":      {app.FileFailed, 0, "no such file"},
@@ -194,7 +194,7 @@ func TestEveryFileIsAccountedFor(t *testing.T) {
 	}
 	text := w.do(exitDeadLetters, "evaluate", "--ignore", "*.bak", "data").stdout.String()
 	for _, line := range []string{
-		"files: 3 done, 2 repeated, 8 skipped,", "  failed    data/empty.npy: the file is empty\n",
+		"files: 3 done, 2 repeated, 9 skipped,", "  failed    data/empty.npy: the file is empty\n",
 		"  skipped   data/a/b/c/pipe: not a regular file but a FIFO\n",
 	} {
 		if !strings.Contains(text, line) {

@@ -178,7 +178,7 @@ func TestKilledTwice(t *testing.T) {
 	p.until(t, "the quarantine", func() bool { return strings.Contains(p.stderr.String(), "the process died 2 times") })
 	p.until(t, "the other files", func() bool { return onceStored(t, w.path("out.jsonl")) == 3 })
 	p.terminate(t)
-	p.wait(t, exitDeadLetters)
+	p.wait(t, exitDone)
 	w.do(exitDone, "run", "in/big.xyz", "--out", "out.jsonl")
 	if n := onceStored(t, w.path("out.jsonl")); n != 4 {
 		t.Errorf("found %d classifications, want 4", n)

@@ -178,7 +178,7 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config=%s.scram.ScramLoginModule 
 			Log:     slog.New(slog.DiscardHandler),
 		}))(t)
 		defer c.Close()
-		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "it may require TLS or SASL") {
+		if err := c.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "answers with TLS; enable kafka.tls") {
 			t.Errorf("found %v", err)
 		}
 	})
