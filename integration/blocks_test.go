@@ -83,7 +83,8 @@ type session struct {
 	local   func(s string) string // replaces what a page names and this machine does not have
 }
 
-// The functions of a session. It ends when its standard input does, which is when the test's process ends. Commands that go on until they are stopped run in the background: ready waits until the
+// The functions of a session. It ends when its standard input does, which is when the test's process ends.
+// Commands that go on until they are stopped run in the background: ready waits until the
 // last one has logged a text, and stop ends them all, without an error.
 const functions = `
 running=

@@ -67,7 +67,8 @@ var depthCases = []sensorCase{
 		exit:    exitFailed,
 		out: []string{
 			"d8.png: depth image: found an 8-bit PNG, want 16-bit grey: its colour type is grey",
-			"dpal.png: found a colour picture, want data", "drgb.png: found a colour picture, want data", "colour type is grey with transparency", "d8.pgm: depth image: found an 8-bit PGM, want 16-bit",
+			"dpal.png: found a colour picture, want data", "drgb.png: found a colour picture, want data",
+			"colour type is grey with transparency", "d8.pgm: depth image: found an 8-bit PGM, want 16-bit",
 			"could not read 5 of 5 files",
 		},
 		not: []string{"not a known format"},

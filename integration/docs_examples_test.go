@@ -88,7 +88,10 @@ var prepared = map[string]string{
 func exampleFiles(t *testing.T) string {
 	t.Helper()
 	w := &world{t: t, bin: voxelstream(t), dir: t.TempDir()}
-	for _, folder := range []string{"archives", "scans", "srv/scans", "data", "etc/voxelstream", "ct-series", "sparse/0", "build/mnist"} {
+	for _, folder := range []string{
+		"archives", "scans", "srv/scans", "data", "etc/voxelstream",
+		"ct-series", "sparse/0", "build/mnist",
+	} {
 		if err := os.MkdirAll(w.path(folder), 0o755); err != nil {
 			t.Fatal(err)
 		}
