@@ -29,9 +29,9 @@ func reduction(name MethodName, what string) Method {
 		Doc: "Uses a regular grid. Each cell stores " + what + ", such as intensity, in one channel per attribute; see " +
 			"voxelize.attributes.",
 		Placed: true, Value: Measured,
-		Options: func() any {
+		Options: func() []any {
 			o := defaultAttributes()
-			return &o
+			return []any{&o, &emptyOptions{}}
 		},
 		Channels:   func(o Options) int { return len(list(o)) },
 		Attributes: list,
@@ -43,7 +43,7 @@ func reduction(name MethodName, what string) Method {
 			for _, a := range list(o) {
 				rs = append(rs, reducer{reduce: string(name), attribute: a})
 			}
-			empty := MethodOptions(o, defaultAttributes()).Empty
+			empty := MethodOptions(o, emptyOptions{}).Empty
 			return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return reduceAll(p, &o, rs, empty) }), nil
 		},
 	}
@@ -51,7 +51,10 @@ func reduction(name MethodName, what string) Method {
 
 type attributeOptions struct {
 	Attributes []string `yaml:"attributes" flag:"attributes" doc:"Attributes of points that the methods mean, min, max, first and majority store, one per channel: height (z), range (distance from the sensor), x, y, z, intensity, red, green, blue, or a field of the file such as ring or classification."`
-	Empty      float64  `yaml:"empty" flag:"empty" doc:"Value of cells without points, for the methods mean, min, max, first, majority and channels."`
+}
+
+type emptyOptions struct {
+	Empty float64 `yaml:"empty" flag:"empty" doc:"Value of cells without points, for the methods mean, min, max, first, majority and channels."`
 }
 
 func defaultAttributes() attributeOptions { return attributeOptions{Attributes: []string{"height"}} }

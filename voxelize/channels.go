@@ -12,7 +12,9 @@ var Channels = Method{
 	Doc: "Uses a regular grid. Each cell stores several values, such as its occupancy and the mean intensity of its " +
 		"points; see voxelize.channels.",
 	Placed: true, Value: Measured,
-	Options:  func() any { return &channelOptions{Channels: []string{"density", "mean:height"}} },
+	Options: func() []any {
+		return []any{&channelOptions{Channels: []string{"density", "mean:height"}}, &emptyOptions{}}
+	},
 	Channels: func(o Options) int { return len(channelsOf(o)) },
 	Attributes: func(o Options) (names []string) {
 		for _, text := range channelsOf(o) {
@@ -34,7 +36,7 @@ var Channels = Method{
 				return nil, fmt.Errorf("channels: %w", err)
 			}
 		}
-		empty := MethodOptions(o, defaultAttributes()).Empty
+		empty := MethodOptions(o, emptyOptions{}).Empty
 		return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return reduceAll(p, &o, rs, empty) }), nil
 	},
 }

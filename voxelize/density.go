@@ -8,7 +8,7 @@ var DensityGrid = Method{
 	Doc: "Uses a regular grid. Each cell stores its point count, divided by the largest count in the grid, by the " +
 		"number of points in the grid, or by the volume of a cell in cubic metres; see voxelize.density.",
 	Placed: true, Value: Density,
-	Options: func() any { return &densityOptions{Per: perMost} },
+	Options: func() []any { return []any{&densityOptions{Per: perMost}} },
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		per := MethodOptions(o, densityOptions{Per: perMost}).Per
 		return ofPoints(func(p *ingest.PointCloud) (*Field, error) { return density(p, &o, per) }), nil

@@ -26,10 +26,10 @@ type Method struct {
 	// Attributes returns the names of the attributes of points that the method uses. It is nil if it uses coordinates
 	// only.
 	Attributes func(o Options) []string
-	// Options returns the method's own options with their defaults: a pointer to a struct with the tags of
-	// internal/option, whose fields become keys of the section voxelize. It is nil if the method has none.
-	// [MethodOptions] passes them to New.
-	Options func() any
+	// Options returns the method's own options with their defaults: pointers to structs with the tags of
+	// internal/option, whose fields become keys of the section voxelize. Methods may have a struct in common. It is nil
+	// if the method has none. [MethodOptions] passes them to New.
+	Options func() []any
 	// New prepares the method for valid options. The function it returns computes the field of a point cloud or depth
 	// frame and is called concurrently. It never receives a voxel grid. It returns an error that wraps [ErrEmpty] if
 	// there is nothing to voxelize.
@@ -128,11 +128,32 @@ func names[T any, N ~string](list []T, name func(T) N) []string {
 // MethodOptions returns the method options of type T from o, or defaults if o holds none.
 func MethodOptions[T any](o Options, defaults T) T { return option.Of(o.Methods, defaults) }
 
+// MethodsWith returns the names of the methods that have an option of their own with the given key of the section
+// voxelize. There are none for keys of [Options], which every method has.
+func MethodsWith(key string) []string {
+	var out []string
+	for _, m := range Methods() {
+		if m.Options == nil {
+			continue
+		}
+		has := func(o any) bool { _, ok := option.Find(option.Fields(o), key); return ok }
+		if slices.ContainsFunc(m.Options(), has) {
+			out = append(out, string(m.Name))
+		}
+	}
+	return out
+}
+
 // newMethodOptions returns the default options of all methods that have options.
 func newMethodOptions() []any {
 	var makers []func() any
 	for _, m := range Methods() {
-		makers = append(makers, m.Options)
+		if m.Options == nil {
+			continue
+		}
+		for _, o := range m.Options() {
+			makers = append(makers, func() any { return o })
+		}
 	}
 	return option.Distinct(makers)
 }

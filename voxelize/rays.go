@@ -48,7 +48,7 @@ type rayOptions struct {
 	Sensor Position `yaml:"sensor_position" flag:"sensor-position" doc:"Position X,Y,Z of the sensor in metres, in the axes of the points, for methods that follow beams. Empty is the origin for point clouds and the camera for depth frames."`
 }
 
-func newRayOptions() any { return &rayOptions{} }
+func newRayOptions() []any { return []any{&rayOptions{}} }
 
 // beams are the hits and misses of the beams of a sensor. The cells of counts hold the hits.
 type beams struct {

@@ -40,8 +40,10 @@ func WriteReference(w io.Writer) error {
 			continue
 		}
 		fmt.Fprintf(&b, "\n### Options of %s\n| key | default | meaning |\n|---|---|---|\n", m.Name)
-		for _, f := range option.Settings(m.Options()) {
-			fmt.Fprintf(&b, "| `voxelize.%s` | `%s` | %s |\n", f.Path, f.String(), f.Doc+f.Hint())
+		for _, o := range m.Options() {
+			for _, f := range option.Settings(o) {
+				fmt.Fprintf(&b, "| `voxelize.%s` | `%s` | %s |\n", f.Path, f.String(), f.Doc+f.Hint())
+			}
 		}
 	}
 	b.WriteString("\n## Colour maps\nThe names and colours are those of matplotlib. `_r` at the end of a name reverses the " +

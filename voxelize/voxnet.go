@@ -9,7 +9,7 @@ var VoxNet = Method{
 	Doc: "Uses a regular grid with an occupancy model of VoxNet: the log odds of a cell being occupied, from beams that " +
 		"end in it and pass through it, its density, or whether a beam ends in it; see voxelize.occupancy_model.",
 	Placed: true, Value: Measured,
-	Options: func() any { return &voxnetOptions{Model: voxnetBinary} },
+	Options: func() []any { return []any{&voxnetOptions{Model: voxnetBinary}, &rayOptions{}} },
 	New: func(o Options) (func(ingest.Data) (*Field, error), error) {
 		model := MethodOptions(o, voxnetOptions{}).Model
 		return ofBeams(&o, 1, func(b *beams, f *Field) {

@@ -99,6 +99,31 @@ func TestPrecedenceAndOrigin(t *testing.T) {
 	}
 }
 
+// TestUnusedMethodOptions: a flag for an option that the voxelization method does not have is refused.
+func TestUnusedMethodOptions(t *testing.T) {
+	for _, tt := range []struct {
+		method, key, value string
+		used               bool
+	}{
+		{"mnist3d", "channels", "count", false},
+		{"channels", "channels", "count", true},
+		{"channels", "attributes", "height", false},
+		{"channels", "empty", "1", true},
+		{"mean", "empty", "1", true},
+		{"voxnet", "sensor_position", "0,0,1", true},
+		{"regular", "sensor_position", "0,0,1", false},
+		{"regular", "edge", "0.1", true},
+	} {
+		_, err := Load("", nil, []Override{
+			{Key: "voxelize.method", Flag: "method", Value: tt.method},
+			{Key: "voxelize." + tt.key, Flag: tt.key, Value: tt.value},
+		})
+		if got := err == nil; got != tt.used {
+			t.Errorf("--method %s --%s: found error %v, want none: %v", tt.method, tt.key, err, tt.used)
+		}
+	}
+}
+
 // TestOneCandidate checks that a shadow and a canary exclude each other.
 func TestOneCandidate(t *testing.T) {
 	_, err := Load("", []string{"VOXELSTREAM_MODEL_SHADOW=a.keras", "VOXELSTREAM_MODEL_CANARY=b.keras"}, nil)

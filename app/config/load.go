@@ -15,6 +15,7 @@ import (
 
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/regular"
+	"github.com/voxelstream/voxelstream/voxelize"
 )
 
 // EnvPrefix is the prefix of the environment variables that set keys: VOXELSTREAM_KAFKA_GROUP sets kafka.group.
@@ -136,6 +137,7 @@ func Load(path string, environ []string, overrides []Override) (*Loaded, error) 
 				fmt.Errorf("%s: %w", f.Path, err)) // values have been checked, so this cannot fail
 		}
 	}
+	problems = append(problems, l.unused(overrides)...)
 	if problems = append(problems, l.Problems()...); len(problems) > 0 {
 		return nil, &Error{Problems: problems}
 	}
@@ -172,6 +174,19 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 			l.values.Set(viperKey(o.Key), o.Value)
 		}
 		l.origins[o.Key] = "flag --" + o.Flag
+	}
+	return problems
+}
+
+// unused reports flags for options of other voxelization methods than the one in use. A file may hold those of many.
+func (l *loader) unused(overrides []Override) (problems []error) {
+	for _, o := range overrides {
+		key, _ := strings.CutPrefix(o.Key, "voxelize.")
+		methods := voxelize.MethodsWith(key)
+		if method := l.Voxelize.Method; len(methods) > 0 && !slices.Contains(methods, string(method)) {
+			problems = append(problems, fmt.Errorf("--%s (%s): no effect with --method %s; it is an option of %s", o.Flag, o.Key,
+				method, strings.Join(methods, ", ")))
+		}
 	}
 	return problems
 }

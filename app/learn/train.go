@@ -338,10 +338,18 @@ func (tr *trainer) nameClasses(d *dataset) {
 	}
 }
 
-// initial loads the model to start from. Its input determines how volumes are made, unless the configuration says
-// otherwise.
+// initial loads the model to start from, or gives an architecture its initial weights. Its input determines how volumes
+// are made, unless the configuration says otherwise.
 func (tr *trainer) initial(ctx context.Context, vo voxelize.Options) error {
-	m, err := models.Load(ctx, tr.o.Init, tr.env.Config.Model.Opening())
+	o := tr.env.Config.Model.Opening()
+	m, err := models.Load(ctx, tr.o.Init, o)
+	if errors.Is(err, format.ErrNoWeights) {
+		o.Untrained = true
+		if m, err = models.Load(ctx, tr.o.Init, o); err == nil {
+			m.Init(tr.env.Config.Seed)
+			tr.env.Log.Info("the architecture has no weights: training starts from its initializers", "file", tr.o.Init)
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -423,11 +431,22 @@ func (tr *trainer) newModel(classes int) (err error) {
 	}
 	shape := nn.Shape{in.Dims[0], in.Dims[1], in.Dims[2], in.Channels}
 	if tr.model, err = zoo.New(string(tr.settings.Arch), shape, classes); err != nil {
-		return app.Usage(fmt.Errorf("train.arch: %w", err))
+		return app.Usage(fmt.Errorf("train.arch: %w%s", err, smallest(string(tr.settings.Arch), in.Channels, classes)))
 	}
 	tr.model.Metadata = in.Metadata(tr.o.Names)
 	tr.model.Init(tr.env.Config.Seed)
 	return nil
+}
+
+// smallest returns the end of an error that names the smallest cubic grid an architecture takes; empty if there is none.
+func smallest(arch string, channels, classes int) string {
+	const most = 64 // cells along an axis
+	for n := 1; n <= most; n++ {
+		if _, err := zoo.New(arch, nn.Shape{n, n, n, channels}, classes); err == nil {
+			return fmt.Sprintf("; the smallest cubic grid of %s is --grid %d", arch, n)
+		}
+	}
+	return ""
 }
 
 // fit trains on d and validates on v, or on the configured part of d if v is nil.

@@ -1,10 +1,12 @@
 package learn
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -363,6 +365,47 @@ func TestTrainContinuesOptimizer(t *testing.T) {
 		Init: at("missing.keras"),
 	}); err == nil {
 		t.Error("missing initial model: want an error")
+	}
+}
+
+// TestTrainArchitecture: a JSON file with the architecture of a model starts with the weights of a new one.
+func TestTrainArchitecture(t *testing.T) {
+	apptest.NeedHDF5(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	a := apptest.New(t, "train.epochs", "1", "train.batch_size", "8", "voxelize.values", "palette")
+	if _, err := files.Generate(t.Context(), a, files.GenerateOptions{
+		Count: 20, Grid: 16, Layout: "vectors", Out: at("d.h5"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	trained := func(o TrainOptions) []*nn.Param {
+		t.Helper()
+		if _, err := Train(t.Context(), a, []string{at("d.h5")}, o); err != nil {
+			t.Fatal(err)
+		}
+		m, err := models.Load(t.Context(), o.Out, format.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Params()
+	}
+	want := trained(TrainOptions{Out: at("new.keras"), Classes: 10})
+	z, err := zip.OpenReader(at("new.keras"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close() //nolint:errcheck // opened for reading
+	text, err := fs.ReadFile(z, "config.json")
+	if err == nil {
+		err = os.WriteFile(at("architecture.json"), text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := trained(TrainOptions{Out: at("same.keras"), Init: at("architecture.json")})
+	if !reflect.DeepEqual(got, want) {
+		t.Error("found other weights than those of a new model")
 	}
 }
 

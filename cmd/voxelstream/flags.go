@@ -19,10 +19,11 @@ const groupAnnotation = "voxelstream_group"
 
 // Headings of flags that set no configuration key. Those of the others are in the configuration.
 const (
-	groupInput  = "Input"
-	groupOutput = "Output"
-	groupKafka  = "Kafka"
-	groupGlobal = "Global"
+	groupInput        = "Input"
+	groupOutput       = "Output"
+	groupKafka        = "Kafka"
+	groupGlobal       = "Global"
+	groupVoxelization = "Voxelization"
 )
 
 // flagsIn declares flags of a command below a heading of its help.

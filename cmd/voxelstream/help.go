@@ -27,8 +27,8 @@ func (c *cli) helpWidth() int {
 }
 
 // writeHelp writes the help of a command, width columns wide: purpose, synopsis and examples first, then details,
-// subcommands and flags.
-func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
+// subcommands and flags. Unless it is the whole help, it only names the flags that many commands share.
+func writeHelp(w io.Writer, cmd *cobra.Command, width int, whole bool) {
 	fmt.Fprintf(w, "%s\n\nUsage:\n", wrapped(cmd.Short, "", width))
 	group := cmd.HasAvailableSubCommands()
 	if !group || len(arguments(cmd)) > 0 {
@@ -49,20 +49,41 @@ func writeHelp(w io.Writer, cmd *cobra.Command, width int) {
 	if group {
 		writeCommands(w, cmd, width)
 	}
+	brief := false
 	for _, g := range flagGroups(cmd) {
 		fmt.Fprintf(w, "\n%s:\n", g.heading)
+		var named []string
 		for _, f := range g.flags {
+			if !whole && shared(cmd, g.heading, f) {
+				named = append(named, "--"+f.Name)
+				continue
+			}
 			column := flagColumn
 			if width-column < minText {
 				column = flagColumnNarrow
 			}
 			fmt.Fprintln(w, hanging(flagName(f), flagDoc(f), column, width))
 		}
+		if len(named) > 0 {
+			fmt.Fprintln(w, wrapped(strings.Join(named, " "), "      ", width))
+			brief = true
+		}
+	}
+	if brief {
+		hint := fmt.Sprintf("Run 'voxelstream help%s' for the descriptions of all flags.",
+			strings.TrimPrefix(cmd.CommandPath(), cmd.Root().Name()))
+		fmt.Fprintf(w, "\n%s\n", wrapped(hint, "", width))
 	}
 	if group {
 		hint := fmt.Sprintf("Run '%s COMMAND --help' for the help of a command.", cmd.CommandPath())
 		fmt.Fprintf(w, "\n%s\n", wrapped(hint, "", width))
 	}
+}
+
+// shared reports whether a flag below a heading is one of many that most commands have, and says little about this one.
+func shared(cmd *cobra.Command, heading string, f *pflag.Flag) bool {
+	key := len(f.Annotations[keyAnnotation]) > 0
+	return key && (heading == groupInput || heading == groupVoxelization && cmd.Name() != "voxelize")
 }
 
 // commandLine breaks a command line between its words. All lines but the last have the end.
@@ -186,7 +207,7 @@ func headingOf(f *pflag.Flag) string {
 // commands have. Others come first.
 var headings = []string{
 	groupOptions, "Training", "Network", "Learning rate", "Optimizer", "Loss", "Early stopping", "Serving", "Model",
-	groupOutput, groupInput, "Objects", "Voxelization", groupKafka, "Embedded broker", "HTTP", groupGlobal,
+	groupOutput, groupInput, "Objects", groupVoxelization, groupKafka, "Embedded broker", "HTTP", groupGlobal,
 }
 
 // reflowed wraps the paragraphs of a text anew. Lines that begin with a dash stay as they are.
@@ -274,9 +295,9 @@ func wrapped(text, indent string, width int) string {
 	return b.String()
 }
 
-// helpCommand returns the command that shows the help of another. Unlike cobra's, it reports an unknown command.
-func helpCommand() *cobra.Command {
-	cmd := command("help [COMMAND...]", "Show the help of a command")
+// helpCommand returns the command that shows the whole help of another. Unlike cobra's, it reports an unknown command.
+func (c *cli) helpCommand() *cobra.Command {
+	cmd := command("help [COMMAND...]", "Show the help of a command with the descriptions of all its flags")
 	cmd.Example = "  voxelstream help train"
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		found, rest, err := cmd.Root().Find(args)
@@ -286,7 +307,8 @@ func helpCommand() *cobra.Command {
 		if err := noArgs(found, rest); err != nil {
 			return err
 		}
-		return found.Help()
+		writeHelp(cmd.OutOrStdout(), found, c.helpWidth(), true)
+		return nil
 	}
 	return cmd
 }

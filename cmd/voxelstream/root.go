@@ -80,10 +80,10 @@ func (c *cli) root() *cobra.Command {
 	root.SetCompletionCommandGroupID("Setup")
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) {
 		if c.misspelt = misspelt(cmd); c.misspelt == nil {
-			writeHelp(cmd.OutOrStdout(), cmd, c.helpWidth())
+			writeHelp(cmd.OutOrStdout(), cmd, c.helpWidth(), false)
 		}
 	})
-	root.SetHelpCommand(helpCommand())
+	root.SetHelpCommand(c.helpCommand())
 	root.InitDefaultHelpCmd() // adds it
 	root.InitDefaultCompletionCmd()
 	if completion, _, err := root.Find([]string{"completion"}); err == nil { // by itself, it would accept any argument

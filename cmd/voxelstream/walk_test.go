@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -55,9 +56,9 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	t.Setenv("COLUMNS", "")
 	for _, cmd := range commands() {
 		name := cmd.CommandPath()
-		help, code := said(append(strings.Fields(name)[1:], "--help")...)
+		help, code := said(append([]string{"help"}, strings.Fields(name)[1:]...)...)
 		if code != exitDone {
-			t.Errorf("%s --help: found exit code %d, want 0", name, code)
+			t.Errorf("help %s: found exit code %d, want 0", name, code)
 		}
 		if named := 2 + cmd.NamePadding() + 2 + utf8.RuneCountInString(cmd.Short); named > width && cmd.HasParent() {
 			t.Errorf("%s: found a one-liner of %d columns with the name, want %d", name, named, width)
@@ -93,6 +94,36 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	}
 }
 
+// TestBriefHelp: --help has at most 250 lines. It names every flag once, with a description unless many commands have it.
+func TestBriefHelp(t *testing.T) {
+	const maxLines = 250
+	for _, cmd := range commands() {
+		name := cmd.CommandPath()
+		help, code := said(append(strings.Fields(name)[1:], "--help")...)
+		if code != exitDone {
+			t.Errorf("%s --help: found exit code %d, want 0", name, code)
+		}
+		if n := strings.Count(help, "\n"); n > maxLines {
+			t.Errorf("%s --help: found %d lines, want at most %d", name, n, maxLines)
+		}
+		brief := false
+		for _, g := range flagGroups(cmd) {
+			for _, f := range g.flags {
+				want := flagName(f)
+				if shared(cmd, g.heading, f) {
+					want, brief = "--"+f.Name, true
+				}
+				if !slices.Contains(strings.FieldsFunc(help, unicode.IsSpace), "--"+f.Name) || !strings.Contains(help, want) {
+					t.Errorf("%s --help: found no %s", name, want)
+				}
+			}
+		}
+		if hint := "voxelstream help" + strings.TrimPrefix(name, "voxelstream"); strings.Contains(help, "'"+hint+"'") != brief {
+			t.Errorf("%s --help: found, or not, the hint %s", name, hint)
+		}
+	}
+}
+
 // TestHelpWidth: help is as wide as COLUMNS says, between 40 and 80 columns.
 func TestHelpWidth(t *testing.T) {
 	for columns, want := range map[string]int{
@@ -111,7 +142,7 @@ func TestNarrowHelp(t *testing.T) {
 		var words string
 		for _, width := range []int{80, 60, 40} {
 			var help strings.Builder
-			writeHelp(&help, cmd, width)
+			writeHelp(&help, cmd, width, true)
 			// A command line that is broken is still the same.
 			now := strings.Join(strings.Fields(strings.ReplaceAll(help.String(), " \\\n", " ")), " ")
 			if words = cmp.Or(words, now); now != words {

@@ -67,6 +67,8 @@ func kindOf(head []byte) kind {
 type Options struct {
 	// Weights is the file of the weights if the model's file is JSON, which holds an architecture only.
 	Weights string
+	// Untrained reads a JSON file without Weights as a model whose parameters are zeros, for nn.Model.Init to fill.
+	Untrained bool
 	// Input gives the sizes of input axes that have none in the file, in order, without the batch.
 	Input nn.Shape
 	// Exact sets nn.Model.Exact, which no file holds.
@@ -107,7 +109,11 @@ func LoadWith(ctx context.Context, path string, o Options) (*nn.Model, error) {
 			if data, err = whole(f, size, config.MaxBytes); err == nil && !keras.IsArchitecture(data) {
 				err = ErrUnknown
 			}
-			if err == nil {
+			switch {
+			case err != nil:
+			case o.Untrained && o.Weights == "":
+				m, err = keras.Untrained(data, o.Input)
+			default:
 				m, err = keras.LoadArchitecture(ctx, data, o.Weights, o.Input)
 			}
 		default:

@@ -144,8 +144,11 @@ func declaration(t *testing.T, m voxelize.Method) {
 	if m.Options == nil {
 		return
 	}
-	if a, b := m.Options(), m.Options(); reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() {
-		t.Error("options: two calls returned the same pointer, want new options each time")
+	again := m.Options()
+	for i, o := range m.Options() {
+		if reflect.ValueOf(o).Pointer() == reflect.ValueOf(again[i]).Pointer() {
+			t.Error("options: two calls returned the same pointer, want new options each time")
+		}
 	}
 }
 

@@ -37,11 +37,8 @@ func LoadArchitecture(ctx context.Context, architecture []byte, weights string, 
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("%s: %w", weights, err)
 	}
-	o := config.Options{
-		Budget: int(min(info.Size(), maxNumbers)), // of parameters, each of which takes a byte at least
-		Input:  input, Keras2: before3(config.KerasVersion(architecture)),
-	}
-	m, layers, err := config.Unmarshal(architecture, o)
+	budget := int(min(info.Size(), maxNumbers)) // each parameter takes a byte at least
+	m, layers, err := unmarshalArchitecture(architecture, input, budget)
 	if err != nil {
 		return nil, err
 	}
@@ -52,4 +49,20 @@ func LoadArchitecture(ctx context.Context, architecture []byte, weights string, 
 		return nil, fmt.Errorf("%s: %w", weights, err)
 	}
 	return m, nil
+}
+
+// maxUntrained is the maximum number of parameters of a model without weights, which no file's size bounds.
+const maxUntrained = 1 << 28
+
+// Untrained builds the model that JSON describes, as to_json writes it, with parameters of zeros. input is that of
+// LoadArchitecture.
+func Untrained(architecture []byte, input nn.Shape) (*nn.Model, error) {
+	m, _, err := unmarshalArchitecture(architecture, input, maxUntrained)
+	return m, err
+}
+
+func unmarshalArchitecture(data []byte, input nn.Shape, budget int) (*nn.Model, []config.Stored, error) {
+	return config.Unmarshal(data, config.Options{
+		Budget: budget, Input: input, Keras2: before3(config.KerasVersion(data)),
+	})
 }
