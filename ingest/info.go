@@ -235,7 +235,7 @@ type Grids struct {
 	Rows   int            `json:"rows"`
 	Shape  []int          `json:"shape"`
 	Labels map[string]int `json:"labels"`
-	// Arrays names the parts of a file that holds several.
+	// Arrays are those that the file holds. The only one of a .npy file has no name.
 	Arrays []Array   `json:"arrays,omitempty"`
 	Min    *float64  `json:"min,omitempty"`
 	Max    *float64  `json:"max,omitempty"`
@@ -287,7 +287,7 @@ func (g *Grids) Text() string {
 		}
 	}
 	for _, a := range g.Arrays {
-		fmt.Fprintf(&b, "\narray   %s %s %v", a.Name, a.Type, a.Shape)
+		fmt.Fprintf(&b, "\narray   %s %v", strings.TrimSpace(a.Name+" "+a.Type), a.Shape)
 	}
 	return b.String()
 }

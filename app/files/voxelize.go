@@ -21,7 +21,9 @@ type VoxelizeSummary struct {
 	Volumes int         `json:"volumes"`
 	Failed  int         `json:"failed"`
 	Grid    option.Dims `json:"grid"`
-	Method  string      `json:"method"`
+	// Method is empty if all samples were voxel grids already. Cells says what the cells of the volumes hold.
+	Method  string      `json:"method,omitempty"`
+	Cells   string      `json:"cells"`
 	Format  string      `json:"format"`
 	Points  uint64      `json:"points"`
 	Outside uint64      `json:"outside"`
@@ -53,7 +55,7 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string, tiles 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	s := &VoxelizeSummary{File: out, Grid: v.Dims(), Method: string(v.Method().Name), Format: format}
+	s := &VoxelizeSummary{File: out, Grid: v.Dims(), Cells: cells(out, voxelize.Format(format), a.Config.Voxelize), Format: format}
 	bar := a.Bar("volumes")
 	defer bar.Done()
 	skips := a.Skips()
@@ -64,6 +66,9 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string, tiles 
 					return err
 				}
 				s.Volumes++
+				if _, ok := sample.Data.(*ingest.Grid); !ok || v.Method().Fuse != nil {
+					s.Method = string(v.Method().Name)
+				}
 				if p, ok := w.(*volumeFile); ok {
 					s.Points, s.Outside = p.points, p.outside
 				}
@@ -98,6 +103,28 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string, tiles 
 		return nil, err
 	}
 	return s, skips.Done(input, "sample")
+}
+
+// cells returns what the cells of a file of volumes hold.
+func cells(path string, f voxelize.Format, o voxelize.Options) string {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".arrow":
+		if !o.Values.IsPalette() {
+			return "values " + o.Encoding().String()
+		}
+		f = voxelize.FormatIndex
+	case ".binvox":
+		return "occupancy"
+	}
+	switch f {
+	case voxelize.FormatRGB:
+		return "colours of colour map " + string(o.Colormap)
+	case voxelize.FormatDensity:
+		return "values before the colour map"
+	case voxelize.FormatDistance:
+		return "distances to the surface in metres"
+	}
+	return "indices into colour map " + string(o.Colormap)
 }
 
 // MethodInfo describes a voxelization method.

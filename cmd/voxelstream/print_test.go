@@ -277,9 +277,9 @@ q.keras: inference in int8; model bench measures its speed
 		},
 		"voxelize": {printed(&files.VoxelizeSummary{
 			File: "v.npy", Volumes: 1, Grid: [3]int{4, 5, 6},
-			Method: "occupancy",
+			Method: "occupancy", Cells: "colours of colour map gray",
 		},
-			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy\n"},
+			voxelizeText), "v.npy: 1 volume of 4x5x6 cells, method occupancy, with colours of colour map gray\n"},
 		"model": {
 			printed(&models.Summary{Table: "table\n", Precision: "int8"}, modelText),
 			"table\n Inference precision: int8\n",

@@ -59,6 +59,9 @@ func methodsText(w io.Writer, methods *[]files.MethodInfo) {
 }
 
 func voxelizeText(w io.Writer, s *files.VoxelizeSummary) {
-	fmt.Fprintf(w, "%s: %s of %s cells, method %s\n",
-		s.File, app.Count(s.Volumes, "volume"), s.Grid.Cells(), s.Method)
+	made := "from voxel grids"
+	if s.Method != "" {
+		made = "method " + s.Method
+	}
+	fmt.Fprintf(w, "%s: %s of %s cells, %s, with %s\n", s.File, app.Count(s.Volumes, "volume"), s.Grid.Cells(), made, s.Cells)
 }

@@ -843,7 +843,11 @@ func inspect(list func(string, ingest.Options) (*file, error)) func(context.Cont
 func (s *source) detail(ctx context.Context) (ingest.Detail, error) {
 	f := s.file
 	g := &ingest.Grids{Labels: map[string]int{}, Shape: []int{}}
-	for _, p := range f.all {
+	stored := f.all
+	if stored == nil {
+		stored = f.parts // the only array of a file, without a name
+	}
+	for _, p := range stored {
 		if p.why == "" {
 			g.Arrays = append(g.Arrays, ingest.Array{
 				Name: p.name, Type: p.header.typeName(), Shape: append([]int{}, p.header.shape...),
