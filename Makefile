@@ -63,10 +63,10 @@ tiers: build
 	for tier in avx2 portable; do [ $$tier = $$own ] || \
 	VOXELSTREAM_TIER=$$tier go test $(GOFLAGS_TAGS) -count 1 -timeout 60m ./classify ./nn ./nn/format/... ./nn/layers/... ./nn/parity ./nn/train ./nn/zoo; done
 
-## race: run the tests with the race detector, except those of whole processes and of packages that start no goroutines
+## race: run the tests of packages that start goroutines with the race detector, except those of whole processes
 .PHONY: race
 race: setup
-	go test -race -timeout 60m $$(go list ./... | grep -v -e /integration -e '/nn/internal/\(kernel\|pass\)' -e /sinks/postgres)
+	go test -race -timeout 60m $$(scripts/raced)
 
 ## lint: run golangci-lint, including the import rules (depguard)
 .PHONY: lint
