@@ -88,6 +88,27 @@ func parts(out string) int {
 	return len(names)
 }
 
+// TestReprocessTwice: a second process with the output of one that is running ends at once, and names the output. One
+// that was killed is not in the way.
+func TestReprocessTwice(t *testing.T) {
+	needHDF5(t)
+	w := newWorld(t)
+	w.set("model.path", must(slowModel())(t))
+	inputs := []string{w.digits("a.h5", 500, 1)}
+	out := w.path("out")
+	first := w.start(bulk(out, inputs...)...)
+	first.until(t, "a part", func() bool { return parts(out) > 0 })
+	second := w.do(1, bulk(out, inputs...)...)
+	second.says(t, out+": in use by another process")
+	if first.ended() {
+		t.Fatal("the first process ended before the second: the scenario needs more rows")
+	}
+	first.kill()
+	if r := w.do(0, bulk(out, inputs...)...).result(t); r.Rows != 500 || r.Skipped == 0 {
+		t.Errorf("found %+v, want 500 rows, some of them from the process that was killed", r)
+	}
+}
+
 // TestReprocessKilled: a job that is killed 20 times, on a disk that is full twice, ends with the bytes of one that is
 // left alone, and does only as much again as was in progress.
 func TestReprocessKilled(t *testing.T) {

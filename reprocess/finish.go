@@ -265,7 +265,7 @@ func (f *results) complete(ctx context.Context, made []outputFile) error {
 			return err
 		}
 	}
-	if err := f.job.putJSON(ctx, manifestName, f.job.manifest(f.plan, f.outputs)); err != nil {
+	if err := f.job.putJSON(ctx, ManifestName, f.job.manifest(f.plan, f.outputs)); err != nil {
 		return err
 	}
 	needed := map[string]bool{}

@@ -11,8 +11,10 @@ import (
 	"github.com/voxelstream/voxelstream/internal/store"
 )
 
+// ManifestName is the name of the file in the store that describes a job.
+const ManifestName = "manifest.json"
+
 const (
-	manifestName = "manifest.json"
 	rejectedName = "rejected.jsonl"
 	reportJSON   = "report.json"
 	reportHTML   = "report.html"
@@ -48,10 +50,10 @@ type outputFile struct {
 func Table(ctx context.Context, s store.Store) (string, error) {
 	var m manifest
 	j := &Job{Store: s}
-	err := j.getJSON(ctx, manifestName, &m)
+	err := j.getJSON(ctx, ManifestName, &m)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%s: found no %s, want the output of reprocess", s, manifestName)
+		return "", fmt.Errorf("%s: found no %s, want the output of reprocess", s, ManifestName)
 	case err != nil:
 		return "", fmt.Errorf("%s: %w", s, err)
 	case !m.Complete || len(m.Outputs) == 0:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -99,19 +100,55 @@ func optionsOf(f *table.Format) any {
 	return f.Options()
 }
 
-// load reads a part and calls use for each of its pieces with the classifications, which use may keep.
+// errDamaged means that a part is not what a run has stored.
+var errDamaged = errors.New("damaged")
+
+// damage returns the error for a part that cannot be read. It wraps errDamaged unless the system could not read the file.
+func damage(s *Shard, format string, args ...any) error {
+	err := fmt.Errorf(format, args...)
+	if passing(err) {
+		return fmt.Errorf("part %s: %w", s.Key, err)
+	}
+	return fmt.Errorf("part %s: %w: %w", s.Key, errDamaged, err)
+}
+
+// discard removes the parts that are damaged, and their keys from done. It returns how many there were.
+func (j *Job) discard(ctx context.Context, p *Plan, done map[string]bool) (n int, err error) {
+	for i := range p.Shards {
+		s := &p.Shards[i]
+		err := j.load(ctx, s, func(Piece, *pieceOutcome, []record.Classification) error { return nil })
+		if !errors.Is(err, errDamaged) {
+			if err != nil {
+				return n, err
+			}
+			continue
+		}
+		if err := j.Store.Remove(ctx, partPrefix+s.Key+rowsExtension); err != nil {
+			return n, err
+		}
+		delete(done, s.Key)
+		n++
+	}
+	return n, nil
+}
+
+// load reads a part and calls use for each of its pieces with the classifications, which use may keep. The error wraps
+// errDamaged if the part is not what a run has stored.
 func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome, []record.Classification) error) error {
 	var o outcome
-	if err := j.getJSON(ctx, partPrefix+s.Key+outcomeExtension, &o); err != nil {
+	switch err := j.getJSON(ctx, partPrefix+s.Key+outcomeExtension, &o); {
+	case errors.Is(err, errJSON), errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("part %s: %w: %w", s.Key, errDamaged, err)
+	case err != nil:
 		return err
 	}
 	if len(o.Pieces) != len(s.Pieces) {
-		return fmt.Errorf("part %s: found %d pieces, want %d", s.Key, len(o.Pieces), len(s.Pieces))
+		return damage(s, "found %d pieces, want %d", len(o.Pieces), len(s.Pieces))
 	}
 	return j.Store.Get(ctx, partPrefix+s.Key+rowsExtension, func(path string) (err error) {
 		r, err := arrow.Format.Open(path)
 		if err != nil {
-			return fmt.Errorf("part %s: %w", s.Key, err)
+			return damage(s, "%w", err)
 		}
 		defer func() { err = errors.Join(err, r.Close()) }()
 		for i, piece := range s.Pieces {
@@ -121,7 +158,7 @@ func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome,
 				rows = append(rows, make([]record.Classification, min(want-n, readRows))...)
 				more, err := r.Read(rows[n:])
 				if err != nil {
-					return fmt.Errorf("part %s: found %d of %d rows: %w", s.Key, n, want, err)
+					return damage(s, "found %d of %d rows: %w", n, want, err)
 				}
 				rows = rows[:n+more]
 			}
@@ -130,7 +167,7 @@ func (j *Job) load(ctx context.Context, s *Shard, use func(Piece, *pieceOutcome,
 			}
 		}
 		if n, err := r.Read(make([]record.Classification, 1)); n != 0 || !errors.Is(err, io.EOF) {
-			return fmt.Errorf("part %s: found more rows than its outcome says", s.Key)
+			return damage(s, "found more rows than its outcome says")
 		}
 		return nil
 	})

@@ -206,14 +206,14 @@ func (j *Job) NewPlan(ctx context.Context, paths []string) (*Plan, error) {
 // be a folder within an input.
 func (j *Job) own(ctx context.Context) (func(path string) bool, error) {
 	var m manifest
-	err := j.getJSON(ctx, manifestName, &m)
+	err := j.getJSON(ctx, ManifestName, &m)
 	if errors.Is(err, fs.ErrNotExist) {
 		return func(string) bool { return false }, nil
 	}
 	if err != nil && !errors.Is(err, errJSON) {
 		return nil, err
 	}
-	names := []string{manifestName, reportJSON, reportHTML}
+	names := []string{ManifestName, reportJSON, reportHTML}
 	for _, o := range m.Outputs {
 		names = append(names, o.Name)
 	}

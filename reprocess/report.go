@@ -27,7 +27,7 @@ func (f *results) result() *Result {
 	for _, o := range f.outputs {
 		r.Outputs = append(r.Outputs, o.Name)
 	}
-	r.Outputs = append(r.Outputs, manifestName, reportJSON, reportHTML)
+	r.Outputs = append(r.Outputs, ManifestName, reportJSON, reportHTML)
 	return r
 }
 

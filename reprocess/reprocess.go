@@ -78,7 +78,9 @@ type Result struct {
 	// Rows is the number of rows, Classified that of those in the table, Failed that of those that could not be
 	// classified. Resumed is the number of rows that an earlier run has done.
 	Rows, Classified, Failed, Resumed int64
-	Seconds                           float64
+	// Damaged is the number of shards that an earlier run has done, but whose parts could not be read and were made again.
+	Damaged int
+	Seconds float64
 	// Stages has the time spent in each stage by all workers, and Finish that of writing the results.
 	Stages Stages
 	Finish time.Duration
@@ -142,24 +144,26 @@ func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 		return nil, err
 	}
 	var stages Stages
-	if j.Dispatch != nil {
-		err = j.Dispatch(ctx, p, p.missing(done))
-	} else {
-		stages, err = j.work(ctx, p, p.missing(done))
-	}
-	if err != nil {
+	if err := j.do(ctx, p, done, &stages); err != nil {
 		return nil, err
 	}
 	finish := time.Now()
-	if err := j.current(ctx, p); err != nil {
-		return nil, err
-	}
 	f, err := j.derive(ctx, p, done)
+	damaged := 0
+	if errors.Is(err, errDamaged) { // parts of an earlier run
+		if damaged, err = j.discard(ctx, p, done); err != nil {
+			return nil, err
+		}
+		if err := j.do(ctx, p, done, &stages); err != nil {
+			return nil, err
+		}
+		f, err = j.derive(ctx, p, done)
+	}
 	if err != nil {
 		return nil, err
 	}
 	r := f.result()
-	r.Seconds = time.Since(start).Seconds()
+	r.Damaged, r.Seconds = damaged, time.Since(start).Seconds()
 	if err := f.report(ctx, r); err != nil {
 		return nil, err
 	}
@@ -168,6 +172,22 @@ func (j *Job) Run(ctx context.Context, p *Plan) (*Result, error) {
 	}
 	r.Stages, r.Finish, r.Seconds = stages, time.Since(finish), time.Since(start).Seconds()
 	return r, nil
+}
+
+// do does the shards that are not done, and adds the time of the stages.
+func (j *Job) do(ctx context.Context, p *Plan, done map[string]bool, stages *Stages) error {
+	if missing := p.missing(done); j.Dispatch != nil {
+		if err := j.Dispatch(ctx, p, missing); err != nil {
+			return err
+		}
+	} else {
+		st, err := j.work(ctx, p, missing)
+		if err != nil {
+			return err
+		}
+		stages.add(st)
+	}
+	return j.current(ctx, p)
 }
 
 // Missing returns the shards that are not done.
@@ -220,9 +240,9 @@ func (p *Plan) strict() error {
 // the same.
 func (j *Job) Join(ctx context.Context) (p *Plan, id string, err error) {
 	var m manifest
-	err = j.getJSON(ctx, manifestName, &m)
+	err = j.getJSON(ctx, ManifestName, &m)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "", fmt.Errorf("%s: found no %s: start the job first", j.Store, manifestName)
+		return nil, "", fmt.Errorf("%s: found no %s: start the job first", j.Store, ManifestName)
 	}
 	if err != nil {
 		return nil, "", err
@@ -235,7 +255,7 @@ func (j *Job) Join(ctx context.Context) (p *Plan, id string, err error) {
 	}
 	p = &Plan{Inputs: m.Inputs, Shards: m.Shards}
 	if err := p.check(j); err != nil {
-		return nil, "", fmt.Errorf("%s: %s: %w", j.Store, manifestName, err)
+		return nil, "", fmt.Errorf("%s: %s: %w", j.Store, ManifestName, err)
 	}
 	return p, p.ID(), nil
 }
@@ -258,7 +278,7 @@ func (j *Job) Check(ctx context.Context, p *Plan) error {
 // earlier returns the manifest of the earlier job in the store, which is empty if there is none. It returns an error if
 // the job may not continue or replace what is there.
 func (j *Job) earlier(ctx context.Context, p *Plan) (old manifest, err error) {
-	err = j.getJSON(ctx, manifestName, &old)
+	err = j.getJSON(ctx, ManifestName, &old)
 	switch missing := errors.Is(err, fs.ErrNotExist); {
 	case j.Force && (err == nil || missing || errors.Is(err, errJSON)):
 		return old, nil
@@ -269,7 +289,7 @@ func (j *Job) earlier(ctx context.Context, p *Plan) (old manifest, err error) {
 	case !missing:
 		return old, fmt.Errorf("%s: %w", j.Store, err)
 	case j.Resume:
-		return old, fmt.Errorf("%s: %w: found no %s, so there is nothing to continue", j.Store, ErrOther, manifestName)
+		return old, fmt.Errorf("%s: %w: found no %s, so there is nothing to continue", j.Store, ErrOther, ManifestName)
 	}
 	return old, j.foreign(ctx)
 }
@@ -288,13 +308,13 @@ func (j *Job) begin(ctx context.Context, p *Plan) (made []outputFile, err error)
 			m.Outputs = append(m.Outputs, outputFile{Name: name})
 		}
 	}
-	return m.Outputs, j.putJSON(ctx, manifestName, m)
+	return m.Outputs, j.putJSON(ctx, ManifestName, m)
 }
 
 // current returns an error if another process has begun another job in the store meanwhile.
 func (j *Job) current(ctx context.Context, p *Plan) error {
 	var m manifest
-	if err := j.getJSON(ctx, manifestName, &m); err != nil {
+	if err := j.getJSON(ctx, ManifestName, &m); err != nil {
 		return err
 	}
 	if other := (&Plan{Shards: m.Shards}); other.ID() != p.ID() {

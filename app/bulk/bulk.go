@@ -11,11 +11,13 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/voxelstream/voxelstream/app"
 	"github.com/voxelstream/voxelstream/app/input"
 	"github.com/voxelstream/voxelstream/app/models"
 	"github.com/voxelstream/voxelstream/classify"
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/store"
 	"github.com/voxelstream/voxelstream/record"
@@ -84,7 +86,20 @@ type Plan struct {
 // Reprocess classifies all rows of the inputs, except for those that an earlier run has classified. If some of them
 // cannot be classified, it returns a result and an error that wraps app.ErrSkipped.
 func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Result, error) {
-	j, p, err := prepare(ctx, a, paths, o)
+	release := func() error { return nil }
+	defer func() { _ = release() }() // the lock ends with the process
+	j, p, err := prepare(ctx, a, paths, o, func(ctx context.Context, place string) (store.Store, error) {
+		claimed, err := store.Claim(place, reprocess.ManifestName)
+		if errors.Is(err, durable.ErrLocked) {
+			err = fmt.Errorf("%w: wait for it to end, or use another --out; to share the work, start it with --brokers and "+
+				"use reprocess join", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		release = claimed
+		return store.Open(ctx, place)
+	})
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
@@ -106,7 +121,13 @@ func Reprocess(ctx context.Context, a *app.Env, paths []string, o Options) (*Res
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("%w; repeat the command to continue", app.ErrInterrupted)
 		}
+		if errors.Is(err, syscall.ENOSPC) {
+			return nil, fmt.Errorf("%w; free space and repeat the command to continue", err)
+		}
 		return nil, refused(err)
+	}
+	if r.Damaged > 0 {
+		a.Log.Warn("parts of an earlier run were damaged and have been made again", "shards", r.Damaged)
 	}
 	out := &Result{
 		Rows: r.Rows, Classified: r.Classified, Failed: r.Failed, Skipped: r.Resumed, Seconds: r.Seconds,
@@ -169,7 +190,7 @@ func outcome(r *reprocess.FileResult) app.FileOutcome {
 // PlanOf looks at the inputs and estimates the work, without doing it. If some of them cannot be classified, it returns
 // a plan and an error that wraps app.ErrSkipped.
 func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, error) {
-	j, p, err := prepare(ctx, a, paths, o)
+	j, p, err := prepare(ctx, a, paths, o, store.Attach)
 	if err != nil {
 		return nil, app.Interrupted(ctx, err)
 	}
@@ -208,8 +229,8 @@ func PlanOf(ctx context.Context, a *app.Env, paths []string, o Options) (*Plan, 
 }
 
 // prepare makes the job and its plan.
-func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *reprocess.Job, _ *reprocess.Plan,
-	err error,
+func prepare(ctx context.Context, a *app.Env, paths []string, o Options, open opener) (_ *reprocess.Job,
+	_ *reprocess.Plan, err error,
 ) {
 	inputs, err := input.ParseFiles(paths)
 	if err != nil {
@@ -219,7 +240,7 @@ func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *rep
 	for _, in := range inputs {
 		files = append(files, in.Path())
 	}
-	j, err := newJob(ctx, a, o)
+	j, err := newJob(ctx, a, o, open)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -236,8 +257,11 @@ func prepare(ctx context.Context, a *app.Env, paths []string, o Options) (_ *rep
 	return j, p, nil
 }
 
+// opener opens a store.
+type opener = func(ctx context.Context, place string) (store.Store, error)
+
 // newJob loads the model and opens the store, which the caller must close.
-func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) {
+func newJob(ctx context.Context, a *app.Env, o Options, open opener) (*reprocess.Job, error) {
 	switch {
 	case o.Out == "":
 		return nil, app.Usage(errors.New("missing --out, the folder for the results"))
@@ -277,7 +301,7 @@ func newJob(ctx context.Context, a *app.Env, o Options) (*reprocess.Job, error) 
 			Batch: batch, Threads: 1,
 		})
 	}
-	j.Store, err = store.Open(ctx, o.Out)
+	j.Store, err = open(ctx, o.Out)
 	return j, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/internal/store"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/pipeline/transport"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -232,7 +233,7 @@ func Join(ctx context.Context, a *app.Env, o Options) (_ *Joined, err error) {
 		return nil, app.Usage(errors.New("missing --brokers, the cluster that the job was started with"))
 	}
 	start := time.Now()
-	j, err := newJob(ctx, a, o)
+	j, err := newJob(ctx, a, o, store.Open)
 	if err != nil {
 		return nil, err
 	}

@@ -22,11 +22,11 @@ type VoxelizeSummary struct {
 	Failed  int         `json:"failed"`
 	Grid    option.Dims `json:"grid"`
 	// Method is empty if all samples were voxel grids already. Cells says what the cells of the volumes hold.
-	Method  string      `json:"method,omitempty"`
-	Cells   string      `json:"cells"`
-	Format  string      `json:"format"`
-	Points  uint64      `json:"points"`
-	Outside uint64      `json:"outside"`
+	Method  string `json:"method,omitempty"`
+	Cells   string `json:"cells"`
+	Format  string `json:"format"`
+	Points  uint64 `json:"points"`
+	Outside uint64 `json:"outside"`
 	// Notes is what was assumed, left out or repaired in the input. Files of formats that have a place for it hold it,
 	// too.
 	Notes []string `json:"notes,omitempty"`

@@ -46,7 +46,7 @@ func (c *cli) execute(args []string) int {
 	if errors.Is(err, context.Canceled) && c.signals.code() > 0 {
 		err = app.ErrInterrupted
 	}
-	text := clip.To(c.streams.shown(err.Error()), maxError)
+	text := clip.To(durable.Named(c.streams.shown(err.Error())), maxError)
 	if c.records != nil {
 		c.records.Error(text, "exit_code", code)
 		return code

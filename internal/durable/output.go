@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -413,6 +414,13 @@ func isTemporary(name string) bool {
 	return strings.HasPrefix(name, "voxelstream-") || strings.HasPrefix(name, ".") &&
 		strings.HasSuffix(name[:i+1], mark)
 }
+
+// folder matches the temporary folder of a file in a path.
+var folder = regexp.MustCompile(`\.[^/\n]*` + regexp.QuoteMeta(mark) + `[A-Z2-7]{26}/`)
+
+// Named returns a text, such as that of an error, with the names that files being written will have in place of the
+// temporary ones.
+func Named(text string) string { return folder.ReplaceAllString(text, "") }
 
 // sweepDir removes a temporary folder of a process of this user that was killed.
 func sweepDir(dir string) {

@@ -367,6 +367,23 @@ func TestSpecial(t *testing.T) {
 	}
 }
 
+// TestNamed: errors of writing name the file that is written, not the temporary one.
+func TestNamed(t *testing.T) {
+	dir := t.TempDir()
+	for _, path := range []string{filepath.Join(dir, "a.npy"), filepath.Join(dir, strings.Repeat("long", 60))} {
+		o, err := durable.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := durable.Named("write "+o.Path()+": full\n"), "write "+path+": full\n"; got != want {
+			t.Errorf("found %q, want %q", got, want)
+		}
+		if err := o.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // TestDiscarded: a file that is not committed leaves nothing, and cannot be committed later.
 func TestDiscarded(t *testing.T) {
 	dir := t.TempDir()

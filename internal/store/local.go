@@ -143,8 +143,12 @@ func (l *local) put(ctx context.Context, name string, write func(path string) er
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	path := filepath.Join(dir, filepath.Base(final))
+	defer func() {
+		if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
+			err = &putError{err, dir, filepath.Dir(final)}
+		}
+	}()
 	if err := write(path); err != nil {
 		return err
 	}
@@ -156,6 +160,15 @@ func (l *local) put(ctx context.Context, name string, write func(path string) er
 	}
 	return durable.Sync(filepath.Dir(final))
 }
+
+// putError is an error of writing a file. It names the folder of the file, not the temporary one.
+type putError struct {
+	err              error
+	temporary, final string
+}
+
+func (e *putError) Error() string { return strings.ReplaceAll(e.err.Error(), e.temporary, e.final) }
+func (e *putError) Unwrap() error { return e.err }
 
 func (l *local) Get(ctx context.Context, name string, read func(path string) error) error {
 	if err := errors.Join(check(name), ctx.Err()); err != nil {

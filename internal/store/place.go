@@ -1,13 +1,16 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
 
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/internal/option"
 )
 
@@ -86,6 +89,23 @@ func Open(ctx context.Context, place string) (Store, error) { return open(ctx, p
 // there.
 func Attach(ctx context.Context, place string) (Store, error) {
 	return open(ctx, place, func(dir string) (Store, error) { return &local{dir}, nil })
+}
+
+// Claim keeps other processes on this machine from claiming the same name in a folder, until release is called or this
+// process ends. It creates the folder. Object stores have no such claims. The error wraps [durable.ErrLocked] if another
+// process has claimed it.
+func Claim(place, name string) (release func() error, err error) {
+	t, err := parse(place)
+	if err != nil || t.bucket != nil {
+		return func() error { return nil }, err
+	}
+	if err := durable.MkdirAll(t.folder); err != nil {
+		return nil, err
+	}
+	if release, err = durable.Claim(filepath.Join(t.folder, name)); err != nil {
+		return nil, fmt.Errorf("%s: %w", place, cmp.Or(errors.Unwrap(err), err))
+	}
+	return release, nil
 }
 
 func open(ctx context.Context, text string, folder func(dir string) (Store, error)) (Store, error) {

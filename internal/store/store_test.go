@@ -92,6 +92,21 @@ func TestLocalLeftovers(t *testing.T) {
 	}
 }
 
+// TestPutError: errors of writing name the file, not the temporary one.
+func TestPutError(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Local(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.Put(t.Context(), "sub/x", func(path string) error {
+		return &fs.PathError{Op: "write", Path: path, Err: fs.ErrPermission}
+	})
+	if want := filepath.Join(dir, "sub", "x"); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), want) {
+		t.Errorf("found error %v, want one that names %s", err, want)
+	}
+}
+
 // TestAttach: a folder is neither created nor cleaned, and a folder that is missing does not mean that a file is.
 func TestAttach(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a")
