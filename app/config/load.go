@@ -87,6 +87,12 @@ func (l *Loaded) Settings() []Setting {
 // IsSet reports whether the user has set a key.
 func (l *Loaded) IsSet(key string) bool { return l.origins[key] != "" }
 
+// ByFlag reports whether a flag on the command line has set a key.
+func (l *Loaded) ByFlag(key string) bool { return strings.HasPrefix(l.origins[key], flagOrigin) }
+
+// flagOrigin begins the origin of a value that a flag has set.
+const flagOrigin = "flag --"
+
 // masked is shown in place of secrets.
 const masked = "********"
 
@@ -173,7 +179,7 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 		} else {
 			l.values.Set(viperKey(o.Key), o.Value)
 		}
-		l.origins[o.Key] = "flag --" + o.Flag
+		l.origins[o.Key] = flagOrigin + o.Flag
 	}
 	return problems
 }

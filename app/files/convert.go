@@ -48,6 +48,12 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}
+	volumes := strings.EqualFold(filepath.Ext(out), ".arrow")
+	if !volumes && a.Config.ByFlag("voxelize.method") {
+		return nil, app.Usage(fmt.Errorf("--method %s has no effect on %s: only .arrow files hold volumes, and only a folder "+
+			"of depth frames with poses becomes a mesh (.ply). inspect %s says how many frames have poses",
+			a.Config.Voxelize.Method, out, in))
+	}
 	s := &ConvertSummary{File: out}
 	src, err := formats.Open(ctx, in, annotated(a, &s.Notes))
 	if err != nil {
@@ -56,7 +62,6 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	src = a.Rows.Of(src)
 	defer func() { err = errors.Join(err, src.Close()) }()
 	var w ingest.Writer
-	volumes := strings.EqualFold(filepath.Ext(out), ".arrow")
 	if volumes {
 		v, verr := voxelize.New(a.Config.Voxelize)
 		if verr != nil {

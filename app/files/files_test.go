@@ -46,7 +46,10 @@ func TestVoxelizeAndConvert(t *testing.T) {
 		t.Errorf("found %+v", info.Detail)
 	}
 	for _, name := range []string{"c.pcd", "c.ply"} {
-		if _, err := Convert(t.Context(), a, at("c.xyz"), at(name)); err != nil {
+		if _, err := Convert(t.Context(), a, at("c.xyz"), at(name)); !app.IsUsage(err) {
+			t.Errorf("%s with a method: found error %v, want one of usage", name, err)
+		}
+		if _, err := Convert(t.Context(), apptest.New(t), at("c.xyz"), at(name)); err != nil {
 			t.Fatal(name, err)
 		}
 		info, err := Inspect(t.Context(), a, at(name))
