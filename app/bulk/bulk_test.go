@@ -563,7 +563,7 @@ func TestDamagedParts(t *testing.T) {
 		parts[0]: func(path string, b []byte) error { return os.WriteFile(path, b[:len(b)/2], 0o600) },
 		parts[1]: func(path string, _ []byte) error { return os.WriteFile(path, nil, 0o600) },
 		parts[2]: func(path string, b []byte) error { return os.WriteFile(path, make([]byte, len(b)), 0o600) },
-		outcome: func(path string, _ []byte) error { return os.Remove(path) },
+		outcome:  func(path string, _ []byte) error { return os.Remove(path) },
 	} {
 		b, err := os.ReadFile(path)
 		if err == nil {

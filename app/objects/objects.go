@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
@@ -147,6 +148,10 @@ func (f *finder) file(ctx context.Context, in input.Input) (err error) {
 			continue
 		}
 	}()
+	// Without steps that look for the ground, a cloud may well be one object.
+	warned := !slices.ContainsFunc(f.app.Config.Perception.Options.Scan, func(step string) bool {
+		return step == string(perception.GroundPlane.Name) || step == string(perception.GroundZones.Name)
+	})
 	for next := range order {
 		d := <-next
 		if d.err == nil {
@@ -163,6 +168,11 @@ func (f *finder) file(ctx context.Context, in input.Input) (err error) {
 		}
 		f.sum.Frames++
 		f.sum.Objects += len(frame.List)
+		if !warned && frame.lumped() {
+			warned = true
+			f.app.Log.Warn("most points are one object, and there is no ground: the points may have other axes than x forward, "+
+				"y left and z up, or another unit than metres", "file", frame.File, "frame", frame.Frame)
+		}
 		if f.failed = f.use(frame); f.failed != nil {
 			return errUse
 		}
@@ -226,6 +236,16 @@ func Describe(ctx context.Context, file string, s *perception.Scene, namer *Name
 		out.List = append(out.List, x)
 	}
 	return out, namer.name(ctx, s, out.List)
+}
+
+// lumped reports whether most points are one object and none are ground, as in a cloud whose z axis does not point up.
+func (f *Frame) lumped() bool {
+	for _, o := range f.List {
+		if f.Ground == 0 && o.Points > f.Points/2 {
+			return true
+		}
+	}
+	return false
 }
 
 // rounded rounds metres, radians and metres per second to a tenth of a thousandth.

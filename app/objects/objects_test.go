@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/color"
+	"log/slog"
 	"math"
 	"os"
 	"path/filepath"
@@ -68,6 +69,27 @@ func TestFind(t *testing.T) {
 			if math.Abs(side-0.6) > 0.02 {
 				t.Errorf("object %d: found %g along axis %d, want 0.6 m", i+1, side, k)
 			}
+		}
+	}
+}
+
+// TestAxes: a cloud that is one object without ground, as that of a camera whose axes are others, is reported once.
+func TestAxes(t *testing.T) {
+	var b strings.Builder
+	for i := range 40 * 40 {
+		fmt.Fprintf(&b, "%g %g %g\n", float64(i%40)*0.02-0.4, float64(i/40)*0.02-0.4, 1+float64(i%7)*0.01)
+	}
+	path := filepath.Join(t.TempDir(), "camera.xyz")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for steps, want := range map[string]int{"ground-zones,euclidean-clusters": 1, "euclidean-clusters": 0} {
+		a := apptest.New(t, "perception.scan", steps)
+		var log strings.Builder
+		a.Log = slog.New(slog.NewTextHandler(&log, nil))
+		find(t, a, path)
+		if n := strings.Count(log.String(), "z up"); n != want {
+			t.Errorf("%s: found %d warnings about axes, want %d", steps, n, want)
 		}
 	}
 }
