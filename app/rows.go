@@ -2,8 +2,10 @@ package app
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -37,13 +39,36 @@ func ParseRow(text string) (Rows, error) {
 // All reports whether all rows are selected.
 func (r Rows) All() bool { return r == Rows{} }
 
-// Of returns the selected samples of a source that has not been read yet, with the IDs they have there.
+// Of returns the selected samples of a source that has not been read yet, with the IDs they have there. If there are
+// none, the first Read returns an error, which wraps [ErrNoRows].
 func (r Rows) Of(src ingest.Source) ingest.Source {
 	if r.All() {
 		return src
 	}
-	return ingest.Slice(src, r.First, r.End-r.First)
+	return &selected{Source: ingest.Slice(src, r.First, r.End-r.First), rows: r}
 }
+
+// ErrNoRows means that a file ends before the rows that are selected.
+var ErrNoRows = errors.New("rows are counted from 0; inspect shows how many there are")
+
+// selected are the selected samples of a source.
+type selected struct {
+	ingest.Source
+	rows Rows
+	some bool // have been read
+}
+
+func (s *selected) Read(ctx context.Context) (ingest.Sample, error) {
+	sample, err := s.Source.Read(ctx)
+	if errors.Is(err, io.EOF) && !s.some {
+		return sample, fmt.Errorf("found no %v: %w", s.rows, ErrNoRows)
+	}
+	s.some = true
+	return sample, err
+}
+
+// Classes returns the names of classes that the source knows.
+func (s *selected) Classes(ctx context.Context) []string { return ingest.ClassesOf(ctx, s.Source) }
 
 // String describes the rows in a sentence: row 7, or rows 0 to 23.
 func (r Rows) String() string {

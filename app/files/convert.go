@@ -45,6 +45,11 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 		return nil, err
 	}
 	defer release()
+	defer func() {
+		if errors.Is(err, app.ErrNoRows) {
+			err = fmt.Errorf("%s: %w", in, err)
+		}
+	}()
 	if strings.EqualFold(filepath.Ext(out), ".ply") && posed(ctx, a, in) {
 		return reconstruct(ctx, a, in, out)
 	}

@@ -74,6 +74,19 @@ func TestVoxelizeAndConvert(t *testing.T) {
 	}
 }
 
+func TestConvertNoRows(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.xyz")
+	if err := os.WriteFile(path, []byte("1 2 3\n4 5 6\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a := apptest.New(t)
+	a.Rows = app.Rows{First: 1, End: 3}
+	_, err := Convert(t.Context(), a, path, filepath.Join(t.TempDir(), "c.pcd"))
+	if !errors.Is(err, app.ErrNoRows) || !strings.Contains(err.Error(), path+": found no rows 1 to 2") {
+		t.Errorf("found error %v, want one that names the file and the rows", err)
+	}
+}
+
 func TestInspectModel(t *testing.T) {
 	dir := t.TempDir()
 	a := apptest.New(t)
@@ -238,7 +251,7 @@ func TestRowsHeld(t *testing.T) {
 	}
 	a.Rows = app.Rows{First: 3, End: 5}
 	if _, err := readRows(t.Context(), a, path, true); err == nil ||
-		!strings.Contains(err.Error(), "found no readable sample in rows 3 to 4") {
+		!strings.Contains(err.Error(), "found no rows 3 to 4") {
 		t.Errorf("found %v, want that there is no such row", err)
 	}
 }

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +117,7 @@ func readRows(ctx context.Context, a *app.Env, path string, many bool) (samples 
 	}
 	src = a.Rows.Of(src)
 	defer func() { err = errors.Join(err, src.Close()) }()
-	var bad error
+	var bad error // of the last row that cannot be read
 	var fits Sheet
 	for row := a.Rows.First; many || len(samples) == 0; row++ {
 		s, err := src.Read(ctx)
@@ -128,11 +129,7 @@ func readRows(ctx context.Context, a *app.Env, path string, many bool) (samples 
 			break
 		}
 		if errors.Is(err, io.EOF) {
-			why := fmt.Errorf("found no readable sample in %v", a.Rows)
-			if bad != nil {
-				why = bad
-			}
-			return nil, fmt.Errorf("%s: no sample to draw: %w", path, why)
+			err = cmp.Or(bad, errors.New("found none"))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: no sample to draw: %w", path, err)

@@ -389,18 +389,16 @@ func (r *reading) first(ctx context.Context, splits []h5.Split) error {
 			return err
 		}
 		whole, known := src.(ingest.Sized)
-		empty := known && whole.Len() == 0
-		src = r.env.Rows.Of(src)
-		before, unlabelled := len(d.labels)+d.bad, d.unlabelled
-		if sized, ok := src.(ingest.Sized); ok {
-			d.reserve(sized.Len())
+		if known && r.env.Rows.All() {
+			d.reserve(whole.Len())
 		}
+		if !known || whole.Len() > 0 { // otherwise the rows of another part are meant
+			src = r.env.Rows.Of(src)
+		}
+		before, unlabelled := len(d.labels)+d.bad, d.unlabelled
 		err = errors.Join(r.rows(ctx, src), src.Close())
 		used, without := len(d.labels)+d.bad-before, d.unlabelled-unlabelled
 		if err == nil && used+without == 0 {
-			if !r.env.Rows.All() && !empty { // the rows of another part are not meant
-				return fmt.Errorf("found no sample in %v", r.env.Rows)
-			}
 			continue
 		}
 		d.parts[path] = s

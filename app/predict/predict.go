@@ -201,9 +201,6 @@ func (p *predictor) file(ctx context.Context, in input.Input) (err error) {
 	if reading.Err() != nil {
 		return context.Cause(reading)
 	}
-	if err == nil && read == 0 && !p.app.Rows.All() {
-		err = fmt.Errorf("found no sample in %v", p.app.Rows)
-	}
 	return cmp.Or(p.flush(ctx), err)
 }
 

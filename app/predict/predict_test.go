@@ -174,7 +174,7 @@ func TestRows(t *testing.T) {
 		t.Errorf("found %v, want the picture not to be overwritten", err)
 	}
 	if _, err := read(app.Rows{First: 6, End: 9}, ""); err == nil ||
-		!strings.Contains(err.Error(), "found no sample in rows 6 to 8") {
+		!strings.Contains(err.Error(), "found no rows 6 to 8") {
 		t.Errorf("found %v, want that there is no such row", err)
 	}
 }
