@@ -46,6 +46,7 @@ func finding(a *app.Env, v *voxelize.Voxelizer, src pipeline.Source[ingest.Sampl
 			}
 			return nil, pipeline.Permanent(err)
 		}
+		a.Live.Objects(s.ID, len(scene.Objects))
 		return volumesOf(scene, v)
 	}
 	return &inTurn{src, turns}, pipeline.StageFunc[ingest.Sample, voxelize.Volume](stage), nil

@@ -31,7 +31,7 @@ type Header struct {
 	Volume  *Volume `json:"volume"`
 	Missing string  `json:"missing,omitempty"`
 	Sensor  *Sensor `json:"sensor"`
-	// Boxes are the objects of the scan that were classified so far, or those of the scan before if they are more.
+	// Boxes are the objects of the scan that have been classified. There are none of other scans.
 	Boxes []Box `json:"boxes,omitempty"`
 	// Skipped counts the frames of the stream that were left out since the previous one of this client. LeftOut counts
 	// the points of the cloud, or the pixels of the image, that were thinned away.

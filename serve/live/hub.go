@@ -32,6 +32,10 @@ const (
 	maxRate = 60
 	// idleEvery is how often an item is taken while nobody watches, so that the first view is not empty.
 	idleEvery = 500 * time.Millisecond
+	// scanTime is how long a scan waits for classifications of more objects: some may have become dead letters.
+	scanTime = 200 * time.Millisecond
+	// maxScans limits the scans of a stream whose numbers of objects are remembered.
+	maxScans = 256
 	// sampledFor is how long volumes without a sample are left out after one with a sample: while this process reads
 	// the stream, what the sensor saw should not flicker.
 	sampledFor = 500 * time.Millisecond
@@ -66,10 +70,20 @@ type stream struct {
 	volume     time.Time // when the last volume was taken, and the last one with a sample
 	sampled    time.Time
 	used       time.Time
-	scan       uint64      // the latest of which objects became volumes
-	boxes      []frame.Box // of the scan seq
-	before     []frame.Box // of the scan before
-	seq        uint64
+	scan       uint64 // the latest of which objects became volumes
+	took       bool   // a volume of an object of that scan was taken
+	// objects are the numbers of objects of the scans that are not complete, by the numbers of the scans.
+	objects map[uint64]int
+	current *scan // whose objects are being classified; nil if there is none
+}
+
+// scan is a scan whose objects are being classified. It is shown when all of them are, when the next scan begins, or
+// after scanTime.
+type scan struct {
+	seq   uint64
+	boxes []frame.Box
+	shown *item // the first object whose volume was taken; nil if none was
+	last  time.Time
 }
 
 // New returns a hub. Close must be called.
@@ -112,6 +126,7 @@ func (h *Hub) tick() {
 			h.mu.Lock()
 			h.wanted = true
 			h.wake()
+			h.showLate(time.Now())
 			h.mu.Unlock()
 		case now := <-second.C:
 			h.Stats.measure(now)
@@ -231,7 +246,7 @@ func (h *Hub) Volume(v *voxelize.Volume) {
 	defer h.mu.Unlock()
 	st := h.stream(v.Stream, now)
 	if v.Object != 0 && v.Seq > st.scan {
-		st.scan = v.Seq
+		st.scan, st.took = v.Seq, false
 		h.store.passed(v.Stream, v.Seq)
 	}
 	if x := h.store.get(v.ID); x != nil {
@@ -245,6 +260,9 @@ func (h *Hub) Volume(v *voxelize.Volume) {
 	if !h.due(st.volume, now) || now.Sub(st.sampled) < sampledFor {
 		return
 	}
+	if v.Object != 0 && v.Seq == st.scan && st.took {
+		return // one volume is shown of each scan
+	}
 	x := &item{id: v.ID, size: sizeOfVolume(v), at: now}
 	scan := h.store.get(record.ID{Stream: v.Stream, Seq: v.Seq})
 	if scan != nil {
@@ -253,7 +271,7 @@ func (h *Hub) Volume(v *voxelize.Volume) {
 	if h.store.fits(x) {
 		x.volume = volumeOf(v)
 		h.store.add(x)
-		st.volume = now
+		st.volume, st.took = now, v.Object != 0 && v.Seq == st.scan
 		h.wanted = false
 	}
 	h.wake()
@@ -273,37 +291,92 @@ func (h *Hub) Classified(c *record.Classification) {
 	defer h.mu.Unlock()
 	st := h.stream(c.Stream, now)
 	st.classified++
-	if box, ok := frame.BoxOf(c); ok {
-		st.add(c.Seq, box)
-	}
 	x := h.store.take(c.ID())
 	h.wake()
-	if x == nil || x.volume == nil {
+	if x != nil && x.volume == nil {
+		x = nil
+	}
+	if x != nil {
+		x.classification, x.number, x.names = *c, st.classified, h.names
+	}
+	box, object := frame.BoxOf(c)
+	if !object {
+		h.show(x)
 		return
 	}
-	x.classification, x.number, x.names = *c, st.classified, h.names
-	if st.seq == c.Seq {
-		x.boxes = slices.Clone(st.boxes)
-		if len(st.before) > len(st.boxes) { // the other objects of the scan are still to come
-			x.boxes = st.before
-		}
+	if cur := st.current; cur == nil || c.Seq > cur.seq || c.Seq+maxScans < cur.seq { // the sensor may have begun anew
+		h.showScan(st)
+		st.current = &scan{seq: c.Seq}
 	}
-	h.keep(x)
-	for client := range h.clients {
-		client.offer(x)
+	if st.current.seq > c.Seq {
+		return // an object of an earlier scan, which has been shown
 	}
+	st.current.add(box, x, now)
+	if n := st.objects[c.Seq]; n > 0 && len(st.current.boxes) >= n {
+		h.showScan(st)
+	}
+}
+
+// Objects reports the number of objects of a scan, before their classifications.
+func (h *Hub) Objects(id record.ID, n int) {
+	if h == nil || !h.active.Load() {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := h.stream(id.Stream, time.Now())
+	if st.objects == nil || len(st.objects) >= maxScans {
+		st.objects = map[uint64]int{}
+	}
+	st.objects[id.Seq] = n
 }
 
 // maxBoxes limits the boxes of a scan.
 const maxBoxes = 1000
 
-// add adds a box of an object of a scan.
-func (st *stream) add(seq uint64, b frame.Box) {
-	if st.seq != seq {
-		st.seq, st.before, st.boxes = seq, st.boxes, nil
+// add adds a classified object. x is its item, or nil if its volume was not taken.
+func (s *scan) add(b frame.Box, x *item, now time.Time) {
+	s.last = now
+	if len(s.boxes) < maxBoxes {
+		s.boxes = append(s.boxes, b)
 	}
-	if len(st.boxes) < maxBoxes {
-		st.boxes = append(st.boxes, b)
+	if s.shown == nil {
+		s.shown = x
+	}
+}
+
+// showScan shows the current scan of a stream, if there is one, with the boxes of its objects. h.mu must be held.
+func (h *Hub) showScan(st *stream) {
+	s := st.current
+	if s == nil {
+		return
+	}
+	delete(st.objects, s.seq)
+	if s.shown != nil {
+		s.shown.boxes = slices.Clip(s.boxes)
+		h.show(s.shown)
+		s.shown = nil
+	}
+}
+
+// showLate shows the scans whose objects have not all been classified, although no more came for a while. h.mu must be
+// held.
+func (h *Hub) showLate(now time.Time) {
+	for _, st := range h.streams {
+		if st.current != nil && now.Sub(st.current.last) > scanTime {
+			h.showScan(st)
+		}
+	}
+}
+
+// show offers an item to the clients, unless it is nil. h.mu must be held.
+func (h *Hub) show(x *item) {
+	if x == nil {
+		return
+	}
+	h.keep(x)
+	for client := range h.clients {
+		client.offer(x)
 	}
 }
 

@@ -153,46 +153,67 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// TestObjects: the frame of an object shows its scan, with the boxes of all objects.
+// TestObjects: a scan is shown once, with the boxes of its own objects: when all of them are classified, when the next
+// scan begins, or when no more come.
 func TestObjects(t *testing.T) {
 	h, address := serve(t)
 	c := dial(t, address, all)
 	greeted(t, h, 1)
-	for seq := range uint64(3) {
-		scan := record.ID{Stream: "s", Seq: seq}
+	scan := func(seq uint64) record.ID {
+		id := record.ID{Stream: "s", Seq: seq}
 		h.mu.Lock()
 		for _, st := range h.streams { // without waiting for the gap between items
 			st.sample, st.volume = time.Time{}, time.Time{}
 		}
 		h.mu.Unlock()
-		h.Sample(&ingest.Sample{ID: scan, Label: -1, Data: &ingest.PointCloud{
+		h.Sample(&ingest.Sample{ID: id, Label: -1, Data: &ingest.PointCloud{
 			X: make([]float64, 10), Y: make([]float64, 10), Z: make([]float64, 10),
 		}})
-		for object := range uint32(3) {
-			id := scan
-			id.Object = object + 1
-			v := voxelize.Volume{
-				ID: id, Label: -1, Dims: [3]int{2, 2, 2}, Content: voxelize.PaletteContent("gray"),
-				Index: make([]byte, 8), Box: &record.Box{Size: [3]float32{1, 2, 3}},
-			}
-			h.Volume(&v)
-			h.Classified(&record.Classification{
-				EventID: id.String(), Stream: "s", Seq: seq, Object: id.Object, Box: v.Box,
-			})
-		}
+		return id
 	}
-	for range 3 {
+	object := func(id record.ID, object uint32) {
+		id.Object = object
+		v := voxelize.Volume{
+			ID: id, Label: -1, Dims: [3]int{2, 2, 2}, Content: voxelize.PaletteContent("gray"),
+			Index: make([]byte, 8), Box: &record.Box{Size: [3]float32{float32(id.Seq), 2, 3}},
+		}
+		h.Volume(&v)
+		h.Classified(&record.Classification{
+			EventID: id.String(), Stream: "s", Seq: id.Seq, Object: object, Box: v.Box,
+		})
+	}
+	shown := func(seq uint64, boxes int) {
+		t.Helper()
 		_, f := next(t, c, frame.TypeFrame)
 		say(t, c, fmt.Sprintf(`{"type":"ack","n":%d}`, f.N))
-		if f.Seq == 0 { // of the first scan, the other objects are not known yet
-			continue
+		if f.Seq != seq || f.Object != 1 || f.Sensor == nil || f.Sensor.Points != 10 || len(f.Boxes) != boxes {
+			t.Fatalf("found %+v, want scan %d with %d boxes", f, seq, boxes)
 		}
-		if f.Object == 0 || f.Sensor == nil || f.Sensor.Points != 10 || len(f.Boxes) != 3 || f.Boxes[0].Size[2] != 3 {
-			t.Errorf("found %+v", f)
+		for _, b := range f.Boxes {
+			if b.Size[0] != float32(seq) {
+				t.Errorf("scan %d: found a box of scan %g", seq, b.Size[0])
+			}
 		}
-		return
 	}
-	t.Error("found no frame after the first scan")
+	id := scan(0)
+	h.Objects(id, 3)
+	for n := range uint32(3) {
+		object(id, n+1)
+	}
+	shown(0, 3)
+	id = scan(1) // how many objects it has is unknown
+	object(id, 1)
+	object(id, 2)
+	id = scan(2)
+	h.Objects(id, 2)
+	object(id, 1)
+	shown(1, 2)
+	object(id, 2)
+	shown(2, 2)
+	id = scan(3)
+	h.Objects(id, 2)
+	object(id, 1) // the other one became a dead letter
+	shown(3, 1)
 }
 
 // TestPace: without acknowledgements, a client gets two frames of a stream. Then it gets the newest, which says how
