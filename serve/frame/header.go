@@ -21,6 +21,8 @@ type Header struct {
 	Object  uint32    `json:"object,omitempty"`
 	View    uint32    `json:"view,omitempty"`
 	Time    time.Time `json:"time,omitzero"`
+	// Sent is when a live frame was sent, by the server's clock, so that Sent minus Time is its age.
+	Sent time.Time `json:"sent,omitzero"`
 	// Offset is where the classification is stored; nil for a frame that does not come from a topic.
 	Offset         *Offset                `json:"offset"`
 	Classification *record.Classification `json:"classification,omitempty"`

@@ -84,6 +84,7 @@ export interface FrameHeader {
   seq: number;
   object?: number;
   time?: string;
+  sent?: string; // by the server's clock; a live frame has it
   offset: Offset | null;
   classification?: Classification | null;
   label?: number | null;

@@ -89,21 +89,32 @@ function WhyLink({ frame }: { frame: Frame }) {
   );
 }
 
+// recent is the age in milliseconds up to which a frame is taken for one of a sensor. Older ones were recorded.
+const recent = 60_000;
+
 function Facts({ frame }: { frame: Frame }) {
   const h = frame.header;
   const c = h.classification!;
-  const facts: [string, string][] = [["Item", h.event_id]];
+  const facts: [string, string, string?][] = [["Item", h.event_id]];
   const time = clock(h.time ?? c.time);
-  if (time) facts.push(["Time", time]);
+  const age = h.sent && h.time ? Date.parse(h.sent) - Date.parse(h.time) : NaN;
+  if (Math.abs(age) < recent) {
+    facts.push(["Measured", time]);
+    facts.push(["Age", `${short(Math.max(age, 0))} ms`, "From the measurement until the frame was sent to this page"]);
+  } else if (time) {
+    facts.push([h.sent ? "Recorded" : "Time", time]);
+  }
   if (h.offset) facts.push(["Offset", `${h.offset.partition} / ${h.offset.offset}`]);
-  if (c.latency_ms > 0) facts.push(["Latency", `${short(c.latency_ms)} ms`]);
+  if (c.latency_ms > 0) {
+    facts.push(["Latency", `${short(c.latency_ms)} ms`, "From reading the volume from the topic to its classification"]);
+  }
   if (c.energy !== undefined) facts.push(["Energy", short(c.energy)]);
   if (c.track) facts.push(["Track", `#${c.track}`]);
   return (
     <dl class="facts">
-      {facts.map(([k, v]) => (
+      {facts.map(([k, v, meaning]) => (
         <div key={k}>
-          <dt>{k}</dt>
+          <dt title={meaning}>{k}</dt>
           <dd title={v}>{v}</dd>
         </div>
       ))}
