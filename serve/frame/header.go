@@ -14,7 +14,9 @@ const TypeFrame = "frame"
 type Header struct {
 	Type string `json:"type"` // TypeFrame
 	// N numbers the frames of a connection from 1; 0 elsewhere. The client acknowledges it.
-	N       uint64    `json:"n,omitempty"`
+	N uint64 `json:"n,omitempty"`
+	// Number numbers the live frames of the stream, with those that this client does not get; 0 elsewhere.
+	Number  uint64    `json:"number,omitempty"`
 	EventID string    `json:"event_id"`
 	Stream  string    `json:"stream"`
 	Seq     uint64    `json:"seq"`

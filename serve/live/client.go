@@ -308,7 +308,7 @@ func (c *client) next(now time.Time) (b []byte, wait time.Duration, err error) {
 		return nil, wait, nil
 	}
 	header, payload := x.frame(points)
-	header.N, header.Skipped, header.Sent = n, skipped, now
+	header.N, header.Number, header.Skipped, header.Sent = n, x.number, skipped, now
 	b, err = frame.Encode(&header, payload)
 	return b, 0, err
 }

@@ -65,7 +65,7 @@ type Hub struct {
 
 // stream is what the hub remembers of a stream.
 type stream struct {
-	classified uint64    // while someone watches, or an item waits
+	classified uint64    // items, and scans whose objects are, while someone watches or an item waits
 	sample     time.Time // when the last sample was taken
 	volume     time.Time // when the last volume was taken, and the last one with a sample
 	sampled    time.Time
@@ -290,23 +290,27 @@ func (h *Hub) Classified(c *record.Classification) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	st := h.stream(c.Stream, now)
-	st.classified++
 	x := h.store.take(c.ID())
 	h.wake()
 	if x != nil && x.volume == nil {
 		x = nil
 	}
+	box, object := frame.BoxOf(c)
+	cur := st.current
+	begins := object && (cur == nil || c.Seq > cur.seq || c.Seq+maxScans < cur.seq) // or the sensor has begun anew
+	if begins {
+		h.showScan(st)
+		st.current = &scan{seq: c.Seq}
+	}
+	if begins || !object {
+		st.classified++
+	}
 	if x != nil {
 		x.classification, x.number, x.names = *c, st.classified, h.names
 	}
-	box, object := frame.BoxOf(c)
 	if !object {
 		h.show(x)
 		return
-	}
-	if cur := st.current; cur == nil || c.Seq > cur.seq || c.Seq+maxScans < cur.seq { // the sensor may have begun anew
-		h.showScan(st)
-		st.current = &scan{seq: c.Seq}
 	}
 	if st.current.seq > c.Seq {
 		return // an object of an earlier scan, which has been shown

@@ -79,6 +79,7 @@ export interface Offset {
 export interface FrameHeader {
   type: "frame";
   n?: number; // what the acknowledgement names
+  number?: number; // of the frame in its stream, with those that were left out
   event_id: string;
   stream: string;
   seq: number;

@@ -62,7 +62,7 @@ class Streams {
     for (const { stream, n, last } of run.streams ?? []) {
       const s = this.all.get(stream);
       if (!s) continue;
-      const newest = s.frame.header.n;
+      const newest = s.frame.header.number;
       if (n && newest) s.passed = Math.max(0, n - newest);
       if (!last || last === s.told) continue;
       s.told = last;
