@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -32,6 +33,8 @@ func (c *cli) inspect() *cobra.Command {
 		f.BoolVar(&p.Predict, "predict", false, "Write the predictions of the model on the contact sheet.")
 		f.StringVar(&p.Color, "color", "", "Field that colours points, such as z or intensity.")
 	})
+	all := cmd.Flags().Bool("all", false, "Describe each file of a folder, however many there are. By default, more than "+
+		strconv.Itoa(mostDescribed)+" are counted by format.")
 	rowsFlags(cmd, groupOutput, "draw")
 	forceFlag(cmd)
 	cmd.RunE = c.do(func(ctx context.Context, a *app.Env, args []string) error {
@@ -46,14 +49,15 @@ func (c *cli) inspect() *cobra.Command {
 				return app.Usage(err)
 			}
 		}
-		return c.inspectAll(ctx, a, args, p)
+		return c.inspectAll(ctx, a, args, p, *all)
 	})
 	return cmd
 }
 
-// inspectAll describes each file, and the files in each folder. A file that cannot be read is reported, and the others
-// are still read. If a picture is wanted, it shows the first file that can be drawn.
-func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p files.PictureOptions) error {
+// inspectAll describes each file, and the files in each folder, or counts them if they are many and all is not set. A
+// file that cannot be read is reported, and the others are still read. If a picture is wanted, it shows the first file
+// that can be drawn.
+func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p files.PictureOptions, all bool) error {
 	paths, err := input.Expand(paths)
 	if err != nil {
 		return err
@@ -64,7 +68,18 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p file
 	}
 	defer release()
 	shown, unreadable, skipped := 0, 0, 0
+	describe := func(in files.Inspected) error {
+		if in.Err == nil {
+			if shown > 0 && !c.json {
+				fmt.Fprintln(c.out)
+			}
+			shown++
+		}
+		return c.inspected(a, in)
+	}
 	for _, path := range paths {
+		folder := newOverview(path)
+		bar := a.Bar("files")
 		for in := range files.InspectAll(ctx, a, path) {
 			if in.Err != nil && ctx.Err() != nil {
 				break
@@ -76,21 +91,35 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p file
 			}
 			switch {
 			case in.Err == nil:
-				if shown > 0 && !c.json {
-					fmt.Fprintln(c.out)
-				}
-				shown++
 			case in.File == path:
 				unreadable++
 			default:
 				skipped++
 			}
-			if err := c.inspected(a, in); err != nil {
-				return err
+			if in.File == path || all || c.json {
+				if err := describe(in); err != nil {
+					return err
+				}
+				continue
 			}
+			folder.add(in)
+			bar.Set(int64(folder.files), 0, "")
 		}
+		bar.Done()
 		if err := ctx.Err(); err != nil { // files are left
 			return err
+		}
+		if folder.files > mostDescribed {
+			shown += folder.described()
+			if err := present(c, folder, func(w io.Writer, o *overview) { o.text(w) }); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, in := range folder.first {
+			if err := describe(in); err != nil {
+				return err
+			}
 		}
 	}
 	switch {

@@ -432,7 +432,7 @@ func TestInspectStopped(t *testing.T) {
 		cancel()
 		return out.Write(b)
 	})}
-	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, files.PictureOptions{}); !errors.Is(err, context.Canceled) {
+	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, files.PictureOptions{}, true); !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, want that of the context", err)
 	}
 	if !strings.Contains(out.String(), "a.xyz") || strings.Contains(out.String(), "b.xyz") {
@@ -625,5 +625,48 @@ func TestFormatFlag(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("%q: found %q, want %q", args, b.String(), want)
 		}
+	}
+}
+
+// TestInspectFolder: the files of a large folder are counted, by format and by the reason why they cannot be read.
+func TestInspectFolder(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range mostDescribed - 2 {
+		write(fmt.Sprintf("%02d.xyz", i), "0 0 0\n1 2 3\n")
+	}
+	for i := range 2 {
+		write(fmt.Sprintf("bad%d.bin", i), fmt.Sprintf("\x01\x02%d", i))
+	}
+	inspect := func(all bool) string {
+		t.Helper()
+		var out strings.Builder
+		c := &cli{out: &out}
+		if err := c.inspectAll(t.Context(), apptest.New(t), []string{dir}, files.PictureOptions{}, all); !errors.Is(err,
+			app.ErrSkipped) {
+			t.Errorf("found error %v, want that two files cannot be read", err)
+		}
+		return out.String()
+	}
+	if out := inspect(false); strings.Count(out, "\n  format  xyz") != mostDescribed-2 {
+		t.Errorf("few files: found\n%s\nwant each of them", out)
+	}
+	write("more.xyz", "0 0 0\n")
+	out := inspect(false)
+	for _, want := range []string{
+		fmt.Sprintf("%s: %d files\n", dir, mostDescribed+1), fmt.Sprintf("xyz     points  %d     ", mostDescribed-1),
+		"cannot be read: 2 files\n  2, such as bad0.bin: ",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("many files: found\n%s\nwant %q", out, want)
+		}
+	}
+	if out := inspect(true); strings.Count(out, "\n  format  xyz") != mostDescribed-1 {
+		t.Errorf("all: found\n%s\nwant each of them", out)
 	}
 }
