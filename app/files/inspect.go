@@ -29,7 +29,7 @@ func InspectAll(ctx context.Context, a *app.Env, path string) iter.Seq[Inspected
 		found := 0
 		for f := range formats.Files(ctx, path, a.Config.Ingest) {
 			in := Inspected{Info: ingest.Info{File: f.Path}, Skipped: f.Skipped}
-			if f.Skipped == "" || f.Model {
+			if f.Skipped == "" || f.Described {
 				in.Skipped = ""
 				in.Info, in.Err = Inspect(ctx, a, f.Path)
 				in.File = f.Path

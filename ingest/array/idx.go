@@ -13,19 +13,13 @@ import (
 )
 
 // IDX is the format of the MNIST files: two zero bytes, the type, the number of axes, the length of each as uint32,
-// then the values, all big-endian. Images (N, H, W) become N grids of 1 x H x W, and (N, D, H, W) N grids. A file
-// with one axis holds labels, which can only be inspected. http://yann.lecun.com/exdb/mnist/
+// then the values, all big-endian. Images (N, H, W) become N grids of 1 x H x W, and (N, D, H, W) N grids.
+// http://yann.lecun.com/exdb/mnist/
 var IDX = ingest.Format{
 	Name:   "idx",
-	Doc:    "images and labels of all number types",
+	Doc:    "images of all number types",
 	Tested: "MNIST t10k-images-idx3-ubyte.gz",
-	Detect: func(h *ingest.Head) ingest.Confidence {
-		d, err := parseIDX(h.Bytes)
-		if err != nil || h.Size != int64(d.body)+d.bytes() {
-			return ingest.No
-		}
-		return ingest.Sure
-	},
+	Detect: func(h *ingest.Head) ingest.Confidence { return detectIDX(h, false) },
 	Open: func(_ context.Context, path string, o ingest.Options) (ingest.Source, error) {
 		return ingest.FileSource(path, o, func(o ingest.Options) ([]ingest.Sample, error) {
 			d, data, err := readIDX(path, o)
@@ -35,13 +29,37 @@ var IDX = ingest.Format{
 			return d.samples(path, data, o.WithDefaults())
 		})
 	},
-	Inspect: func(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
-		d, data, err := readIDX(path, o)
-		if err != nil {
-			return nil, err
-		}
-		return d.detail(data), nil
+	Inspect: inspectIDX,
+}
+
+// IDXLabels is the format [IDX] with one axis: the labels of the images in another file.
+var IDXLabels = ingest.Format{
+	Name:        "idx-labels",
+	Doc:         "labels of images in another file",
+	Tested:      "MNIST t10k-labels-idx1-ubyte.gz",
+	InspectOnly: "it holds labels, not images",
+	Detect:      func(h *ingest.Head) ingest.Confidence { return detectIDX(h, true) },
+	Open: func(_ context.Context, path string, _ ingest.Options) (ingest.Source, error) {
+		return nil, fmt.Errorf("%s: idx: found labels, want images", path)
 	},
+	Inspect: inspectIDX,
+}
+
+// detectIDX reports whether a file is one of labels or, if labels is not set, of images.
+func detectIDX(h *ingest.Head, labels bool) ingest.Confidence {
+	d, err := parseIDX(h.Bytes)
+	if err != nil || h.Size != int64(d.body)+d.bytes() || labels != (len(d.dims) == 1) {
+		return ingest.No
+	}
+	return ingest.Sure
+}
+
+func inspectIDX(_ context.Context, path string, o ingest.Options) (ingest.Detail, error) {
+	d, data, err := readIDX(path, o)
+	if err != nil {
+		return nil, err
+	}
+	return d.detail(data), nil
 }
 
 // idxTypes are the values of the third byte.

@@ -22,8 +22,8 @@ type File struct {
 	Path string
 	// Skipped is the reason for which it is not read; empty for an input.
 	Skipped string
-	// Model says that it is skipped because it is a model.
-	Model bool
+	// Described says that inspect describes it, although it is skipped: a model, or a file that holds nothing to read.
+	Described bool
 	// Err is the reason for which it cannot be read.
 	Err error
 
@@ -115,10 +115,10 @@ func (w *walk) look(ctx context.Context, s step) (_ File, ok bool) {
 	case s.parts != nil && (err != nil || slices.Contains(s.parts, d.Name)):
 		return File{}, false
 	case s.path != w.root && err == nil && d.InspectOnly != "":
-		return File{Path: s.path, Skipped: d.InspectOnly}, true
+		return File{Path: s.path, Skipped: d.InspectOnly, Described: true}, true
 	case err != nil && s.path != w.root:
 		if what := What(s.path, err); what != "" {
-			return File{Path: s.path, Skipped: what, Model: errors.Is(err, ingest.ErrModel)}, true
+			return File{Path: s.path, Skipped: what, Described: errors.Is(err, ingest.ErrModel)}, true
 		}
 		if main := companion(s); main != "" {
 			return File{Path: s.path, Skipped: "it accompanies " + main}, true

@@ -29,6 +29,7 @@ func All() []ingest.Format {
 		array.NPY,
 		array.NPZ,
 		array.IDX,
+		array.IDXLabels,
 		depth.PNG,
 		depth.PGM,
 		depth.TangoBuffer,
