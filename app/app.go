@@ -62,6 +62,40 @@ type Env struct {
 	Metrics  *telemetry.Metrics
 	Live     *live.Hub
 	starting *service.State // nil without a listener
+	// Notes remembers what was noted about files; nil logs the same note each time a file is read.
+	Notes *Notes
+}
+
+// Notes are the notes about files that were logged. Many commands read a file more than once.
+type Notes struct {
+	mu   sync.Mutex
+	seen map[fileNote]bool
+}
+
+type fileNote struct {
+	file string
+	ingest.Note
+}
+
+// maxSeen limits the notes that are remembered.
+const maxSeen = 1 << 12
+
+// first reports whether a note about a file is new.
+func (n *Notes) first(file string, note ingest.Note) bool {
+	if n == nil {
+		return true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := fileNote{file, note}
+	if n.seen[key] {
+		return false
+	}
+	if n.seen == nil || len(n.seen) >= maxSeen {
+		n.seen = map[fileNote]bool{}
+	}
+	n.seen[key] = true
+	return true
 }
 
 // Threads returns the number of threads for computation.
@@ -101,6 +135,9 @@ func (a *Env) Reading() ingest.Options {
 		mu.Lock()
 		defer mu.Unlock()
 		for _, n := range notes {
+			if !a.Notes.first(file, n) {
+				continue
+			}
 			level := slog.LevelWarn
 			if files[n.Text]++; files[n.Text] > maxNoted {
 				level = slog.LevelDebug

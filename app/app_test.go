@@ -78,11 +78,12 @@ func TestCount(t *testing.T) {
 // TestNotesAreLogged: a note about many files does not fill the screen.
 func TestNotesAreLogged(t *testing.T) {
 	var b bytes.Buffer
-	a := &Env{Config: &config.Loaded{}, Log: slog.New(slog.NewTextHandler(&b, nil))}
+	a := &Env{Config: &config.Loaded{}, Log: slog.New(slog.NewTextHandler(&b, nil)), Notes: &Notes{}}
 	o := a.Reading()
 	for i := range 100 {
 		o.Noted(fmt.Sprintf("%d.png", i), []ingest.Note{{Text: "assumed millimetres", Count: 3}})
 	}
+	a.Reading().Noted("0.png", []ingest.Note{{Text: "assumed millimetres", Count: 3}}) // read once more
 	o.Skipped("in", "hidden", []string{"in/.a", "in/.b"})
 	if got := b.String(); strings.Count(got, "\n") != maxNoted+2 ||
 		strings.Count(got, `msg="assumed millimetres" file=`) != maxNoted ||
