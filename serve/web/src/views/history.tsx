@@ -232,7 +232,8 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
 // place reads partition and offset from the address. Without them: the newest frame of the largest partition.
 function place(q: URLSearchParams, parts: TimelinePartition[]): { partition: number; offset: number } {
   const wanted = parts.find((p) => q.get("p") === String(p.partition));
-  const p = wanted ?? parts.reduce((a, b) => (b.next - b.first > a.next - a.first ? b : a));
+  const newest = (q: TimelinePartition): number => Date.parse(q.last_time ?? "") || 0;
+  const p = wanted ?? parts.reduce((a, b) => (newest(b) > newest(a) ? b : a));
   const o = Number(q.get("o") ?? NaN);
   const offset = wanted && Number.isInteger(o) ? o : p.next - 1;
   return { partition: p.partition, offset: Math.min(Math.max(offset, p.first), p.next - 1) };
