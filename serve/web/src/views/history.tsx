@@ -229,7 +229,7 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
   );
 }
 
-// place reads partition and offset from the address. Without them: the newest frame of the largest partition.
+// place reads partition and offset from the address. Without them: the newest frame of all partitions.
 function place(q: URLSearchParams, parts: TimelinePartition[]): { partition: number; offset: number } {
   const wanted = parts.find((p) => q.get("p") === String(p.partition));
   const newest = (q: TimelinePartition): number => Date.parse(q.last_time ?? "") || 0;
