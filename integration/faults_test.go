@@ -407,8 +407,8 @@ func TestOneProcessPerDirectory(t *testing.T) {
 	w.write("grid.npy", npyOf([]int{1, 16, 16, 16}, make([]float32, 4096)))
 	p := w.startBroker(freePort(t))
 	second := w.do(exitFailed, "run", "grid.npy", "--broker-data-dir", "kafka")
-	second.says(t, "kafka is in use by pid "+strconv.Itoa(p.cmd.Process.Pid))
-	w.do(exitFailed, "broker", "--broker-data-dir", "kafka").says(t, "in use by pid")
+	second.says(t, "kafka is in use by another process, pid "+strconv.Itoa(p.cmd.Process.Pid))
+	w.do(exitFailed, "broker", "--broker-data-dir", "kafka").says(t, "pid "+strconv.Itoa(p.cmd.Process.Pid), "--brokers", "--broker-data-dir")
 	p.terminate(t)
 	p.wait(t, exitDone)
 

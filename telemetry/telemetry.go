@@ -161,10 +161,12 @@ func (m *Metrics) Level(part string, l pipeline.Level, v int64) {
 	vec.WithLabelValues(labels...).Set(float64(v))
 }
 
-// Model sets the model that classifies.
-func (m *Metrics) Model(name, version string) {
+// Models sets the names and versions of the models that are loaded.
+func (m *Metrics) Models(loaded ...[2]string) {
 	m.model.Reset()
-	m.model.WithLabelValues(valid(name), valid(version)).Set(1)
+	for _, l := range loaded {
+		m.model.WithLabelValues(valid(l[0]), valid(l[1])).Set(1)
+	}
 }
 
 // valid makes s a valid label. Labels must be UTF-8, but paths may be anything.

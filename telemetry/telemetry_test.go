@@ -69,8 +69,8 @@ func TestCounts(t *testing.T) {
 	m.Level(pipeline.Partition("volumes", 0), pipeline.LevelLag, 10)
 	m.Level(pipeline.Partition("volumes", 1), pipeline.LevelLag, 11)
 	m.Level(pipeline.Partition("volumes", 0), pipeline.LevelLag, pipeline.Gone)
-	m.Model("digits", "1")
-	m.Model("digits", "2")
+	m.Models([2]string{"digits", "1"}, [2]string{"trial", "1"})
+	m.Models([2]string{"digits", "2"}, [2]string{"trial", "1"})
 	f, text := scrape(t, m)
 	for name, want := range map[string]map[string]float64{
 		"voxelstream_read_total":                 {`part="decode"`: 7},
@@ -79,7 +79,7 @@ func TestCounts(t *testing.T) {
 		"voxelstream_consumer_partitions":        {`part="consumer volumes"`: 4},
 		"voxelstream_level":                      {`level="balls",part="toy"`: 5},
 		"voxelstream_consumer_lag_messages":      {`partition="1",topic="volumes"`: 11},
-		"voxelstream_model_info":                 {`name="digits",version="2"`: 1},
+		"voxelstream_model_info":                 {`name="digits",version="2"`: 1, `name="trial",version="1"`: 1},
 		"voxelstream_hdf5_workers_total":         {"": 7},
 		"voxelstream_hdf5_worker_failures_total": {"": 2},
 	} {
@@ -194,7 +194,7 @@ func TestConventions(t *testing.T) {
 	}
 	m.Count("p", "other", 1)
 	m.Level("p", "other", 1)
-	m.Model("m", "1")
+	m.Models([2]string{"m", "1"})
 	pipeline.Score(pipeline.Observers(m), "network", .5)
 	m.InferenceStages("m", "1", 1, 0, 0, 0, 0)
 	m.InferenceDone("m", "1", "", 1)

@@ -460,7 +460,8 @@ func (l *lags) get(ctx context.Context) (map[int]int64, error) {
 }
 
 // Classify classifies as a member of the consumer group until ctx ends or, with once, until everything on the topic is
-// settled. With once, it returns a result and an error if there are dead letters or ctx ends.
+// settled. Once it has started, it returns a result, with an error too if something fails for good or, with once, if
+// there are dead letters or ctx ends.
 func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	c, err := newClassifying(ctx, a, nil)
 	if err != nil {
@@ -482,7 +483,7 @@ func Classify(ctx context.Context, a *app.Env, once bool) (*Summary, error) {
 	s := c.summary(ctx, start)
 	s.Volumes = int64(s.Classified) + s.Failed
 	if err = errors.Join(err, c.close(ctx)); err != nil {
-		return nil, err
+		return s, err
 	}
 	if once {
 		err = app.Interrupted(ctx, nil)

@@ -1,12 +1,14 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	"github.com/voxelstream/voxelstream/app"
+	"github.com/voxelstream/voxelstream/internal/durable"
 	"github.com/voxelstream/voxelstream/pipeline/transport/claimcheck"
 	"github.com/voxelstream/voxelstream/pipeline/transport/embedded"
 	"github.com/voxelstream/voxelstream/pipeline/transport/kafka"
@@ -35,6 +37,11 @@ func startBroker(a *app.Env) (*embedded.Broker, error) {
 		RetentionBytes: int64(c.RetentionBytes), Retention: c.Retention, SyncWrites: c.SyncWrites, Log: a.Log,
 		Observer: a.Observer,
 	})
+	if errors.Is(err, durable.ErrLocked) {
+		address := cmp.Or(runningAddress(c.DataDir), "ADDRESS")
+		err = fmt.Errorf("%w; connect to its broker with --brokers %s, or use another directory with --broker-data-dir "+
+			"(broker.data_dir)", err, address)
+	}
 	if err == nil && c.DataDir != "" {
 		if err := publishAddress(c.DataDir, b.Addr()); err != nil {
 			a.Log.Warn("other commands cannot find this embedded broker by itself; pass its address with --brokers", "address",

@@ -30,7 +30,8 @@ type network struct {
 	asking   sync.RWMutex // read-locked while volumes of clients are classified, and locked after Close
 
 	mu                sync.Mutex
-	current, previous *loaded // previous is nil before the first change
+	current, previous *loaded      // previous is nil before the first change
+	trial             record.Model // zero if no model is on trial
 }
 
 // loaded is a model with the volumes that it takes.
@@ -123,9 +124,27 @@ func (n *network) use(m *loaded) {
 	defer n.mu.Unlock()
 	n.previous, n.current = n.current, m
 	n.app.Live.Classes(m.Model.Classes)
-	if n.app.Metrics != nil {
-		n.app.Metrics.Model(m.Info.Name, m.Info.Version)
+	n.announce()
+}
+
+// try records that a model is on trial.
+func (n *network) try(m record.Model) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.trial = m
+	n.announce()
+}
+
+// announce updates the metric that names the models. n.mu must be held.
+func (n *network) announce() {
+	if n.app.Metrics == nil {
+		return
 	}
+	models := [][2]string{{n.current.Info.Name, n.current.Info.Version}}
+	if n.trial != (record.Model{}) {
+		models = append(models, [2]string{n.trial.Name, n.trial.Version})
+	}
+	n.app.Metrics.Models(models...)
 }
 
 // inUse returns the model in use and the one before it, which may be nil.

@@ -104,6 +104,7 @@ func (r *rollout) load(ctx context.Context, path string) error {
 		return fmt.Errorf("model %s, version %s: %w", m.Info.Name, m.Info.Version, err)
 	}
 	r.candidate, r.free = pool, pool.Close
+	r.network.try(m.Info)
 	r.app.Log.Info("trying a model", "mode", r.mode, "percent", r.percent, "model", m.Info.Name,
 		"version", m.Info.Version)
 	return nil

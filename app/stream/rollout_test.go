@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +30,7 @@ import (
 	"github.com/voxelstream/voxelstream/nn/layers"
 	"github.com/voxelstream/voxelstream/pipeline"
 	"github.com/voxelstream/voxelstream/record"
+	"github.com/voxelstream/voxelstream/telemetry"
 	"github.com/voxelstream/voxelstream/voxelize"
 )
 
@@ -137,6 +140,43 @@ func byID(t *testing.T, cs []record.Classification) map[string]record.Classifica
 		t.Errorf("found %d classifications of %d volumes, want one of each", len(cs), len(out))
 	}
 	return out
+}
+
+// TestModelInfo: the metric names the model on trial beside the one that serves.
+func TestModelInfo(t *testing.T) {
+	settings, _ := trialBroker(t, 1, 4)
+	for _, mode := range []string{modeShadow, modeCanary} {
+		a := apptest.New(t, slices.Concat(settings, []string{
+			"kafka.group", "info-" + mode, "sinks.out", filepath.Join(t.TempDir(), "c.jsonl"),
+			"model." + mode, filepath.Join(modelFolder(t), "other.safetensors"),
+		})...)
+		a.Metrics = telemetry.New(telemetry.Options{})
+		if _, err := Classify(t.Context(), a, true); err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		a.Metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		if n := strings.Count(w.Body.String(), "\nvoxelstream_model_info{"); n != 2 {
+			t.Errorf("%s: the metric names %d models, want 2", mode, n)
+		}
+	}
+}
+
+// TestSummaryOfFailure: a worker that ends with an error says what it has done until then.
+func TestSummaryOfFailure(t *testing.T) {
+	settings, _ := trialBroker(t, 1, 4)
+	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	defer refusing.Close()
+	a := apptest.New(t, slices.Concat(settings, []string{
+		"kafka.group", "failing", "sinks.out", "webhook+" + refusing.URL,
+		"pipeline.exhausted", "stop", "pipeline.attempts", "1",
+	})...)
+	s, err := Classify(t.Context(), a, true)
+	if err == nil || s == nil {
+		t.Errorf("found summary %v and error %v, want both", s, err)
+	}
 }
 
 // TestShadow: a shadow model changes nothing about the classifications, and the comparison is what the two models say

@@ -14,8 +14,8 @@ import (
 
 // Run runs the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
 // has ended and everything on the volumes topic is settled, including what an earlier run left there; forever, it
-// watches the folders among them until it is interrupted. If there are dead
-// letters, no input could be read, or the run is interrupted, it returns a result and an error.
+// watches the folders among them until it is interrupted. Once it has started, it returns a result, with an error too if
+// something fails for good, there are dead letters, no input could be read, or the run is interrupted.
 func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
 	if err == nil && a.Forever {
@@ -66,10 +66,7 @@ func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 		<-ctx.Done()
 	}
 	if err := errors.Join(ingestErr, classifyErr, c.close(ctx)); err != nil {
-		if errors.Is(err, errUnreadable) {
-			return s, err
-		}
-		return nil, err
+		return s, err
 	}
 	if !input.Endless(inputs) && !stayed {
 		err = app.Interrupted(ctx, nil)

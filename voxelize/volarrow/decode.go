@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -106,11 +107,26 @@ func planFor(b []byte) (p *plan, frame int, err error) {
 			return nil, 0, fmt.Errorf("%w: found version %q, want 1 or 2", ErrForeign, version)
 		}
 	}
+	if s == nil {
+		return nil, 0, notArrow(b, err)
+	}
 	l, err := recognize(b)
 	if err != nil {
 		return nil, 0, err
 	}
 	return l.plan, len(l.frame), nil
+}
+
+// notArrow returns an error about a message whose schema cannot be read: err, unless it is no Arrow message at all.
+func notArrow(b []byte, err error) error {
+	const start, shown = "\xff\xff\xff\xff", 16
+	switch {
+	case len(b) == 0:
+		return errors.New("found an empty message, want an Arrow message")
+	case !strings.HasPrefix(string(b[:min(len(b), len(start))]), start):
+		return fmt.Errorf("not an Arrow message: it begins with %q", b[:min(len(b), shown)])
+	}
+	return fmt.Errorf("damaged Arrow message: schema: %w", err)
 }
 
 // cells holds the bytes of a column, size of them per row.

@@ -241,8 +241,8 @@ func TestDecodeErrors(t *testing.T) {
 		name, want string
 		b          []byte
 	}{
-		{"empty", "no tensor shape", nil},
-		{"text", "no tensor shape", []byte("volumes")},
+		{"empty", "found an empty message", nil},
+		{"text", `not an Arrow message: it begins with "volumes"`, []byte("volumes")},
 		{"only the schema", "no message header", good[:frame]},
 		{"no record", "found metadata of 0 bytes", append(bytes.Clone(good[:frame]), "\xff\xff\xff\xff\x00\x00\x00\x00"...)},
 		{"schema twice", "message of kind 1", append(bytes.Clone(good[:frame]), good...)},

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/voxelstream/voxelstream/internal/durable"
 )
 
 // lockDir locks the directory until the returned file is closed or the process ends, even by SIGKILL.
@@ -17,13 +19,12 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, err
 	}
 	if err := tryLock(f); err != nil {
-		holder := "another process"
+		holder := ""
 		if b, e := io.ReadAll(io.LimitReader(f, 32)); e == nil && len(b) > 0 {
-			holder = "pid " + strings.TrimSpace(string(b))
+			holder = ", pid " + strings.TrimSpace(string(b))
 		}
 		_ = f.Close()
-		return nil, fmt.Errorf("data directory %s is in use by %s (%w); stop it or choose another directory", dir,
-			holder, err)
+		return nil, fmt.Errorf("data directory %s is %w%s (%w)", dir, durable.ErrLocked, holder, err)
 	}
 	b, err := io.ReadAll(io.LimitReader(f, 32))
 	if _, number := strconv.Atoi(strings.TrimSpace(string(b))); err != nil || len(b) > 0 && number != nil {

@@ -113,7 +113,7 @@ func (c *Client) DescribeTopics(ctx context.Context, names ...string) (state *Cl
 			if p.Messages() > 0 {
 				times = append(times,
 					func() { p.Oldest = c.sentAt(ctx, t.Name, p.Partition, p.First) },
-					func() { p.Newest = c.sentAt(ctx, t.Name, p.Partition, p.End-1) })
+					func() { p.Newest = c.lastSentAt(ctx, t.Name, p.Partition, p.First, p.End) })
 			}
 		}
 	}
@@ -299,6 +299,28 @@ func (c *Client) sentAt(ctx context.Context, topic string, partition int, offset
 		return time.Time{}
 	}
 	return ms[0].Appended
+}
+
+// maxMarkers is how many records at the end of a partition may be no messages for the time of the last one to be found.
+const maxMarkers = 1 << 12
+
+// lastSentAt returns when the last message of a partition was sent, or the zero time if it is not found. The last records
+// may not be messages: each claim of a source leaves one on every partition.
+func (c *Client) lastSentAt(ctx context.Context, topic string, partition int, first, end int64) time.Time {
+	for back := int64(1); back <= maxMarkers; back *= 2 {
+		ms, err := c.Fetch(ctx, topic, partition, max(first, end-back), maxFetchBytes)
+		if err != nil {
+			c.log.Debug("kafka: time of the last message is not known", "topic", topic, "partition", partition, "error", err)
+			break
+		}
+		if len(ms) > 0 {
+			return ms[len(ms)-1].Appended
+		}
+		if end-back <= first {
+			break
+		}
+	}
+	return time.Time{}
 }
 
 // parallel runs functions, a few at a time.

@@ -60,6 +60,8 @@ const (
 	maxFetchBytes = 1 << 20
 	// readerWait is how long a fetch waits for data.
 	readerWait = 100 * time.Millisecond
+	// leaveTime is how long Close goes on leaving the group after its context has ended.
+	leaveTime = 2 * time.Second
 )
 
 // Consumer is a member of a consumer group and a pipeline source. It delivers the messages of a partition in order.
@@ -183,7 +185,7 @@ func (k *Consumer) Read(ctx context.Context) (pipeline.Delivery[transport.Messag
 }
 
 // Close stops delivery, waits for messages in flight, commits, and leaves the group, so that other members take over at
-// once. It waits no longer than ctx and the handover time.
+// once. When ctx ends, it gives up the messages in flight, and has leaveTime to leave the group.
 func (k *Consumer) Close(ctx context.Context) error {
 	k.once.Do(func() {
 		close(k.closing)
@@ -192,10 +194,12 @@ func (k *Consumer) Close(ctx context.Context) error {
 	k.mu.Lock()
 	m := k.member
 	k.mu.Unlock()
+	leaving, giveUp := context.WithCancel(context.WithoutCancel(k.ctx))
+	defer giveUp()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := m.leave(k.ctx); err != nil {
+		if err := m.leave(leaving); err != nil {
 			k.client.log.Warn("kafka: cannot leave the group; it keeps this member until its session times out", "error", err)
 		}
 		k.joined(errLeft, 0)
@@ -206,8 +210,13 @@ func (k *Consumer) Close(ctx context.Context) error {
 		k.cancel()
 		return nil
 	case <-ctx.Done():
-		// Leaving the group continues in the background. Without a broker it may take several timeouts.
-		k.cancel()
+	}
+	k.cancel()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(leaveTime):
+		// Leaving the group ends in the background. Without a broker it may take several timeouts.
 		return fmt.Errorf("kafka: consumer %s closed before it left the group: %w", k.cfg.Group, ctx.Err())
 	}
 }

@@ -201,3 +201,23 @@ func TestTogetherWithOlderMembers(t *testing.T) {
 		}
 	}
 }
+
+// TestLeavesWhenAborted: a consumer that is closed without time for its messages in flight leaves the group all the same.
+func TestLeavesWhenAborted(t *testing.T) {
+	_, c, p := fake(t, 2, "t")
+	first := consume(t, c, ConsumerConfig{Handover: time.Hour})
+	waitOwned(t, 2, first)
+	if _, err := p.Produce(t.Context(), "t", numbered(1)...); err != nil {
+		t.Fatal(err)
+	}
+	next(t, first) // it is never settled
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := first.Close(ctx); err != nil {
+		t.Errorf("found %v, want the group to be left", err)
+	}
+	g, err := c.DescribeGroup(t.Context(), "g")
+	if err != nil || g.Members != 0 {
+		t.Errorf("found the group %+v, %v, want it without members", g, err)
+	}
+}

@@ -255,6 +255,28 @@ func TestLateBatch(t *testing.T) {
 	cl.exactly(100)
 }
 
+// TestNewestBehindMarkers: the last message of a topic has a time, however many claims were made after it.
+func TestNewestBehindMarkers(t *testing.T) {
+	cl := newCluster(t, 1)
+	cl.write(t, events(0, 0, 8))
+	for i := range 5 {
+		if err := cl.Own(t.Context(), fmt.Sprintf("group/volumes/%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	state, err := cl.client.DescribeTopics(t.Context(), cl.topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := state.Topics[0].Partitions[0]
+	if p.End <= 8 {
+		t.Fatalf("the partition ends at %d: the claims have left no markers", p.End)
+	}
+	if p.Newest.IsZero() || p.Newest.Before(p.Oldest) {
+		t.Errorf("found messages from %v to %v", p.Oldest, p.Newest)
+	}
+}
+
 // TestTwoOwners lets three processes write the same events at the same time, each in order, as if all owned the
 // partition. None may fail, and each event must be stored once.
 func TestTwoOwners(t *testing.T) {
