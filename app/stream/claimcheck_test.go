@@ -203,7 +203,7 @@ func TestObjectsAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := Classify(t.Context(), a, true)
-	if f, ok := errors.AsType[*pipeline.Failure](err); !ok || f.Stage != "decode" || f.Attempts != 2 || s != nil {
+	if f, ok := errors.AsType[*pipeline.Failure](err); !ok || f.Stage != "decode" || f.Attempts != 2 || s == nil {
 		t.Fatalf("found %+v, %v, want a failure after 2 attempts", s, err)
 	}
 	if dead := onTopic(t, a, "volumes.dlq"); len(dead) != 0 {
