@@ -408,7 +408,8 @@ func TestOneProcessPerDirectory(t *testing.T) {
 	p := w.startBroker(freePort(t))
 	second := w.do(exitFailed, "run", "grid.npy", "--broker-data-dir", "kafka")
 	second.says(t, "kafka is in use by another process, pid "+strconv.Itoa(p.cmd.Process.Pid))
-	w.do(exitFailed, "broker", "--broker-data-dir", "kafka").says(t, "pid "+strconv.Itoa(p.cmd.Process.Pid), "--brokers", "--broker-data-dir")
+	w.do(exitFailed, "broker", "--broker-data-dir", "kafka").says(t, "pid "+strconv.Itoa(p.cmd.Process.Pid), "--brokers",
+		"--broker-data-dir")
 	p.terminate(t)
 	p.wait(t, exitDone)
 

@@ -33,8 +33,8 @@ type IngestSummary struct {
 // errUnreadable reports that there was nothing to read. It accompanies a result.
 var errUnreadable = errors.New("no input could be read; run dlq list for the reasons")
 
-// Ingest sends inputs to the volumes topic. Once it has started, it returns a result, with an error too if sending fails
-// for good, there are dead letters, or no input could be read.
+// Ingest sends inputs to the volumes topic. Once it has started, it returns a result, with an error too if sending
+// fails for good, there are dead letters, or no input could be read.
 func Ingest(ctx context.Context, a *app.Env, args []string) (*IngestSummary, error) {
 	inputs, err := parseInputs(a, args)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 // Run runs the whole pipeline in one process: inputs -> volumes -> Kafka -> network -> sinks. It ends when every input
 // has ended and everything on the volumes topic is settled, including what an earlier run left there; forever, it
-// watches the folders among them until it is interrupted. Once it has started, it returns a result, with an error too if
-// something fails for good, there are dead letters, no input could be read, or the run is interrupted.
+// watches the folders among them until it is interrupted. Once it has started, it returns a result, with an error too
+// if something fails for good, there are dead letters, no input could be read, or the run is interrupted.
 func Run(ctx context.Context, a *app.Env, args []string) (*Summary, error) {
 	inputs, err := parseInputs(a, args)
 	if err == nil && a.Forever {

@@ -202,7 +202,8 @@ func TestTogetherWithOlderMembers(t *testing.T) {
 	}
 }
 
-// TestLeavesWhenAborted: a consumer that is closed without time for its messages in flight leaves the group all the same.
+// TestLeavesWhenAborted: a consumer that is closed without time for its messages in flight still leaves
+// the group.
 func TestLeavesWhenAborted(t *testing.T) {
 	_, c, p := fake(t, 2, "t")
 	first := consume(t, c, ConsumerConfig{Handover: time.Hour})
