@@ -51,7 +51,8 @@ func TestDirectoryIsLocked(t *testing.T) {
 	dir := t.TempDir()
 	b := start(t, embedded.Config{DataDir: dir})
 	_, err := embedded.Start(embedded.Config{DataDir: dir})
-	if want := fmt.Sprintf("in use by another process, pid %d", os.Getpid()); err == nil || !strings.Contains(err.Error(), want) ||
+	want := fmt.Sprintf("in use by another process, pid %d", os.Getpid())
+	if err == nil || !strings.Contains(err.Error(), want) ||
 		!strings.Contains(err.Error(), dir) {
 		t.Errorf("a second broker: %v, want %q", err, want)
 	}

@@ -304,8 +304,8 @@ func (c *Client) sentAt(ctx context.Context, topic string, partition int, offset
 // maxMarkers is how many records at the end of a partition may be no messages for the time of the last one to be found.
 const maxMarkers = 1 << 12
 
-// lastSentAt returns when the last message of a partition was sent, or the zero time if it is not found. The last records
-// may not be messages: each claim of a source leaves one on every partition.
+// lastSentAt returns when the last message of a partition was sent, or the zero time if it is not found. The last
+// records may not be messages: each claim of a source leaves one on every partition.
 func (c *Client) lastSentAt(ctx context.Context, topic string, partition int, first, end int64) time.Time {
 	for back := int64(1); back <= maxMarkers; back *= 2 {
 		ms, err := c.Fetch(ctx, topic, partition, max(first, end-back), maxFetchBytes)
