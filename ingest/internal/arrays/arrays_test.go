@@ -112,6 +112,7 @@ func TestChoose(t *testing.T) {
 		{words("/g/a /g/b labels"), Options{Data: "a", Labels: "labels"}, "/g/a+labels"},
 		{words("x y"), Options{Labels: NoLabels}, "x; left y"},
 		{words("a b"), Options{Data: "c"}, "--data c: not found, want one of a, b"},
+		{nil, Options{Data: "c"}, "--data c: not found, the file has no arrays of numbers"},
 		{words("a b"), Options{Data: "a", Labels: "c"}, "--labels c: not found"},
 		{nil, Options{}, ""},
 	} {

@@ -266,6 +266,9 @@ func find(names []string, want, flag string) (int, error) {
 	if len(parts) == 1 {
 		return parts[0], nil
 	}
+	if len(names) == 0 {
+		return -1, fmt.Errorf("--%s %s: not found, the file has no arrays of numbers", flag, want)
+	}
 	return -1, fmt.Errorf("--%s %s: not found, want one of %s", flag, want, List(names))
 }
 
