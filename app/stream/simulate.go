@@ -117,10 +117,10 @@ func simulated(ctx context.Context, a *app.Env, o SimulateOptions) (
 	if err != nil {
 		return "", nil, app.Usage(err)
 	}
-	switch to.Sensor.Name {
-	case "velodyne":
+	switch to.Sensor.Model {
+	case "velodyne", "vlp16", "puck":
 		return to.Address, simulate.VLP16(scene, time.Now()), nil
-	case "ouster":
+	case "ouster", "os1":
 		sensor := simulate.Ouster{Legacy: o.Legacy}
 		if o.Metadata != "" {
 			data, err := sensor.Metadata()
@@ -141,5 +141,6 @@ func simulated(ctx context.Context, a *app.Env, o SimulateOptions) (
 		}
 		return to.Address, sensor.Packets(scene, time.Now()), nil
 	}
-	return "", nil, app.Usage(fmt.Errorf("--to: cannot simulate sensor %q, want velodyne or ouster", to.Sensor.Name))
+	return "", nil, app.Usage(fmt.Errorf("--to: cannot simulate sensor %q, want velodyne, vlp16, puck, ouster or os1",
+		to.Sensor.Model))
 }

@@ -50,7 +50,9 @@ func TestSimulate(t *testing.T) {
 		{o: SimulateOptions{To: to}, usage: "either a RECORDING or --scene"},
 		{o: SimulateOptions{Recording: recording, To: "there"}, usage: "--to"},
 		{o: SimulateOptions{Scene: "moon", To: to + "?sensor=vlp16"}, usage: "room, sphere, street"},
-		{o: SimulateOptions{Scene: "room", To: to + "?sensor=helios"}, usage: "velodyne or ouster"},
+		{o: SimulateOptions{Scene: "room", To: to + "?sensor=helios"}, usage: `"helios", want velodyne, vlp16`},
+		{o: SimulateOptions{Scene: "room", To: to + "?sensor=hdl64e"}, usage: `"hdl64e", want velodyne, vlp16`},
+		{o: SimulateOptions{Scene: "room", To: to + "?sensor=os0"}, usage: `"os0", want velodyne, vlp16`},
 	} {
 		s, err := Simulate(t.Context(), a, c.o)
 		if c.usage != "" {

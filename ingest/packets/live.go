@@ -25,6 +25,8 @@ type Sensor struct {
 	// Name is the name in options; Aliases are models that are accepted instead.
 	Name    string
 	Aliases []string
+	// Model is the name or alias by which the sensor was chosen; empty if it was not.
+	Model string
 	// Port is the sensor's factory default destination port.
 	Port int
 	// Calibration describes the calibration file that decoding needs; empty if none.
@@ -79,6 +81,7 @@ func Sensors() []Sensor {
 func FindSensor(name string) (Sensor, error) {
 	for _, s := range Sensors() {
 		if s.Name == name || slices.Contains(s.Aliases, name) {
+			s.Model = name
 			return s, nil
 		}
 	}
