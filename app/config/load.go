@@ -165,6 +165,7 @@ func (l *loader) set(f option.Field) error {
 }
 
 func (l *loader) flags(overrides []Override) (problems []error) {
+	given := map[string]string{}
 	for _, o := range overrides {
 		f, ok := option.Find(l.fields, o.Key)
 		if !ok || f.Section {
@@ -180,6 +181,12 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 			l.values.Set(viperKey(o.Key), o.Value)
 		}
 		l.origins[o.Key] = flagOrigin + o.Flag
+		if key, ok := strings.CutPrefix(o.Key, "ingest."); ok {
+			given[key] = o.Flag
+		}
+	}
+	if len(given) > 0 {
+		l.Ingest.Given = given
 	}
 	return problems
 }

@@ -3,6 +3,7 @@ package formats
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -100,5 +101,22 @@ func TestSliceWithNotes(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWithoutEffect: flags for options that the format of an input does not have are noted.
+func TestWithoutEffect(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.xyz")
+	if err := os.WriteFile(path, []byte("1 2 3\n4 5 6\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := NewOptions()
+	o.Given = map[string]string{"data": "data", "columns": "columns", "fields": "fields"}
+	info, err := Inspect(t.Context(), path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := fmt.Sprint(info.Notes), "[--data has no effect on format xyz]"; got != want {
+		t.Errorf("found notes %s, want %s", got, want)
 	}
 }

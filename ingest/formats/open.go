@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/voxelstream/voxelstream/ingest"
+	"github.com/voxelstream/voxelstream/internal/option"
 	"github.com/voxelstream/voxelstream/internal/regular"
 	"github.com/voxelstream/voxelstream/internal/transient"
 )
@@ -92,11 +93,39 @@ func (d detected) open(ctx context.Context, path string, o ingest.Options) (inge
 		return openConfined(ctx, path, o)
 	}
 	return Opened(ctx, path, o, func(o ingest.Options) (ingest.Source, error) {
-		if d.note != "" {
-			o.Note("%s", d.note)
-		}
+		d.remark(o)
 		return d.Open(ctx, path, o)
 	})
+}
+
+// remark notes what detection has assumed, and which flags have no effect.
+func (d detected) remark(o ingest.Options) {
+	if d.note != "" {
+		o.Note("%s", d.note)
+	}
+	for _, flag := range without(&d.Format, o) {
+		o.Note("--%s has no effect on format %s", flag, d.Name)
+	}
+}
+
+// without returns the flags on the command line that are for options of other formats.
+func without(f *ingest.Format, o ingest.Options) (flags []string) {
+	for key, flag := range o.Given {
+		if other := func(g ingest.Format) bool { return has(&g, key) }; !has(f, key) && slices.ContainsFunc(All(), other) {
+			flags = append(flags, flag)
+		}
+	}
+	slices.Sort(flags)
+	return flags
+}
+
+// has reports whether a format has an option of its own with a key.
+func has(f *ingest.Format, key string) bool {
+	if f.Options == nil {
+		return false
+	}
+	_, ok := option.Find(option.Fields(f.Options()), key)
+	return ok
 }
 
 // Opened opens an input by a function. It gives the input an account of o.Budget until its source is closed, and reports
@@ -267,9 +296,7 @@ func Inspect(ctx context.Context, path string, o ingest.Options) (ingest.Info, e
 		return ingest.Info{}, ingest.ErrContained
 	}
 	o.Notes = new(ingest.Notes)
-	if d.note != "" {
-		o.Note("%s", d.note)
-	}
+	d.remark(o)
 	o = o.Within(ctx)
 	o.Account = o.Budget.Open(ctx)
 	defer o.Account.Close()
