@@ -174,8 +174,10 @@ func (c *cli) start(f work, drains bool) func(*cobra.Command, []string) error {
 		if c.quiet && !cmd.Flags().Changed("log-level") {
 			log.Level = max(log.Level, config.Level(slog.LevelWarn))
 		}
-		a := &app.Env{Config: loaded, Log: logger(log, c.streams.writer(s), s.Terminal()), Stdout: c.out, Abort: abort,
-			Notes: &app.Notes{}}
+		a := &app.Env{
+			Config: loaded, Log: logger(log, c.streams.writer(s), s.Terminal()), Stdout: c.out, Abort: abort,
+			Notes: &app.Notes{},
+		}
 		if pool != nil {
 			a.Confined = pool
 		}
