@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -46,6 +47,9 @@ const (
 // buildDir holds what TestMain's lazy builds make.
 var buildDir string
 
+// atOnce is the least number of tests that run at the same time: most of them wait for other processes.
+const atOnce = 3
+
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "voxelstream-integration-")
 	if err != nil {
@@ -53,6 +57,12 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	buildDir = dir
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		_ = flag.Set("test.parallel", strconv.Itoa(max(atOnce, runtime.GOMAXPROCS(0)))) // the flag exists
+	}
 	code := m.Run()
 	_ = os.RemoveAll(dir)
 	// The thread that calls libhdf5 lasts as long as the process.
