@@ -9,6 +9,7 @@ import (
 	"image"
 	"io"
 	"math"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -315,6 +316,20 @@ func TestWebPictures(t *testing.T) {
 		return fmt.Sprintf("[...document.querySelectorAll('.card')].find((c) => c.innerText.startsWith(%q))?.click()",
 			stream)
 	}
+	// In the middle of the partition with the digits.
+	var timeline struct {
+		Partitions []struct{ Partition, First, Next int }
+	}
+	status, body := get(t, addr, "/api/timeline")
+	if err := json.Unmarshal([]byte(body), &timeline); err != nil || status != http.StatusOK {
+		t.Fatalf("found status %d, %v", status, err)
+	}
+	within := ""
+	for _, p := range timeline.Partitions {
+		if p.Next-p.First >= 120 {
+			within = fmt.Sprintf("#history?p=%d&o=%d", p.Partition, p.First+60)
+		}
+	}
 	for _, picture := range []struct {
 		name, page, theme, prepare string
 		width, height              int64
@@ -322,9 +337,9 @@ func TestWebPictures(t *testing.T) {
 		{"live-light", "#live", "light", choose("digits"), 1280, 800},
 		{"live-dark", "#live", "dark", choose("street"), 1280, 800},
 		{"live-phone", "#live", "light", choose("digits"), 390, 844},
-		{"history-light", "#history", "light", "", 1280, 800},
-		{"history-dark", "#history", "dark", "", 1280, 800},
-		{"history-phone", "#history", "dark", "", 390, 844},
+		{"history-light", within, "light", "", 1280, 800},
+		{"history-dark", within, "dark", "", 1280, 800},
+		{"history-phone", within, "dark", "", 390, 844},
 	} {
 		b.do(chromedp.EmulateViewport(picture.width, picture.height),
 			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{
