@@ -257,16 +257,17 @@ func (h *Hub) Volume(v *voxelize.Volume) {
 		st.volume, st.sampled = now, now
 		return
 	}
-	if !h.due(st.volume, now) || now.Sub(st.sampled) < sampledFor {
-		return
-	}
-	if v.Object != 0 && v.Seq == st.scan && st.took {
-		return // one volume is shown of each scan
-	}
 	x := &item{id: v.ID, size: sizeOfVolume(v), at: now}
-	scan := h.store.get(record.ID{Stream: v.Stream, Seq: v.Seq})
-	if scan != nil {
-		x.sample = scan.sample // an object of the scan
+	if v.Object != 0 {
+		if v.Seq == st.scan && st.took {
+			return // one volume is shown of each scan
+		}
+		if scan := h.store.get(record.ID{Stream: v.Stream, Seq: v.Seq}); scan != nil {
+			x.sample, st.sampled = scan.sample, now
+		}
+	}
+	if x.sample == nil && (!h.due(st.volume, now) || now.Sub(st.sampled) < sampledFor) {
+		return
 	}
 	if h.store.fits(x) {
 		x.volume = volumeOf(v)

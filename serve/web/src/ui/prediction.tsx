@@ -91,6 +91,8 @@ function WhyLink({ frame }: { frame: Frame }) {
 
 // recent is the age in milliseconds up to which a frame is taken for one of a sensor. Older ones were recorded.
 const recent = 60_000;
+// firstDate is the first time, in milliseconds since 1970, that is taken for a date: recordings may count from 0.
+const firstDate = 365 * 24 * 3600_000;
 
 function Facts({ frame }: { frame: Frame }) {
   const h = frame.header;
@@ -102,7 +104,9 @@ function Facts({ frame }: { frame: Frame }) {
     facts.push(["Measured", time]);
     facts.push(["Age", `${short(Math.max(age, 0))} ms`, "From the measurement until the frame was sent to this page"]);
   } else if (time) {
-    facts.push([h.sent ? "Recorded" : "Time", time]);
+    const t = Date.parse(h.time ?? c.time ?? "");
+    if (t < firstDate) facts.push(["Time", `${t / 1000} s`, "Since the beginning of the recording"]);
+    else facts.push([h.sent ? "Recorded" : "Time", time]);
   }
   if (h.offset) facts.push(["Offset", `${h.offset.partition} / ${h.offset.offset}`]);
   if (c.latency_ms > 0) {
