@@ -34,6 +34,8 @@ const (
 	idleEvery = 500 * time.Millisecond
 	// scanTime is how long a scan waits for classifications of more objects: some may have become dead letters.
 	scanTime = 200 * time.Millisecond
+	// restartTime is how long the objects of a stream may only be of earlier scans. After that, the stream has begun anew.
+	restartTime = time.Second
 	// maxScans limits the scans of a stream whose numbers of objects are remembered.
 	maxScans = 256
 	// sampledFor is how long volumes without a sample are left out after one with a sample: while this process reads
@@ -70,7 +72,7 @@ type stream struct {
 	volume     time.Time // when the last volume was taken, and the last one with a sample
 	sampled    time.Time
 	used       time.Time
-	scan       uint64 // the latest of which objects became volumes
+	scan       uint64 // the one whose object became a volume last
 	took       bool   // a volume of an object of that scan was taken
 	// objects are the numbers of objects of the scans that are not complete, by the numbers of the scans.
 	objects map[uint64]int
@@ -245,7 +247,7 @@ func (h *Hub) Volume(v *voxelize.Volume) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	st := h.stream(v.Stream, now)
-	if v.Object != 0 && v.Seq > st.scan {
+	if v.Object != 0 && v.Seq != st.scan {
 		st.scan, st.took = v.Seq, false
 		h.store.passed(v.Stream, v.Seq)
 	}
@@ -298,7 +300,7 @@ func (h *Hub) Classified(c *record.Classification) {
 	}
 	box, object := frame.BoxOf(c)
 	cur := st.current
-	begins := object && (cur == nil || c.Seq > cur.seq || c.Seq+maxScans < cur.seq) // or the sensor has begun anew
+	begins := object && (cur == nil || c.Seq > cur.seq || c.Seq < cur.seq && now.Sub(cur.last) > restartTime)
 	if begins {
 		h.showScan(st)
 		st.current = &scan{seq: c.Seq}
@@ -317,14 +319,14 @@ func (h *Hub) Classified(c *record.Classification) {
 		return // an object of an earlier scan, which has been shown
 	}
 	st.current.add(box, x, now)
-	if n := st.objects[c.Seq]; n > 0 && len(st.current.boxes) >= n {
+	if n := st.objects[c.Seq]; n > 0 && len(st.current.boxes) >= min(n, maxBoxes) {
 		h.showScan(st)
 	}
 }
 
 // Objects reports the number of objects of a scan, before their classifications.
 func (h *Hub) Objects(id record.ID, n int) {
-	if h == nil || !h.active.Load() {
+	if h == nil || n == 0 || !h.active.Load() {
 		return
 	}
 	h.mu.Lock()

@@ -214,6 +214,38 @@ func TestObjects(t *testing.T) {
 	h.Objects(id, 2)
 	object(id, 1) // the other one became a dead letter
 	shown(3, 1)
+	object(scan(2), 1) // late
+	h.mu.Lock()
+	h.streams["s"].current.last = time.Now().Add(-2 * restartTime)
+	h.mu.Unlock()
+	id = scan(0) // the recording is read once more
+	h.Objects(id, 1)
+	object(id, 1)
+	shown(0, 1)
+	id = scan(1)
+	h.Objects(id, 1)
+	object(id, 1)
+	shown(1, 1)
+}
+
+// TestManyObjects: the number of objects of a scan is remembered however many scans without objects follow, and a scan
+// with more objects than boxes is complete.
+func TestManyObjects(t *testing.T) {
+	h, address := serve(t)
+	dial(t, address, all)
+	greeted(t, h, 1)
+	h.Objects(record.ID{Stream: "s", Seq: 1}, 2*maxBoxes)
+	for seq := range uint64(maxScans) {
+		h.Objects(record.ID{Stream: "s", Seq: 2 + seq}, 0)
+	}
+	for n := range uint32(maxBoxes) {
+		h.Classified(&record.Classification{Stream: "s", Seq: 1, Object: n + 1, Box: &record.Box{}})
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.streams["s"].objects) > 0 {
+		t.Error("the scan is not complete")
+	}
 }
 
 // TestPace: without acknowledgements, a client gets two frames of a stream. Then it gets the newest, which says how
