@@ -233,6 +233,9 @@ func TestOtherArrays(t *testing.T) {
 			[]int32{0, 1},
 			"0 dog, 1 cat",
 		},
+		"numbers with names": {
+			[]any{"x.npy", x, "y.npy", numbers, "class_names.npy", utf32(t, "dog", "cat")}, []int32{5, 4}, "[]",
+		},
 		"objects":       {[]any{"x.npy", x, "y.npy", numbers, "meta.npy", objects}, []int32{5, 4}, "Python objects"},
 		"label objects": {[]any{"x.npy", x, "y.npy", objects}, []int32{-1, -1}, "the labels y are not read"},
 		"one of many":   {[]any{"vol.npy", x, "affine.npy", affine}, []int32{-1, -1}, "not read: affine"},
