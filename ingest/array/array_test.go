@@ -212,6 +212,30 @@ func utf32(t *testing.T, names ...string) []byte {
 	return npy(t, "'<U3'", "False", fmt.Sprintf("(%d,)", len(names)), runes)
 }
 
+// TestChecksums reads archives in which an array does not match its checksum: of the data, the last row is an error, and
+// of the labels, all.
+func TestChecksums(t *testing.T) {
+	x := npy(t, "'<f8'", "False", "(3, 2, 2, 2)", make([]float64, 24))
+	columns := npy(t, "'<f8'", "True", "(3, 2, 2, 2)", make([]float64, 24))
+	y := npy(t, "'|u1'", "False", "(3,)", []uint8{1, 2, 3})
+	for name, c := range map[string]struct {
+		x     []byte
+		entry int
+		rows  int
+	}{"data": {x, 0, 2}, "columns": {columns, 0, 0}, "labels": {x, 1, 0}} {
+		data := npz(t, "x.npy", c.x, "y.npy", y)
+		at := 0
+		for range c.entry + 1 {
+			at += bytes.Index(data[at:], []byte("PK\x01\x02")) + 16 // the checksum in the directory
+		}
+		data[at] ^= 1
+		got, err := read(t, NPZ, data, ingest.Options{})
+		if len(got) != c.rows || err == nil || !strings.Contains(err.Error(), "do not match its checksum") {
+			t.Errorf("%s: found %d rows and error %v, want %d", name, len(got), err, c.rows)
+		}
+	}
+}
+
 // TestOtherArrays passes over what is no data, and numbers labels that are names over all parts.
 func TestOtherArrays(t *testing.T) {
 	x := npy(t, "'<f4'", "False", "(2, 2, 2, 2)", count(16))
