@@ -9,7 +9,8 @@ import (
 	"github.com/voxelstream/voxelstream/nn"
 )
 
-// naming numbers classes by their names, so that files that number them differently agree.
+// naming numbers classes by their names, so that files that number them differently agree. The numbers are those of the
+// first file that names its classes; further names get the next ones.
 type naming struct {
 	names []string
 	// fixed says that the names are those of a model or of the user, so that the data can have no others.
@@ -46,6 +47,9 @@ func (c *naming) number(name string) (int32, error) {
 func (c *naming) relabel(s *ingest.Sample, names []string) error {
 	if s.Label < 0 || int(s.Label) >= len(names) {
 		return nil
+	}
+	if len(c.names) == 0 && len(names) <= nn.MaxClasses {
+		c.names = slices.Clone(names)
 	}
 	label, err := c.number(names[s.Label])
 	if err != nil {

@@ -28,8 +28,8 @@ func TestClassNames(t *testing.T) {
 		names        []string
 		number, want int32
 	}{
-		{first, 0, 0},
 		{first, 1, 1},
+		{first, 0, 0},
 		{second, 1, 1},
 		{second, 0, 2},
 		{first, 0, 0},

@@ -153,8 +153,12 @@ func (d *dataset) empty(from any) error {
 			return fmt.Errorf("%w: %s: %s", err, f.File, f.Error)
 		}
 	}
-	if d.firstBad != nil {
+	switch {
+	case d.firstBad != nil:
 		err = fmt.Errorf("%w: %w", err, d.firstBad)
+	case d.unlabelled > 0 && len(d.files) > 0:
+		err = fmt.Errorf("%w: labels are read from the file of the data: --labels names their array, and "+
+			`numpy.savez("data.npz", x_train=x, y_train=y) writes both into one file`, err)
 	}
 	return err
 }

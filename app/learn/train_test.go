@@ -313,6 +313,17 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// TestNoLabels says how files get labels if none of the rows has one.
+func TestNoLabels(t *testing.T) {
+	d := dataset{unlabelled: 3, files: []app.FileOutcome{{File: "x.npy", Status: app.FileSkipped}}}
+	if err := d.empty("x.npy"); err == nil || !strings.Contains(err.Error(), "numpy.savez") {
+		t.Errorf("found %v, want how a file gets labels", err)
+	}
+	if err := (&dataset{unlabelled: 3}).empty("topic"); err == nil || strings.Contains(err.Error(), "numpy") {
+		t.Errorf("found %v, which is of no use for a topic", err)
+	}
+}
+
 // TestTrainContinuesOptimizer trains in parts. Each part continues with the optimizer and state in the previous file.
 func TestTrainContinuesOptimizer(t *testing.T) {
 	apptest.NeedHDF5(t)

@@ -126,8 +126,11 @@ func (o *overview) text(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "  format\tkind\tfiles\tsize\tsuch as")
 	for _, key := range sorted(o.formats) {
-		s := o.formats[key]
-		fmt.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", key[0], key[1], s.files, option.Bytes(s.bytes).Scaled(), s.example)
+		s, size := o.formats[key], "-" // of folders
+		if s.bytes > 0 {
+			size = option.Bytes(s.bytes).Scaled()
+		}
+		fmt.Fprintf(table, "  %s\t%s\t%d\t%s\t%s\n", key[0], key[1], s.files, size, s.example)
 	}
 	table.Flush()
 	writeReasons(w, "skipped", o.skipped)
@@ -150,7 +153,10 @@ func writeReasons(w io.Writer, what string, shares map[string]*share) {
 			fmt.Fprintf(w, "  and %s\n", app.Count(len(shares)-i, "more reason"))
 			break
 		}
-		s := shares[key]
-		fmt.Fprintf(w, "  %d, such as %s: %s\n", s.files, s.example, clip.To(s.reason, maxReason))
+		s, such := shares[key], "such as "
+		if s.files == 1 {
+			such = ""
+		}
+		fmt.Fprintf(w, "  %d, %s%s: %s\n", s.files, such, s.example, clip.To(s.reason, maxReason))
 	}
 }

@@ -657,10 +657,11 @@ func TestInspectFolder(t *testing.T) {
 		t.Errorf("few files: found\n%s\nwant each of them", out)
 	}
 	write("more.xyz", "0 0 0\n")
+	write("empty.xyz", "")
 	out := inspect(false)
 	for _, want := range []string{
-		fmt.Sprintf("%s: %d files\n", dir, mostDescribed+1), fmt.Sprintf("xyz     points  %d     ", mostDescribed-1),
-		"cannot be read: 2 files\n  2, such as bad0.bin: ",
+		fmt.Sprintf("%s: %d files\n", dir, mostDescribed+2), fmt.Sprintf("xyz     points  %d     ", mostDescribed-1),
+		"cannot be read: 3 files\n  2, such as bad0.bin: ", "\n  1, empty.xyz: the file is empty\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("many files: found\n%s\nwant %q", out, want)

@@ -212,6 +212,30 @@ func utf32(t *testing.T, names ...string) []byte {
 	return npy(t, "'<U3'", "False", fmt.Sprintf("(%d,)", len(names)), runes)
 }
 
+// TestChecksums reads archives in which an array does not match its checksum: of the data, the last row is an error, and
+// of the labels, all.
+func TestChecksums(t *testing.T) {
+	x := npy(t, "'<f8'", "False", "(3, 2, 2, 2)", make([]float64, 24))
+	columns := npy(t, "'<f8'", "True", "(3, 2, 2, 2)", make([]float64, 24))
+	y := npy(t, "'|u1'", "False", "(3,)", []uint8{1, 2, 3})
+	for name, c := range map[string]struct {
+		x     []byte
+		entry int
+		rows  int
+	}{"data": {x, 0, 2}, "columns": {columns, 0, 0}, "labels": {x, 1, 0}} {
+		data := npz(t, "x.npy", c.x, "y.npy", y)
+		at := 0
+		for range c.entry + 1 {
+			at += bytes.Index(data[at:], []byte("PK\x01\x02")) + 16 // the checksum in the directory
+		}
+		data[at] ^= 1
+		got, err := read(t, NPZ, data, ingest.Options{})
+		if len(got) != c.rows || err == nil || !strings.Contains(err.Error(), "do not match its checksum") {
+			t.Errorf("%s: found %d rows and error %v, want %d", name, len(got), err, c.rows)
+		}
+	}
+}
+
 // TestOtherArrays passes over what is no data, and numbers labels that are names over all parts.
 func TestOtherArrays(t *testing.T) {
 	x := npy(t, "'<f4'", "False", "(2, 2, 2, 2)", count(16))
@@ -232,6 +256,9 @@ func TestOtherArrays(t *testing.T) {
 			[]any{"x.npy", x, "y.npy", utf32(t, "dog", "cat"), "class_names.npy", utf32(t, "dog", "cat")},
 			[]int32{0, 1},
 			"0 dog, 1 cat",
+		},
+		"numbers with names": {
+			[]any{"x.npy", x, "y.npy", numbers, "class_names.npy", utf32(t, "dog", "cat")}, []int32{5, 4}, "[]",
 		},
 		"objects":       {[]any{"x.npy", x, "y.npy", numbers, "meta.npy", objects}, []int32{5, 4}, "Python objects"},
 		"label objects": {[]any{"x.npy", x, "y.npy", objects}, []int32{-1, -1}, "the labels y are not read"},

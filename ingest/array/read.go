@@ -40,7 +40,7 @@ var NPY = ingest.Format{
 // array with the corresponding data name (X, X_train, train_images). Each data array is a stream.
 var NPZ = ingest.Format{
 	Name: "npz",
-	Doc:  "as npy, with labels as integers, one-hot rows or names; MedMNIST3D",
+	Doc:  "as npy, with labels as integers, one-hot rows or names; checksums; MedMNIST3D",
 	Assumes: "data and labels by their names (`--data`, `--labels`); other arrays are left out; labels that are names are " +
 		"numbered in alphabetical order, or in that of class_names",
 	Refuses:    "several arrays that could equally be the data, without `--data`",
@@ -375,10 +375,27 @@ func (p *part) readAll(limit int64, o ingest.Options) ([]byte, error) {
 		return nil, err
 	}
 	got, err := unpack.Read(r, data)
-	if err == nil && int64(got) < want {
+	switch {
+	case err == nil && int64(got) < want:
 		err = fmt.Errorf("truncated: found %d bytes of values, want %d", got, want)
+	case err == nil && p.name != "":
+		err = intact(r)
 	}
-	return data[:got], err
+	return data[:got], damage(err)
+}
+
+// intact reads what is behind the values of an array, at the end of which an archive compares its checksum.
+func intact(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+// damage explains an error of an array.
+func damage(err error) error {
+	if errors.Is(err, zip.ErrChecksum) {
+		return errors.New("the values of the array do not match its checksum, so any of its rows may be wrong")
+	}
+	return err
 }
 
 // readLabels reads the labels of some rows, or one label of an array that may be a single row.
@@ -625,6 +642,10 @@ func (s *source) read(out *ingest.Sample, p *part) (err error) {
 	} else {
 		out.Data, err = s.grid(p)
 	}
+	if err == nil && s.values != nil && p.name != "" && p.Next == p.view.Rows-1 {
+		err = intact(s.values.r)
+	}
+	err = damage(err)
 	if err == nil && p.labels != nil {
 		if out.Label, err = p.labels.At(p.Next); err != nil {
 			err = &labelError{err}

@@ -456,6 +456,12 @@ func TestCutOff(t *testing.T) {
 		!strings.Contains(text, "labels y_train are not read") {
 		t.Errorf("found notes %s, want that the file was cut off, and its labels lost", text)
 	}
+	path = vectorsArchive(t, 60_000, 1, 512, hdf.Layout{})
+	must(t, os.Truncate(path, 1<<20))
+	if _, err := Open(t.Context(), path, Options{}); err == nil ||
+		!strings.Contains(err.Error(), "the file was cut off: 1048576 bytes of it are left") {
+		t.Errorf("found %v for a file of which little is left", err)
+	}
 }
 
 // FuzzHDF5 opens archives in the worker process, which may refuse them but must not take the reader with it.

@@ -21,8 +21,8 @@ func TestHostile(t *testing.T) {
 		file, object string
 		want         string // in the reason
 	}{
-		{"huge_dims", "/X_train", "more than a file of"},
-		{"huge_dims", "/wide", "more than a file of"},
+		{"huge_dims", "/X_train", "more than the file can hold"},
+		{"huge_dims", "/wide", "more than the file can hold"},
 		{"huge_chunk", "/x", "its chunks [64 1048576]"},
 		{"bomb_stored", "/x", "stored chunk is larger"},
 		{"bomb_double", "/x", "filter gzip twice"},

@@ -126,7 +126,7 @@ func (f *facts) judge(fileSize int64) string {
 		}
 		hi, lo := bits.Mul64(total, d)
 		if hi != 0 || lo > room+unwrittenOK {
-			return fmt.Sprintf("its dimensions %v are more than a file of %d bytes can hold", f.dims, fileSize)
+			return fmt.Sprintf("its dimensions %v are more than the file can hold", f.dims)
 		}
 		total = lo
 		if i > 0 {
@@ -229,9 +229,8 @@ func (f *facts) judgeAttr() string {
 }
 
 // object copies the facts about a dataset to o.
-func (f *facts) object(o *Object, fileSize int64) {
+func (f *facts) object(o *Object) {
 	o.Class, o.Size = f.valueClass(), int(min(f.size, 1<<31-1))
-	o.Refused = f.judge(fileSize)
 	for _, d := range f.dims {
 		o.Dims = append(o.Dims, int(min(d, 1<<62)))
 	}

@@ -462,9 +462,19 @@ func (s *server) describe(path string) Object {
 		return o
 	}
 	defer d.ds.Close() //nolint:errcheck // opened for reading
-	d.facts.object(&o, s.claimed)
+	d.facts.object(&o)
+	o.Refused = s.judge(d.facts)
 	o.Fields = d.fields
 	return o
+}
+
+// judge returns "", or the reason not to read the values of a dataset.
+func (s *server) judge(f *facts) string {
+	why := f.judge(s.claimed)
+	if why != "" && s.claimed > s.size {
+		why += fmt.Sprintf("; the file was cut off: %d bytes of it are left", s.size)
+	}
+	return why
 }
 
 // openPlain opens a dataset and reads what the file claims about it.
@@ -523,7 +533,7 @@ func (s *server) dataset(path string) (*openDataset, error) {
 	if err != nil {
 		return nil, err
 	}
-	if why := d.facts.judge(s.claimed); why != "" && !policyOff {
+	if why := s.judge(d.facts); why != "" && !policyOff {
 		_ = d.ds.Close()
 		return nil, refusal(why)
 	}

@@ -186,12 +186,13 @@ func Choose(names []string, usable func(i int) bool, describe func(i int) string
 		}
 		c.Free = c.Free && sampleWord(names[i]) == "x"
 	}
-	used := map[int]bool{}
+	used, pairs := map[int]bool{}, false
 	for _, p := range c.Pairs {
 		used[p.Data], used[p.Labels] = true, true
+		pairs = pairs || p.Labels >= 0
 	}
 	for i := range names {
-		if !used[i] {
+		if !used[i] && !(pairs && IsClassList(names[i])) {
 			c.Left = append(c.Left, i)
 		}
 	}
