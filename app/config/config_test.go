@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -121,6 +122,21 @@ func TestUnusedMethodOptions(t *testing.T) {
 		if got := err == nil; got != tt.used {
 			t.Errorf("--method %s --%s: found error %v, want none: %v", tt.method, tt.key, err, tt.used)
 		}
+	}
+}
+
+// TestInputFlags: a flag that also sets keys of other sections has an effect, whatever the format of the input.
+func TestInputFlags(t *testing.T) {
+	l, err := Load("", nil, []Override{
+		{Key: "ingest.data", Flag: "data", Value: "X"},
+		{Key: "ingest.row_grid", Flag: "grid", Value: "8"},
+		{Key: "voxelize.grid", Flag: "grid", Value: "8"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := l.Ingest.Given, map[string]string{"data": "data"}; !maps.Equal(got, want) {
+		t.Errorf("found %v, want %v", got, want)
 	}
 }
 

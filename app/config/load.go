@@ -165,7 +165,6 @@ func (l *loader) set(f option.Field) error {
 }
 
 func (l *loader) flags(overrides []Override) (problems []error) {
-	given := map[string]string{}
 	for _, o := range overrides {
 		f, ok := option.Find(l.fields, o.Key)
 		if !ok || f.Section {
@@ -181,13 +180,8 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 			l.values.Set(viperKey(o.Key), o.Value)
 		}
 		l.origins[o.Key] = flagOrigin + o.Flag
-		if key, ok := strings.CutPrefix(o.Key, "ingest."); ok {
-			given[key] = o.Flag
-		}
 	}
-	if len(given) > 0 {
-		l.Ingest.Given = given
-	}
+	l.Ingest.Given = inputFlags(overrides)
 	return problems
 }
 
@@ -202,6 +196,21 @@ func (l *loader) unused(overrides []Override) (problems []error) {
 		}
 	}
 	return problems
+}
+
+// inputFlags returns the flags that only set keys of the section ingest, by key; nil if there are none.
+func inputFlags(overrides []Override) map[string]string {
+	var given map[string]string
+	for _, o := range overrides {
+		elsewhere := func(other Override) bool { return other.Flag == o.Flag && !strings.HasPrefix(other.Key, "ingest.") }
+		if key, ok := strings.CutPrefix(o.Key, "ingest."); ok && !slices.ContainsFunc(overrides, elsewhere) {
+			if given == nil {
+				given = map[string]string{}
+			}
+			given[key] = o.Flag
+		}
+	}
+	return given
 }
 
 func viperKey(path string) string { return strings.ReplaceAll(path, ".", "::") }

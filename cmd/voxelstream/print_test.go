@@ -501,7 +501,7 @@ func TestCommandsPrint(t *testing.T) {
 		{"version", "version commit go os arch hdf5 tier", "voxelstream " + app.Version},
 		{"config lint", "file problems", "no problems"},
 		{
-			"voxelize c.xyz --out c.npy --grid 8", "file volumes failed grid method format points outside",
+			"voxelize c.xyz --out c.npy --grid 8", "file volumes failed grid method cells format points outside",
 			"c.npy: 1 volume of 8x8x8 cells",
 		},
 		{"convert c.xyz c.pcd", "file samples failed", "c.pcd: 1 sample"},
