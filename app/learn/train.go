@@ -130,6 +130,7 @@ type trainer struct {
 	model   *nn.Model
 	input   *classify.Input
 	options train.Options
+	loss    any // as Keras names it
 	history *train.History
 	// final is how the model as written classifies the validation data, if it is not the one of the last epoch.
 	final *train.Evaluation
@@ -553,12 +554,22 @@ func (tr *trainer) prepare(ctx context.Context, rows int) error {
 	if tr.o.KeepBest {
 		options.EarlyStopping.Restore = true
 	}
+	tr.loss = string(c.Loss)
+	if !sameLoss(tr.loss, options.Loss) { // another one for a single output
+		tr.loss = options.Loss.Name()
+	}
 	if c.Optimizer == config.OptimizerInit {
 		t, err := format.LoadTraining(ctx, tr.o.Init, tr.model)
 		if err != nil {
 			return fmt.Errorf("optimizer of %s: %w", tr.o.Init, err)
 		}
 		options.Optimizer = t.Optimizer
+		if sameLoss(t.Loss, options.Loss) {
+			tr.loss = t.Loss
+		} else {
+			tr.env.Log.Warn("the model was compiled with another loss; --loss chooses it", "file", tr.o.Init,
+				"loss", options.Loss.Name(), "compiled with", t.Loss)
+		}
 	}
 	tr.options = options
 	return nil
@@ -570,7 +581,7 @@ func (tr *trainer) save() error {
 	if name := strings.ToLower(tr.o.Out); strings.HasSuffix(name, ".keras") || strings.HasSuffix(name, ".h5") &&
 		!strings.HasSuffix(name, ".weights.h5") {
 		t = &format.Training{
-			Optimizer: tr.options.Optimizer, Loss: tr.options.Loss.Name(),
+			Optimizer: tr.options.Optimizer, Loss: tr.loss,
 			Metrics: []string{"accuracy"},
 		}
 	}

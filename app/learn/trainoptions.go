@@ -83,6 +83,18 @@ func monitored(c *config.Train, figure string, validated bool) string {
 	return figure
 }
 
+// sameLoss reports whether the loss of a Keras file, a name or an object that has one, is l. The names of
+// cross-entropies for integer and for one-hot labels differ there.
+func sameLoss(keras any, l train.Loss) bool {
+	if o, ok := keras.(map[string]any); ok {
+		config, _ := o["config"].(map[string]any)
+		keras = config["name"]
+	}
+	name, _ := keras.(string)
+	other, err := train.NewLoss(name, false, 0)
+	return err == nil && other.Name() == l.Name()
+}
+
 // optimizer returns the configured optimizer. steps is the number of steps per epoch. For config.OptimizerInit it
 // returns a placeholder for the one loaded later.
 func optimizer(c *config.Train, m *nn.Model, steps int) (*train.Optimizer, error) {
