@@ -133,7 +133,7 @@ var arrayCases = []sensorCase{
 		folder:  "63-npz-with-strings",
 		learned: "Arrays beside the data may be text or Python objects.",
 		args:    []string{"inspect", "--json", "names.npz", "obj.npz"},
-		out:     []string{`"rows":4,"shape":[8,8,8]`, "not read: class_names", "not read: meta", "Python objects"},
+		out:     []string{`"rows":4,"shape":[8,8,8]`, `{"name":"class_names","type":"text","shape":[4]}`, "not read: meta", "Python objects"},
 		not:     []string{"error"},
 	},
 	{
