@@ -123,6 +123,14 @@ func TestUnusedMethodOptions(t *testing.T) {
 			t.Errorf("--method %s --%s: found error %v, want none: %v", tt.method, tt.key, err, tt.used)
 		}
 	}
+	channels := Override{Key: "voxelize.channels", Flag: "channels", Value: "count"}
+	if _, err := Load("", nil, []Override{channels}); err == nil {
+		t.Error("found no error, want that the default method has no channels")
+	}
+	model := Override{Key: "model.path", Flag: "model", Value: "m.keras"}
+	if _, err := Load("", nil, []Override{model, channels}); err != nil {
+		t.Errorf("found error %v, want none: the model may state a method with channels", err)
+	}
 }
 
 // TestInputFlags: a flag that also sets keys of other sections has an effect, whatever the format of the input.

@@ -185,10 +185,17 @@ func (l *loader) flags(overrides []Override) (problems []error) {
 	return problems
 }
 
-// unused reports flags for options of other voxelization methods than the one in use. A file may hold those of many.
+// unused reports flags for options of other voxelization methods than the one in use. A file may hold those of many. If
+// only a model can state the method, there is no telling.
 func (l *loader) unused(overrides []Override) (problems []error) {
+	if !l.IsSet("voxelize.method") && l.IsSet("model.path") {
+		return nil
+	}
 	for _, o := range overrides {
-		key, _ := strings.CutPrefix(o.Key, "voxelize.")
+		key, ok := strings.CutPrefix(o.Key, "voxelize.")
+		if !ok {
+			continue
+		}
 		methods := voxelize.MethodsWith(key)
 		if method := l.Voxelize.Method; len(methods) > 0 && !slices.Contains(methods, string(method)) {
 			problems = append(problems, fmt.Errorf("--%s (%s): no effect with --method %s; it is an option of %s", o.Flag, o.Key,
