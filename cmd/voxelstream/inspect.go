@@ -68,11 +68,14 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p file
 	}
 	defer release()
 	shown, unreadable, skipped := 0, 0, 0
+	separate := func() {
+		if shown > 0 && !c.json {
+			fmt.Fprintln(c.out)
+		}
+	}
 	describe := func(in files.Inspected) error {
 		if in.Err == nil {
-			if shown > 0 && !c.json {
-				fmt.Fprintln(c.out)
-			}
+			separate()
 			shown++
 		}
 		return c.inspected(a, in)
@@ -110,6 +113,7 @@ func (c *cli) inspectAll(ctx context.Context, a *app.Env, paths []string, p file
 			return err
 		}
 		if folder.files > mostDescribed {
+			separate()
 			shown += folder.described()
 			if err := present(c, folder, func(w io.Writer, o *overview) { o.text(w) }); err != nil {
 				return err

@@ -124,7 +124,9 @@ func sorted[K comparable](shares map[K]*share) []K {
 func (o *overview) text(w io.Writer) {
 	fmt.Fprintf(w, "%s: %s\n", o.folder, app.Count(o.files, "file"))
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "  format\tkind\tfiles\tsize\tsuch as")
+	if len(o.formats) > 0 {
+		fmt.Fprintln(table, "  format\tkind\tfiles\tsize\tsuch as")
+	}
 	for _, key := range sorted(o.formats) {
 		s, size := o.formats[key], "-" // of folders
 		if s.bytes > 0 {

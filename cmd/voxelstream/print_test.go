@@ -432,7 +432,8 @@ func TestInspectStopped(t *testing.T) {
 		cancel()
 		return out.Write(b)
 	})}
-	if err := c.inspectAll(ctx, apptest.New(t), []string{dir}, files.PictureOptions{}, true); !errors.Is(err, context.Canceled) {
+	err := c.inspectAll(ctx, apptest.New(t), []string{dir}, files.PictureOptions{}, true)
+	if !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, want that of the context", err)
 	}
 	if !strings.Contains(out.String(), "a.xyz") || strings.Contains(out.String(), "b.xyz") {
@@ -643,13 +644,13 @@ func TestInspectFolder(t *testing.T) {
 	for i := range 2 {
 		write(fmt.Sprintf("bad%d.bin", i), fmt.Sprintf("\x01\x02%d", i))
 	}
-	inspect := func(all bool) string {
+	inspect := func(all bool, before ...string) string {
 		t.Helper()
 		var out strings.Builder
 		c := &cli{out: &out}
-		if err := c.inspectAll(t.Context(), apptest.New(t), []string{dir}, files.PictureOptions{}, all); !errors.Is(err,
-			app.ErrSkipped) {
-			t.Errorf("found error %v, want that two files cannot be read", err)
+		err := c.inspectAll(t.Context(), apptest.New(t), append(before, dir), files.PictureOptions{}, all)
+		if err == nil {
+			t.Error("found no error, want that files cannot be read")
 		}
 		return out.String()
 	}
@@ -669,5 +670,15 @@ func TestInspectFolder(t *testing.T) {
 	}
 	if out := inspect(true); strings.Count(out, "\n  format  xyz") != mostDescribed-1 {
 		t.Errorf("all: found\n%s\nwant each of them", out)
+	}
+	if out := inspect(false, filepath.Join(dir, "more.xyz")); !strings.Contains(out, "\n\n"+dir+": ") {
+		t.Errorf("a file and many: found\n%s\nwant an empty line between them", out)
+	}
+	for i := range mostDescribed - 1 {
+		write(fmt.Sprintf("%02d.xyz", i), "\x01\x02")
+	}
+	write("more.xyz", "\x01\x02")
+	if out := inspect(false); strings.Contains(out, "such as\n") || !strings.Contains(out, "cannot be read: 22 files\n") {
+		t.Errorf("none that can be read: found\n%s\nwant no table of formats", out)
 	}
 }
