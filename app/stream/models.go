@@ -127,7 +127,7 @@ func (n *network) use(m *loaded) {
 	n.announce()
 }
 
-// try records that a model is on trial.
+// try records that a model is on trial, or none if m is zero.
 func (n *network) try(m record.Model) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

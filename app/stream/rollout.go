@@ -115,6 +115,7 @@ func (r *rollout) fail(err error) {
 	if !r.failed.CompareAndSwap(nil, &err) {
 		return
 	}
+	r.network.try(record.Model{})
 	pipeline.Observed(r.app.Observer).Count(r.mode, pipeline.EventModelRefused, 1)
 	if r.mode == modeShadow {
 		r.app.Log.Warn("the shadow model failed and is not used any more", "error", err)

@@ -501,6 +501,7 @@ func TestCandidateAtFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, seen := tryOut(t, modeCanary, c.stage)
+			r.network.try(r.info)
 			for round := range 2 {
 				items := testItems(n)
 				out, err := r.ProcessBatch(t.Context(), items)
@@ -519,6 +520,9 @@ func TestCandidateAtFault(t *testing.T) {
 			if (found == "") != (c.failed == "") || !strings.Contains(found, c.failed) ||
 				seen.of(modeCanary, pipeline.EventModelRefused) != min(1, len(c.failed)) {
 				t.Errorf("found %q, %v, want %q", found, seen.count, c.failed)
+			}
+			if trial := r.network.trial; (trial == record.Model{}) != (c.failed != "") {
+				t.Errorf("found %v on trial after error %q", trial, c.failed)
 			}
 		})
 	}
