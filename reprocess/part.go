@@ -103,7 +103,8 @@ func optionsOf(f *table.Format) any {
 // errDamaged means that a part is not what a run has stored.
 var errDamaged = errors.New("damaged")
 
-// damage returns the error for a part that cannot be read. It wraps errDamaged unless the system could not read the file.
+// damage returns the error for a part that cannot be read. It wraps errDamaged unless the system could not read the
+// file.
 func damage(s *Shard, format string, args ...any) error {
 	err := fmt.Errorf(format, args...)
 	if passing(err) {

@@ -55,8 +55,8 @@ func Convert(ctx context.Context, a *app.Env, in, out string) (_ *ConvertSummary
 	}
 	volumes := strings.EqualFold(filepath.Ext(out), ".arrow")
 	if !volumes && a.Config.ByFlag("voxelize.method") {
-		return nil, app.Usage(fmt.Errorf("--method %s has no effect on %s: only .arrow files hold volumes, and only a folder "+
-			"of depth frames with poses becomes a mesh (.ply). inspect %s says how many frames have poses",
+		return nil, app.Usage(fmt.Errorf("--method %s has no effect on %s: only .arrow files hold volumes, and only a "+
+			"folder of depth frames with poses becomes a mesh (.ply). inspect %s says how many frames have poses",
 			a.Config.Voxelize.Method, out, in))
 	}
 	s := &ConvertSummary{File: out}

@@ -55,7 +55,9 @@ func Voxelize(ctx context.Context, a *app.Env, input, out, format string, tiles 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
-	s := &VoxelizeSummary{File: out, Grid: v.Dims(), Cells: cells(out, voxelize.Format(format), a.Config.Voxelize), Format: format}
+	s := &VoxelizeSummary{
+		File: out, Grid: v.Dims(), Cells: cells(out, voxelize.Format(format), a.Config.Voxelize), Format: format,
+	}
 	bar := a.Bar("volumes")
 	defer bar.Done()
 	skips := a.Skips()

@@ -439,7 +439,8 @@ func (tr *trainer) newModel(classes int) (err error) {
 	return nil
 }
 
-// smallest returns the end of an error that names the smallest cubic grid an architecture takes; empty if there is none.
+// smallest returns the end of an error that names the smallest cubic grid an architecture takes. It is empty if there is
+// none.
 func smallest(arch string, channels, classes int) string {
 	const most = 64 // cells along an axis
 	for n := 1; n <= most; n++ {

@@ -31,8 +31,8 @@ interrupt or a crash, and produces the same model, bit for bit.`
 	flagsIn(cmd, groupInput, func(f *pflag.FlagSet) { trainInputs(f, &o) })
 	flagsIn(cmd, groupOutput, func(f *pflag.FlagSet) { trainOutputs(f, &o) })
 	flagsIn(cmd, "Network", func(f *pflag.FlagSet) {
-		f.StringVar(&o.Init, "init", "", "Model to start from. If a JSON file holds only the architecture, training starts from "+
-			"its initializers.")
+		f.StringVar(&o.Init, "init", "", "Model to start from. If a JSON file holds only the architecture, training starts "+
+			"from its initializers.")
 		f.StringVar(&classes, "classes", "", "Number of classes, or their names in the order of the labels: a file with one "+
 			"name per line or a JSON list, or names separated by commas. (default: the names in the data, or the largest "+
 			"label plus one)")

@@ -63,5 +63,6 @@ func voxelizeText(w io.Writer, s *files.VoxelizeSummary) {
 	if s.Method != "" {
 		made = "method " + s.Method
 	}
-	fmt.Fprintf(w, "%s: %s of %s cells, %s, with %s\n", s.File, app.Count(s.Volumes, "volume"), s.Grid.Cells(), made, s.Cells)
+	fmt.Fprintf(w, "%s: %s of %s cells, %s, with %s\n",
+		s.File, app.Count(s.Volumes, "volume"), s.Grid.Cells(), made, s.Cells)
 }

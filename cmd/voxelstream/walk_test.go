@@ -94,7 +94,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 	}
 }
 
-// TestBriefHelp: --help has at most 250 lines. It names every flag once, with a description unless many commands have it.
+// TestBriefHelp: --help has at most 250 lines. It names every flag, with a description unless many commands have it.
 func TestBriefHelp(t *testing.T) {
 	const maxLines = 250
 	for _, cmd := range commands() {
@@ -118,8 +118,9 @@ func TestBriefHelp(t *testing.T) {
 				}
 			}
 		}
-		if hint := "voxelstream help" + strings.TrimPrefix(name, "voxelstream"); strings.Contains(help, "'"+hint+"'") != brief {
-			t.Errorf("%s --help: found, or not, the hint %s", name, hint)
+		hint := "'voxelstream help" + strings.TrimPrefix(name, "voxelstream") + "'"
+		if found := strings.Contains(help, hint); found != brief {
+			t.Errorf("%s --help: found the hint %s: %t, want %t", name, hint, found, brief)
 		}
 	}
 }

@@ -92,8 +92,8 @@ func Attach(ctx context.Context, place string) (Store, error) {
 }
 
 // Claim keeps other processes on this machine from claiming the same name in a folder, until release is called or this
-// process ends. It creates the folder. Object stores have no such claims. The error wraps [durable.ErrLocked] if another
-// process has claimed it.
+// process ends. It creates the folder. Object stores have no such claims. The error wraps [durable.ErrLocked] if
+// another process has claimed it.
 func Claim(place, name string) (release func() error, err error) {
 	t, err := parse(place)
 	if err != nil || t.bucket != nil {
