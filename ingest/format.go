@@ -241,7 +241,7 @@ type Options struct {
 	Fields []string `yaml:"fields" flag:"fields" doc:"Point fields to keep besides coordinates, intensity and colours, by their names in the file, such as ring or classification. Voxelization methods and perception steps can use them."`
 	// FormatFlag is the flag of the command that names a format, for advice in errors; empty means format.
 	FormatFlag string
-	// Given are the flags of the command line for options of formats, by key. A note says which have no effect on an input.
+	// Given has the flags of the command line for options of formats, by key. A note says which have no effect.
 	Given map[string]string
 	// Faces asks for the faces of meshes, as PointCloud.Faces; without it, readers of meshes read the vertices only.
 	Faces bool

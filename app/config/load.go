@@ -198,7 +198,7 @@ func (l *loader) unused(overrides []Override) (problems []error) {
 		}
 		methods := voxelize.MethodsWith(key)
 		if method := l.Voxelize.Method; len(methods) > 0 && !slices.Contains(methods, string(method)) {
-			problems = append(problems, fmt.Errorf("--%s (%s): no effect with --method %s; it is an option of %s", o.Flag, o.Key,
+			problems = append(problems, fmt.Errorf("--%s (%s): no effect with method %s; it is an option of %s", o.Flag, o.Key,
 				method, strings.Join(methods, ", ")))
 		}
 	}

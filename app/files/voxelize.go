@@ -22,7 +22,7 @@ type VoxelizeSummary struct {
 	Failed  int         `json:"failed"`
 	Grid    option.Dims `json:"grid"`
 	// Method is empty if all samples were voxel grids already. Cells says what the cells of the volumes hold.
-	Method  string `json:"method,omitempty"`
+	Method  string `json:"method"`
 	Cells   string `json:"cells"`
 	Format  string `json:"format"`
 	Points  uint64 `json:"points"`

@@ -232,7 +232,7 @@ function Timeline({ parts }: { parts: TimelinePartition[] }) {
 // place reads partition and offset from the address. Without them: the newest frame of all partitions.
 function place(q: URLSearchParams, parts: TimelinePartition[]): { partition: number; offset: number } {
   const wanted = parts.find((p) => q.get("p") === String(p.partition));
-  const newest = (q: TimelinePartition): number => Date.parse(q.last_time ?? "") || 0;
+  const newest = (part: TimelinePartition): number => Date.parse(part.last_time ?? "") || 0;
   const p = wanted ?? parts.reduce((a, b) => (newest(b) > newest(a) ? b : a));
   const o = Number(q.get("o") ?? NaN);
   const offset = wanted && Number.isInteger(o) ? o : p.next - 1;
